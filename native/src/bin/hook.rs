@@ -1,0 +1,2 @@
+use kbuild_btf_native::*;
+fn main(){ for a in std::env::args().skip(1){ let m=elf::Mapped::open(a.as_ref()).unwrap(); let e=elf::Elf::parse(&m).unwrap(); match encode::encode_object(&e){Ok(Some(x))=>println!("{a} types {} fn {} var {} str {} words {} sym {}", x.ids.len(), x.functions.len(), x.variables.len(), x.strings.len(), x.words.len(), x.symbols.len()),Ok(None)=>println!("{a} none"),Err(e)=>println!("{e}")}}}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The words of BTF (Documentation/bpf/btf.rst, include/uapi/linux/btf.h): kinds and the layout
+//! of a type, shared by encoder, combiner, writer and checker.
+
+pub mod check;
+pub mod read;
+
+pub const MAGIC: u16 = 0xeb9f;
+pub const HEADER_LEN: u32 = 24;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    Int = 1,
+    Ptr = 2,
+    Array = 3,
+    Struct = 4,
+    Union = 5,
+    Enum = 6,
+    Fwd = 7,
+    Typedef = 8,
+    Volatile = 9,
+    Const = 10,
+    Restrict = 11,
+    Func = 12,
+    FuncProto = 13,
+    Var = 14,
+    Datasec = 15,
+    Float = 16,
+    DeclTag = 17,
+    TypeTag = 18,
+    Enum64 = 19,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 19] = [
+        Kind::Int,
+        Kind::Ptr,
+        Kind::Array,
+        Kind::Struct,
+        Kind::Union,
+        Kind::Enum,
+        Kind::Fwd,
+        Kind::Typedef,
+        Kind::Volatile,
+        Kind::Const,
+        Kind::Restrict,
+        Kind::Func,
+        Kind::FuncProto,
+        Kind::Var,
+        Kind::Datasec,
+        Kind::Float,
+        Kind::DeclTag,
+        Kind::TypeTag,
+        Kind::Enum64,
+    ];
+
+    pub fn from_info(info: u32) -> Option<Kind> {
+        Kind::ALL.get(((info >> 24 & 0x1f) as usize).wrapping_sub(1)).copied()
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Int => "INT",
+            Kind::Ptr => "PTR",
+            Kind::Array => "ARRAY",
+            Kind::Struct => "STRUCT",
+            Kind::Union => "UNION",
+            Kind::Enum => "ENUM",
+            Kind::Fwd => "FWD",
+            Kind::Typedef => "TYPEDEF",
+            Kind::Volatile => "VOLATILE",
+            Kind::Const => "CONST",
+            Kind::Restrict => "RESTRICT",
+            Kind::Func => "FUNC",
+            Kind::FuncProto => "FUNC_PROTO",
+            Kind::Var => "VAR",
+            Kind::Datasec => "DATASEC",
+            Kind::Float => "FLOAT",
+            Kind::DeclTag => "DECL_TAG",
+            Kind::TypeTag => "TYPE_TAG",
+            Kind::Enum64 => "ENUM64",
+        }
+    }
+}
+
+/// `vlen` and `kind_flag` fields of the info word; vlen is 16 bits wide.
+pub const MAX_VLEN: usize = 0xffff;
+pub const KIND_FLAG: u32 = 1 << 31;
+
+pub fn info(kind: Kind, vlen: u32, kind_flag: bool) -> u32 {
+    (kind as u32) << 24 | vlen | if kind_flag { KIND_FLAG } else { 0 }
+}
+
+pub fn vlen(info: u32) -> usize {
+    (info & 0xffff) as usize
+}
+
+/// Words of a whole type: name, info, size or type, and what follows.
+pub fn type_len(kind: Kind, vlen: usize) -> usize {
+    3 + match kind {
+        Kind::Int | Kind::Var | Kind::DeclTag => 1,
+        Kind::Array => 3,
+        Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 => 3 * vlen,
+        Kind::Enum | Kind::FuncProto => 2 * vlen,
+        _ => 0,
+    }
+}
+
+/// A word of a type that is not plain data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Name,
+    Type,
+}
+
+/// Visit every word that names a string or a type, by its position in the type.
+#[inline]
+pub fn for_each_field(kind: Kind, words: &[u32], mut visit: impl FnMut(usize, Field)) {
+    visit(0, Field::Name);
+    let members = |step: usize| (3..words.len()).step_by(step);
+    match kind {
+        Kind::Ptr
+        | Kind::Typedef
+        | Kind::Volatile
+        | Kind::Const
+        | Kind::Restrict
+        | Kind::Func
+        | Kind::Var
+        | Kind::DeclTag
+        | Kind::TypeTag => visit(2, Field::Type),
+        Kind::Array => {
+            visit(3, Field::Type);
+            visit(4, Field::Type);
+        }
+        Kind::Struct | Kind::Union => members(3).for_each(|i| {
+            visit(i, Field::Name);
+            visit(i + 1, Field::Type);
+        }),
+        Kind::Enum => members(2).for_each(|i| visit(i, Field::Name)),
+        Kind::Enum64 => members(3).for_each(|i| visit(i, Field::Name)),
+        Kind::FuncProto => {
+            visit(2, Field::Type);
+            members(2).for_each(|i| {
+                visit(i, Field::Name);
+                visit(i + 1, Field::Type);
+            });
+        }
+        Kind::Datasec => members(3).for_each(|i| visit(i, Field::Type)),
+        Kind::Int | Kind::Fwd | Kind::Float => {}
+    }
+}
+
+pub mod int_encoding {
+    pub const SIGNED: u32 = 1 << 0;
+    pub const BOOL: u32 = 1 << 2;
+}

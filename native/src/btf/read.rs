@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Reading finished BTF, as the base of a split one.
+
+use std::path::Path;
+
+use super::{type_len, vlen, Kind};
+use crate::elf::{Elf, Mapped};
+use crate::encoded::{Encoded, Target, Unit};
+use crate::error::{Error, Result};
+
+/// Raw BTF, from a file that is it or from section `.BTF` of an ELF.
+pub fn load(path: &Path) -> Result<Vec<u8>> {
+    let mapped = Mapped::open(path)?;
+    if !mapped.bytes().starts_with(b"\x7fELF") {
+        return Ok(mapped.bytes().to_vec());
+    }
+    let elf = Elf::parse(&mapped)?;
+    match elf.raw_section(".BTF")? {
+        Some(section) => Ok(section.into_owned()),
+        None => Err(Error::new("no .BTF section")
+            .at(path.display())
+            .hint("give a vmlinux with BTF, or raw BTF such as /sys/kernel/btf/vmlinux")),
+    }
+}
+
+/// The parts of a BTF file.
+pub struct Parts<'a> {
+    pub types: &'a [u8],
+    pub strings: &'a [u8],
+    pub big: bool,
+}
+
+pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
+    let bad = |what: &str| Error::new(format!("damaged BTF: {what}"));
+    let big = match raw.get(..2) {
+        Some([0x9f, 0xeb]) => false,
+        Some([0xeb, 0x9f]) => true,
+        _ => return Err(Error::new("not BTF")),
+    };
+    let word = |at: usize| -> Result<usize> {
+        let field = raw.get(at..at + 4).ok_or_else(|| bad("short header"))?;
+        let field: [u8; 4] = field.try_into().map_err(|_| bad("short header"))?;
+        Ok(if big { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) } as usize)
+    };
+    let header = word(4)?;
+    let section = |offset: usize, len: usize, name: &str| {
+        let start = header.checked_add(offset);
+        let end = start.and_then(|s| s.checked_add(len));
+        match (start, end) {
+            (Some(start), Some(end)) => raw.get(start..end),
+            _ => None,
+        }
+        .ok_or_else(|| bad(&format!("{name} lie outside")))
+    };
+    if raw[2] != 1 || header < super::HEADER_LEN as usize {
+        return Err(bad("unknown version or header"));
+    }
+    Ok(Parts {
+        types: section(word(8)?, word(12)?, "types")?,
+        strings: section(word(16)?, word(20)?, "strings")?,
+        big,
+    })
+}
+
+/// The words of each type, in host byte order.
+pub fn words(parts: &Parts<'_>) -> (Vec<u32>, bool) {
+    let chunks = parts.types.chunks_exact(4);
+    let whole = chunks.remainder().is_empty();
+    let words = chunks
+        .map(|c| {
+            let raw = [c[0], c[1], c[2], c[3]];
+            if parts.big {
+                u32::from_be_bytes(raw)
+            } else {
+                u32::from_le_bytes(raw)
+            }
+        })
+        .collect();
+    (words, whole)
+}
+
+/// Where each type's words start; the end of the last one follows.
+pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
+    let mut starts = vec![0];
+    let mut at = 0;
+    while at < words.len() {
+        let id = starts.len();
+        let unknown = || Error::new(format!("damaged BTF: type {id} is cut off or of unknown kind"));
+        let info = *words.get(at + 1).ok_or_else(unknown)?;
+        let kind = Kind::from_info(info).ok_or_else(unknown)?;
+        at += type_len(kind, vlen(info));
+        if at > words.len() {
+            return Err(unknown());
+        }
+        starts.push(at as u32);
+    }
+    Ok(starts)
+}
+
+/// As one object whose types are all there already.
+pub fn parse(raw: &[u8], target: Target) -> Result<Encoded> {
+    super::check::check(raw, None)?;
+    let parts = parts(raw)?;
+    let (words, _) = words(&parts);
+    let starts = starts(&words)?;
+    let count = starts.len() as u32 - 1;
+    Ok(Encoded {
+        words,
+        starts,
+        strings: parts.strings.to_vec(),
+        units: vec![Unit {
+            types_end: count,
+            protos_end: count,
+            ..Unit::default()
+        }],
+        ..Encoded::new(target)
+    })
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The content-addressed cache of sidecars: a directory, no daemon, no lock. Entries never change;
+//! writers of one entry write the same bytes. Size and statistics are kept by the Python side.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::encoded::Id;
+use crate::key;
+use crate::sidecar::{self, Sidecar};
+
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// What happened to one object; counted as one byte appended to a file, which needs no lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The sidecar beside the object was right already.
+    Unchanged,
+    Hit,
+    Miss,
+    /// An entry was damaged; it is replaced. Counted besides the miss.
+    Damaged,
+    Error,
+}
+
+impl Event {
+    fn letter(self) -> u8 {
+        match self {
+            Event::Unchanged => b'u',
+            Event::Hit => b'h',
+            Event::Miss => b'm',
+            Event::Damaged => b'd',
+            Event::Error => b'e',
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::Unchanged => "unchanged",
+            Event::Hit => "hit",
+            Event::Miss => "miss",
+            Event::Damaged => "damaged",
+            Event::Error => "error",
+        }
+    }
+}
+
+impl Cache {
+    /// `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` or `~/.cache`. Set but empty: no cache.
+    pub fn from_env() -> Option<Cache> {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+        let root = match std::env::var_os("KBUILD_BTF_CACHE") {
+            Some(value) if value.is_empty() => return None,
+            Some(value) => PathBuf::from(value),
+            None => match (set("XDG_CACHE_HOME"), set("HOME")) {
+                (Some(cache), _) => PathBuf::from(cache).join("kbuild-btf"),
+                (None, Some(home)) => PathBuf::from(home).join(".cache/kbuild-btf"),
+                (None, None) => return None,
+            },
+        };
+        Some(Cache { root: root.join("v1") })
+    }
+
+    fn entry(&self, key: Id) -> PathBuf {
+        let name = key::name(key);
+        self.root.join(&name[..2]).join(format!("{name}.kbtf"))
+    }
+
+    /// The entry of a key, checked. A damaged one is removed.
+    pub fn get(&self, key: Id) -> Option<Sidecar<Vec<u8>>> {
+        let path = self.entry(key);
+        let bytes = fs::read(&path).ok()?;
+        let sound = Sidecar::check(bytes).filter(|s| s.key() == key);
+        match &sound {
+            Some(_) => {
+                // The time stamp orders entries by last use. A read-only cache stays as it is.
+                if let Ok(file) = File::options().write(true).open(&path) {
+                    let _ = file.set_modified(SystemTime::now());
+                }
+            }
+            None => {
+                let _ = fs::remove_file(&path);
+                self.count(Event::Damaged);
+            }
+        }
+        sound
+    }
+
+    /// Keep an entry. A cache that cannot be written is no reason to fail.
+    pub fn put(&self, key: Id, bytes: &[u8]) {
+        let path = self.entry(key);
+        let created = path.parent().map(fs::create_dir_all);
+        if matches!(created, Some(Ok(()))) {
+            let _ = sidecar::write_atomically(&path, bytes);
+        }
+    }
+
+    pub fn count(&self, event: Event) {
+        let path = self.root.join("events");
+        let open = || File::options().append(true).create(true).open(&path);
+        let file = open().or_else(|_| fs::create_dir_all(&self.root).and_then(|()| open()));
+        if let Ok(mut file) = file {
+            let _ = file.write_all(&[event.letter()]);
+        }
+    }
+}

@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Stage 2, combine: the types of many objects become one set, a **class** for each identity.
+//!
+//! Objects may come in any order and from several threads: a class is what its identity says, no
+//! matter which object brought it first. A type's words are read only then; later objects cost
+//! one look-up per type.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use hashbrown::hash_table::{Entry, HashTable};
+
+use crate::btf::{self, Field, Kind};
+use crate::encoded::{Function, Id, Target, Variable, View, NONE};
+use crate::error::{Error, Result};
+use crate::identity::{self, Space};
+
+/// Number of a class; 0 is void.
+pub type Class = u32;
+
+/// Number of an object of the link, in the caller's count.
+pub type ObjectIndex = u32;
+
+/// Identities of some local types of an object that replace those in it (see `refine`).
+pub type Overrides = HashMap<u32, Id>;
+
+/// A set of strings, each once, at fixed offsets.
+pub struct Strings {
+    pub bytes: Vec<u8>,
+    table: HashTable<u32>,
+}
+
+impl Strings {
+    fn new() -> Self {
+        Strings {
+            bytes: vec![0],
+            table: HashTable::new(),
+        }
+    }
+
+    pub fn get(&self, offset: u32) -> &[u8] {
+        text_at(&self.bytes, offset)
+    }
+
+    pub fn add(&mut self, text: &[u8]) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let bytes = &mut self.bytes;
+        let hash = |text: &[u8]| xxhash_rust::xxh3::xxh3_64(text);
+        let entry = self.table.entry(
+            hash(text),
+            |&at| text_at(bytes, at) == text,
+            |&at| hash(text_at(bytes, at)),
+        );
+        match entry {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let at = bytes.len() as u32;
+                new.insert(at);
+                bytes.extend_from_slice(text);
+                bytes.push(0);
+                at
+            }
+        }
+    }
+
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
+        if text.is_empty() {
+            return Some(0);
+        }
+        self.table
+            .find(xxhash_rust::xxh3::xxh3_64(text), |&at| self.get(at) == text)
+            .copied()
+    }
+}
+
+fn text_at(bytes: &[u8], offset: u32) -> &[u8] {
+    let rest = &bytes[offset as usize..];
+    &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
+}
+
+/// What is known of a class besides its words.
+#[derive(Clone, Copy)]
+pub struct ClassFacts {
+    pub id: Id,
+    /// Belongs to the result by itself; the others only when something refers to them.
+    pub required: bool,
+    /// Replaced by refinement.
+    pub dead: bool,
+    /// Id in the base BTF, or 0.
+    pub base_id: u32,
+}
+
+/// Function candidates of one identity.
+pub struct FunctionClass {
+    pub name: u32,
+    pub proto: Class,
+    pub flags: u32,
+    /// (value, component)
+    pub tags: Vec<(u32, i32)>,
+    pub id: Id,
+    pub dead: bool,
+}
+
+/// Where a candidate stands, by its own object's account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Address in the linked file.
+    Address(u64),
+    /// A symbol of the object, index in `Combiner::symbols`, and an offset to it.
+    Symbol(u32, u64),
+    Unknown,
+}
+
+/// One DIE of a function class that has code.
+pub struct PlacedFunction {
+    pub class: u32,
+    pub place: Place,
+    pub object: ObjectIndex,
+    pub die: u64,
+}
+
+pub struct PlacedVariable {
+    pub name: u32,
+    pub class: Class,
+    pub flags: u32,
+    pub size: u64,
+    pub tags: Vec<(u32, i32)>,
+    pub place: Place,
+    pub object: ObjectIndex,
+    pub die: u64,
+}
+
+/// A symbol at which some candidate stands; names are in `Combiner::strings`.
+#[derive(Clone, Copy)]
+pub struct ObjectSymbol {
+    pub object: ObjectIndex,
+    pub name: u32,
+    pub section: u32,
+    pub file: u32,
+    pub kind: u8,
+    pub binding: u8,
+    pub value: u64,
+    pub size: u64,
+}
+
+/// Which candidates the link can use at all: the rest need not be collected.
+pub struct Wanted<'a> {
+    pub variable: &'a (dyn Fn(&View<'_>, &Variable) -> bool + Sync),
+    /// `DW_LANG_*` of units to leave out.
+    pub excluded_languages: &'a [u32],
+}
+
+pub struct Combiner<'a> {
+    wanted: &'a Wanted<'a>,
+    pub target: Option<Target>,
+    pub strings: Strings,
+    table: HashTable<Class>,
+    base_declarations: HashSet<(Space, u32)>,
+    pub words: Vec<u32>,
+    pub starts: Vec<u32>,
+    pub classes: Vec<ClassFacts>,
+    function_table: HashTable<u32>,
+    pub functions: Vec<FunctionClass>,
+    pub placed_functions: Vec<PlacedFunction>,
+    pub variables: Vec<PlacedVariable>,
+    pub symbols: Vec<ObjectSymbol>,
+}
+
+impl<'a> Combiner<'a> {
+    pub fn new(wanted: &'a Wanted<'a>) -> Self {
+        Combiner {
+            wanted,
+            target: None,
+            strings: Strings::new(),
+            table: HashTable::new(),
+            base_declarations: HashSet::new(),
+            words: Vec::new(),
+            starts: vec![0],
+            classes: Vec::new(),
+            function_table: HashTable::new(),
+            functions: Vec::new(),
+            placed_functions: Vec::new(),
+            variables: Vec::new(),
+            symbols: Vec::new(),
+        }
+    }
+
+    pub fn class_words(&self, class: Class) -> &[u32] {
+        let i = class as usize;
+        &self.words[self.starts[i - 1] as usize..self.starts[i] as usize]
+    }
+
+    pub fn facts(&self, class: Class) -> &ClassFacts {
+        &self.classes[class as usize - 1]
+    }
+
+    pub fn kind(&self, class: Class) -> Option<Kind> {
+        identity::kind_of(self.class_words(class))
+    }
+
+    pub fn numbers(&self) -> std::ops::RangeInclusive<Class> {
+        1..=self.classes.len() as u32
+    }
+
+    /// The classes that define a name, in each space; declarations are not among them.
+    pub fn definitions(&self) -> HashMap<(Space, u32), Vec<Class>> {
+        let mut found: HashMap<(Space, u32), Vec<Class>> = HashMap::new();
+        for class in self.numbers() {
+            let words = self.class_words(class);
+            if let (false, Some((space, false))) = (self.facts(class).dead, identity::nominal(words)) {
+                found.entry((space, words[0])).or_default().push(class);
+            }
+        }
+        found
+    }
+
+    /// Does the base BTF hold only a declaration of this name?
+    pub fn base_declares(&self, space: Space, name: u32) -> bool {
+        self.base_declarations.contains(&(space, name))
+    }
+
+    pub fn find(&self, id: Id) -> Option<Class> {
+        let is = |&class: &Class| self.classes[class as usize - 1].id == id;
+        self.table.find(id.low, is).copied()
+    }
+
+    /// Add a type that no object has (FUNC, VAR, DATASEC and their tags). Same identity, same class.
+    pub fn push(&mut self, id: Id, words: &[u32]) -> Class {
+        let (class, new) = self.class_of(id);
+        if new {
+            self.words.extend_from_slice(words);
+            self.starts.push(self.words.len() as u32);
+        }
+        self.classes[class as usize - 1].required = true;
+        class
+    }
+
+    fn class_of(&mut self, id: Id) -> (Class, bool) {
+        let classes = &mut self.classes;
+        let entry = self.table.entry(
+            id.low,
+            |&class| classes[class as usize - 1].id == id,
+            |&class| classes[class as usize - 1].id.low,
+        );
+        match entry {
+            Entry::Occupied(known) => (*known.get(), false),
+            Entry::Vacant(new) => {
+                let class = classes.len() as u32 + 1;
+                new.insert(class);
+                classes.push(ClassFacts {
+                    id,
+                    required: false,
+                    dead: false,
+                    base_id: 0,
+                });
+                (class, true)
+            }
+        }
+    }
+
+    /// The base of a split BTF comes first; its types are there already.
+    pub fn add_base(&mut self, view: &View<'_>, overrides: Option<&Overrides>) -> Result<()> {
+        self.add(0, view, overrides)?;
+        for (i, id) in (1..).zip(view.ids) {
+            let id = overrides.and_then(|o| o.get(&i)).unwrap_or(id);
+            if let Some(class) = self.find(*id) {
+                let facts = &mut self.classes[class as usize - 1];
+                if facts.base_id == 0 {
+                    facts.base_id = i;
+                }
+                let words = self.class_words(class);
+                if let Some((space, true)) = identity::nominal(words) {
+                    let name = words[0];
+                    self.base_declarations.insert((space, name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Take in one object. With `overrides`, take in only what those concern.
+    pub fn add(&mut self, object: ObjectIndex, view: &View<'_>, overrides: Option<&Overrides>) -> Result<()> {
+        if let Some(first) = self.target {
+            if (first.machine, first.address_size, first.big_endian)
+                != (view.target.machine, view.target.address_size, view.target.big_endian)
+            {
+                return Err(Error::new("built for another architecture than the rest of the link"));
+            }
+        } else {
+            self.target = Some(view.target);
+        }
+        let mut local = Local {
+            view,
+            overrides,
+            classes: vec![0; view.type_count() + 1],
+            fresh: Vec::new(),
+            symbols: vec![NONE; view.symbols.len()],
+            object,
+        };
+        let mut start = crate::encoded::Unit::default();
+        for unit in view.units {
+            let excluded = self.wanted.excluded_languages.contains(&unit.language);
+            if !excluded {
+                self.add_unit(&mut local, &start, unit);
+            }
+            start = *unit;
+        }
+        Ok(())
+    }
+
+    fn add_unit(&mut self, local: &mut Local<'_>, start: &crate::encoded::Unit, unit: &crate::encoded::Unit) {
+        match local.overrides {
+            None => {
+                for id in start.protos_end + 1..=unit.types_end {
+                    let class = self.local_class(local, id);
+                    self.classes[class as usize - 1].required = true;
+                }
+            }
+            Some(overrides) => {
+                let mut ids: Vec<u32> = overrides.keys().copied().collect();
+                ids.sort_unstable();
+                for id in ids {
+                    if (start.protos_end + 1..=unit.types_end).contains(&id) {
+                        let class = self.local_class(local, id);
+                        self.classes[class as usize - 1].required = true;
+                    }
+                }
+            }
+        }
+        self.copy_fresh(local);
+        let overrides = local.overrides;
+        let concerned = |id: u32| overrides.is_none_or(|o| o.contains_key(&id));
+        let view = local.view;
+        let functions = &view.functions[start.functions_end as usize..unit.functions_end as usize];
+        for function in functions.iter().filter(|f| concerned(f.proto)) {
+            self.add_function(local, function);
+        }
+        let variables = &view.variables[start.variables_end as usize..unit.variables_end as usize];
+        for variable in variables {
+            if concerned(variable.type_id) && variable.type_id != 0 && (self.wanted.variable)(view, variable) {
+                self.add_variable(local, variable);
+            }
+        }
+    }
+
+    #[inline]
+    fn local_class(&mut self, local: &mut Local<'_>, id: u32) -> Class {
+        let known = local.classes[id as usize];
+        if known != 0 {
+            return known;
+        }
+        let identity = local
+            .overrides
+            .and_then(|o| o.get(&id).copied())
+            .unwrap_or(local.view.ids[id as usize - 1]);
+        let (class, new) = self.class_of(identity);
+        local.classes[id as usize] = class;
+        if new {
+            local.fresh.push(id);
+            // Its words follow in the order of `fresh`.
+        }
+        class
+    }
+
+    /// Copy the words of types met for the first time; what they refer to may be new as well.
+    fn copy_fresh(&mut self, local: &mut Local<'_>) {
+        let mut done = 0;
+        while done < local.fresh.len() {
+            let id = local.fresh[done];
+            done += 1;
+            let words = local.view.type_words(id);
+            let at = self.words.len();
+            self.words.extend_from_slice(words);
+            if let Some(kind) = identity::kind_of(words) {
+                btf::for_each_field(kind, words, |i, field| {
+                    self.words[at + i] = match (field, words[i]) {
+                        (_, 0) => 0,
+                        (Field::Name, name) => self.strings.add(local.view.string(name)),
+                        (Field::Type, target) => self.local_class(local, target),
+                    };
+                });
+            }
+            self.starts.push(self.words.len() as u32);
+        }
+        local.fresh.clear();
+    }
+
+    fn add_function(&mut self, local: &mut Local<'_>, function: &Function) {
+        let view = local.view;
+        let id = match local.overrides.and_then(|o| o.get(&function.proto)) {
+            Some(&proto) => identity::of_function(view, function, proto, &mut Vec::new()),
+            None => function.id,
+        };
+        let functions = &self.functions;
+        let known = self
+            .function_table
+            .find(id.low, |&i| functions[i as usize].id == id)
+            .copied();
+        let class = match known {
+            Some(class) => class,
+            None => {
+                let proto = self.local_class(local, function.proto);
+                self.copy_fresh(local);
+                let class = FunctionClass {
+                    name: self.strings.add(view.string(function.name)),
+                    proto,
+                    flags: function.flags,
+                    tags: self.tags(view, function.tags_start, function.tags_len),
+                    id,
+                    dead: false,
+                };
+                self.functions.push(class);
+                let number = self.functions.len() as u32 - 1;
+                let functions = &self.functions;
+                self.function_table
+                    .insert_unique(id.low, number, |&i| functions[i as usize].id.low);
+                number
+            }
+        };
+        let place = if view.target.relocatable == 0 {
+            match function.low_pc {
+                0 => Place::Unknown,
+                address => Place::Address(address),
+            }
+        } else {
+            match function.symbol {
+                NONE => Place::Unknown,
+                symbol => Place::Symbol(self.symbol(local, symbol), 0),
+            }
+        };
+        if place != Place::Unknown {
+            self.placed_functions.push(PlacedFunction {
+                class,
+                place,
+                object: local.object,
+                die: function.die,
+            });
+        }
+    }
+
+    fn add_variable(&mut self, local: &mut Local<'_>, variable: &Variable) {
+        let view = local.view;
+        let class = self.local_class(local, variable.type_id);
+        self.copy_fresh(local);
+        let place = match (view.target.relocatable, variable.symbol) {
+            (0, _) => Place::Address(variable.address),
+            (_, NONE) => Place::Unknown,
+            (_, symbol) => Place::Symbol(self.symbol(local, symbol), variable.address),
+        };
+        let placed = PlacedVariable {
+            name: self.strings.add(view.string(variable.name)),
+            class,
+            flags: variable.flags,
+            size: variable.size,
+            tags: self.tags(view, variable.tags_start, variable.tags_len),
+            place,
+            object: local.object,
+            die: variable.die,
+        };
+        self.variables.push(placed);
+    }
+
+    fn tags(&mut self, view: &View<'_>, start: u32, len: u32) -> Vec<(u32, i32)> {
+        let tags = &view.tags[start as usize..(start + len) as usize];
+        tags.iter()
+            .map(|t| (self.strings.add(view.string(t.value)), t.component))
+            .collect()
+    }
+
+    fn symbol(&mut self, local: &mut Local<'_>, index: u32) -> u32 {
+        let known = &mut local.symbols[index as usize];
+        if *known == NONE {
+            let symbol = &local.view.symbols[index as usize];
+            let mut add = |name| self.strings.add(local.view.string(name));
+            let copy = ObjectSymbol {
+                object: local.object,
+                name: add(symbol.name),
+                section: add(symbol.section),
+                file: add(symbol.file),
+                kind: symbol.kind as u8,
+                binding: symbol.binding(),
+                value: symbol.value,
+                size: symbol.size,
+            };
+            *known = self.symbols.len() as u32;
+            self.symbols.push(copy);
+        }
+        *known
+    }
+
+    /// Take out what refinement replaces: classes, and candidates whose types are among them.
+    pub fn remove(&mut self, affected: &[bool]) {
+        let is = |class: Class| class != 0 && affected.get(class as usize - 1) == Some(&true);
+        for (i, facts) in self.classes.iter_mut().enumerate() {
+            if affected.get(i) == Some(&true) {
+                facts.dead = true;
+                facts.required = false;
+            }
+        }
+        self.table.retain(|class| !is(*class));
+        for function in &mut self.functions {
+            function.dead |= is(function.proto);
+        }
+        let all = &self.functions;
+        self.function_table.retain(|&mut i| !all[i as usize].dead);
+        let functions = &self.functions;
+        self.placed_functions
+            .retain(|p| !functions[p.class as usize].dead);
+        self.variables.retain(|v| !is(v.class));
+    }
+
+    /// The classes as one view, for rules that render types again.
+    pub fn as_view(&self, ids: &'a [Id]) -> View<'_> {
+        View {
+            target: self.target.unwrap_or_default(),
+            words: &self.words,
+            starts: &self.starts,
+            ids,
+            strings: &self.strings.bytes,
+            units: &[],
+            functions: &[],
+            variables: &[],
+            tags: &[],
+            symbols: &[],
+        }
+    }
+}
+
+struct Local<'v> {
+    view: &'v View<'v>,
+    overrides: Option<&'v Overrides>,
+    /// Class of each local id, once known.
+    classes: Vec<Class>,
+    fresh: Vec<u32>,
+    symbols: Vec<u32>,
+    object: ObjectIndex,
+}
+
+/// A string for a person.
+pub fn printable(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(text)
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! A position in a section, read forward in the byte order of the file.
+
+/// The input ended before the value did.
+#[derive(Debug, Clone, Copy)]
+pub struct Truncated;
+
+#[derive(Clone, Copy)]
+pub struct Cursor<'a> {
+    data: &'a [u8],
+    pub pos: usize,
+    big: bool,
+}
+
+macro_rules! fixed {
+    ($name:ident, $type:ty, $size:literal) => {
+        #[inline]
+        pub fn $name(&mut self) -> Result<$type, Truncated> {
+            let end = self.pos + $size;
+            let raw = self.data.get(self.pos..end).ok_or(Truncated)?;
+            self.pos = end;
+            let raw: [u8; $size] = raw.try_into().map_err(|_| Truncated)?;
+            Ok(if self.big {
+                <$type>::from_be_bytes(raw)
+            } else {
+                <$type>::from_le_bytes(raw)
+            })
+        }
+    };
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(data: &'a [u8], pos: usize, big: bool) -> Self {
+        Cursor { data, pos, big }
+    }
+
+    /// The same, ending at `end`.
+    pub fn until(&self, end: usize) -> Self {
+        let end = end.min(self.data.len());
+        Cursor {
+            data: &self.data[..end],
+            ..*self
+        }
+    }
+
+    pub fn at_end(&self) -> bool {
+        self.pos >= self.data.len()
+    }
+
+    fixed!(u8, u8, 1);
+    fixed!(u16, u16, 2);
+    fixed!(u32, u32, 4);
+    fixed!(u64, u64, 8);
+
+    pub fn uint(&mut self, size: u32) -> Result<u64, Truncated> {
+        match size {
+            1 => self.u8().map(u64::from),
+            2 => self.u16().map(u64::from),
+            4 => self.u32().map(u64::from),
+            8 => self.u64(),
+            _ => {
+                let raw = self.bytes(size as usize)?;
+                let fold = |v: u64, &b: &u8| v << 8 | u64::from(b);
+                Ok(if self.big {
+                    raw.iter().fold(0, fold)
+                } else {
+                    raw.iter().rev().fold(0, fold)
+                })
+            }
+        }
+    }
+
+    #[inline]
+    pub fn skip(&mut self, count: usize) -> Result<(), Truncated> {
+        let end = self.pos.checked_add(count).ok_or(Truncated)?;
+        if end > self.data.len() {
+            return Err(Truncated);
+        }
+        self.pos = end;
+        Ok(())
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Truncated> {
+        let start = self.pos;
+        self.skip(count)?;
+        Ok(&self.data[start..self.pos])
+    }
+
+    /// Bytes up to the next NUL, which is consumed.
+    pub fn cstr(&mut self) -> Result<&'a [u8], Truncated> {
+        let rest = self.data.get(self.pos..).ok_or(Truncated)?;
+        let len = rest.iter().position(|&b| b == 0).ok_or(Truncated)?;
+        self.pos += len + 1;
+        Ok(&rest[..len])
+    }
+
+    #[inline]
+    pub fn uleb(&mut self) -> Result<u64, Truncated> {
+        let first = self.u8()?;
+        if first < 0x80 {
+            return Ok(u64::from(first));
+        }
+        let mut value = u64::from(first & 0x7f);
+        let mut shift = 7;
+        loop {
+            let byte = self.u8()?;
+            if shift < 64 {
+                value |= u64::from(byte & 0x7f) << shift;
+            }
+            shift += 7;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+    }
+
+    pub fn sleb(&mut self) -> Result<i64, Truncated> {
+        let mut value = 0i64;
+        let mut shift = 0;
+        loop {
+            let byte = self.u8()?;
+            if shift < 64 {
+                value |= i64::from(byte & 0x7f) << shift;
+            }
+            shift += 7;
+            if byte < 0x80 {
+                if shift < 64 && byte & 0x40 != 0 {
+                    value |= -1 << shift;
+                }
+                return Ok(value);
+            }
+        }
+    }
+
+    #[inline]
+    pub fn skip_leb(&mut self) -> Result<(), Truncated> {
+        while self.u8()? >= 0x80 {}
+        Ok(())
+    }
+}

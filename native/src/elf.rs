@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Reading ELF: sections (decompressed, relocated), symbols, and where an address field points.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use object::elf;
+use object::read::{
+    Object, ObjectKind, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex,
+};
+use object::{RelocationFlags, RelocationKind, SymbolFlags};
+
+use crate::error::{io, Error, Result};
+
+/// A file mapped read-only. A length change by another process while we read would be a fault in
+/// any reader; make never rewrites an object that a later step of the same build is reading.
+pub struct Mapped {
+    pub path: PathBuf,
+    map: Option<Mmap>,
+}
+
+impl Mapped {
+    pub fn open(path: &Path) -> Result<Mapped> {
+        let file = File::open(path).map_err(io("open", path))?;
+        let meta = file.metadata().map_err(io("read", path))?;
+        if !meta.is_file() {
+            return Err(Error::new("not a regular file").at(path.display()));
+        }
+        // An empty file cannot be mapped.
+        let map = if meta.len() == 0 {
+            None
+        } else {
+            // SAFETY: the map is private to this process and only read.
+            Some(unsafe { Mmap::map(&file) }.map_err(io("map", path))?)
+        };
+        Ok(Mapped {
+            path: path.to_owned(),
+            map,
+        })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or(&[])
+    }
+}
+
+/// Where a relocated address field points: into a section of this file, or at a named symbol that
+/// only the link resolves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub symbol: u32,
+    pub section: u32,
+    pub offset: u64,
+}
+
+/// A section as the encoder reads it: bytes with relocations applied. `targets` keeps, in order of
+/// offset, the relocations that point at code or data, whose section would otherwise be lost.
+#[derive(Default)]
+pub struct Section<'a> {
+    pub data: Cow<'a, [u8]>,
+    pub targets: Vec<(u64, Target)>,
+}
+
+impl Section<'_> {
+    /// The relocation target of the field at `offset`.
+    pub fn target(&self, offset: u64) -> Option<Target> {
+        let i = self
+            .targets
+            .binary_search_by_key(&offset, |&(at, _)| at)
+            .ok()?;
+        Some(self.targets[i].1)
+    }
+}
+
+pub struct Symbol<'a> {
+    pub name: &'a [u8],
+    pub value: u64,
+    pub size: u64,
+    /// Section index, or 0 for undefined, absolute and common symbols.
+    pub section: u32,
+    /// `STT_*`
+    pub kind: u8,
+    /// `STB_*`
+    pub binding: u8,
+}
+
+pub struct Elf<'a> {
+    file: object::File<'a>,
+    bytes: &'a [u8],
+    pub path: &'a Path,
+}
+
+impl<'a> Elf<'a> {
+    pub fn parse(mapped: &'a Mapped) -> Result<Elf<'a>> {
+        let bytes = mapped.bytes();
+        let path = mapped.path.as_path();
+        if bytes.starts_with(b"BC\xc0\xde") {
+            return Err(Error::new("LLVM bitcode, not an ELF object (LTO)")
+                .at(path.display())
+                .hint("encode the linked file instead"));
+        }
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err(Error::new("not an ELF file").at(path.display()));
+        }
+        let file = object::File::parse(bytes)
+            .map_err(|e| Error::new(format!("damaged ELF: {e}")).at(path.display()))?;
+        Ok(Elf { file, bytes, path })
+    }
+
+    pub fn is_relocatable(&self) -> bool {
+        self.file.kind() == ObjectKind::Relocatable
+    }
+
+    pub fn big_endian(&self) -> bool {
+        !self.file.is_little_endian()
+    }
+
+    pub fn endian(&self) -> gimli::RunTimeEndian {
+        if self.big_endian() {
+            gimli::RunTimeEndian::Big
+        } else {
+            gimli::RunTimeEndian::Little
+        }
+    }
+
+    pub fn is_64(&self) -> bool {
+        self.file.is_64()
+    }
+
+    /// `e_machine`
+    pub fn machine(&self) -> u16 {
+        let at = |i| self.bytes.get(i).copied().unwrap_or(0);
+        let raw = [at(18), at(19)];
+        if self.big_endian() {
+            u16::from_be_bytes(raw)
+        } else {
+            u16::from_le_bytes(raw)
+        }
+    }
+
+    fn damaged(&self, section: &[u8], cause: impl std::fmt::Display) -> Error {
+        Error::new(format!(
+            "damaged section {}: {cause}",
+            String::from_utf8_lossy(section)
+        ))
+        .at(self.path.display())
+    }
+
+    /// Every section: (index, name, address, size, is it allocated, is it PROGBITS or NOBITS).
+    pub fn sections(&self) -> Vec<SectionInfo<'_>> {
+        self.file
+            .sections()
+            .map(|s| {
+                let (sh_type, sh_flags) = match s.flags() {
+                    object::SectionFlags::Elf {
+                        sh_type, sh_flags, ..
+                    } => (sh_type.0, sh_flags.0),
+                    _ => (0, 0),
+                };
+                SectionInfo {
+                    index: s.index().0 as u32,
+                    name: s.name_bytes().unwrap_or(b""),
+                    address: s.address(),
+                    size: s.size(),
+                    alloc: sh_flags & u64::from(elf::SHF_ALLOC.0) != 0,
+                    holds_data: sh_type == elf::SHT_PROGBITS.0 || sh_type == elf::SHT_NOBITS.0,
+                }
+            })
+            .collect()
+    }
+
+    pub fn has_section(&self, name: &str) -> bool {
+        self.file.section_by_name(name).is_some()
+    }
+
+    /// The bytes of a section as they stand in the file, decompressed; `None` when it is absent.
+    pub fn raw_section(&self, name: &str) -> Result<Option<Cow<'a, [u8]>>> {
+        match self.file.section_by_name(name) {
+            None => Ok(None),
+            Some(s) => s
+                .uncompressed_data()
+                .map(Some)
+                .map_err(|e| self.damaged(name.as_bytes(), e)),
+        }
+    }
+
+    /// Name and uncompressed-as-stored bytes of every section whose name passes `wanted`, and the
+    /// bytes of the relocations that apply to it: what the cache key is made of.
+    pub fn stored_sections(&self, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<(&[u8], &'a [u8])>> {
+        let mut found = Vec::new();
+        for section in self.file.sections() {
+            let name = section.name_bytes().unwrap_or(b"");
+            let base = [&b".rela"[..], b".rel"]
+                .iter()
+                .find_map(|p| name.strip_prefix(*p))
+                .unwrap_or(name);
+            if wanted(base) {
+                let data = section.data().map_err(|e| self.damaged(name, e))?;
+                found.push((name, data));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Like `raw_section`, with relocations applied when this is a relocatable object.
+    pub fn section(&self, name: &str) -> Result<Section<'a>> {
+        let mut named = self.file.sections().filter(|s| s.name() == Ok(name));
+        let Some(section) = named.next() else {
+            return Ok(Section::default());
+        };
+        if named.next().is_some() {
+            return Err(Error::new(format!(
+                "several {name} sections (COMDAT groups are not supported)"
+            ))
+            .at(self.path.display())
+            .hint("build without -fdebug-types-section"));
+        }
+        let data = section
+            .uncompressed_data()
+            .map_err(|e| self.damaged(name.as_bytes(), e))?;
+        if !self.is_relocatable() {
+            return Ok(Section {
+                data,
+                targets: Vec::new(),
+            });
+        }
+        self.relocate(name, data, section.relocations())
+    }
+
+    fn relocate(
+        &self,
+        name: &str,
+        data: Cow<'a, [u8]>,
+        relocations: impl Iterator<Item = (u64, object::Relocation)>,
+    ) -> Result<Section<'a>> {
+        let big = self.big_endian();
+        let mut bytes = data;
+        let mut targets = Vec::new();
+        let debug = self.debug_sections();
+        for (offset, relocation) in relocations {
+            let RelocationTarget::Symbol(index) = relocation.target() else {
+                continue;
+            };
+            let symbol = self
+                .file
+                .symbol_by_index(index)
+                .map_err(|e| self.damaged(name.as_bytes(), e))?;
+            let section = symbol.section_index().map_or(0, |SectionIndex(i)| i);
+            let apply = Apply::of(&relocation, self.machine())
+                .map_err(|r| self.damaged(name.as_bytes(), format!("relocation type {r} at {offset:#x} is not known")))?;
+            let at = usize::try_from(offset).unwrap_or(usize::MAX);
+            let Some(field) = at
+                .checked_add(apply.size)
+                .and_then(|end| bytes.to_mut().get_mut(at..end))
+            else {
+                return Err(self.damaged(name.as_bytes(), format!("relocation at {offset:#x} lies outside")));
+            };
+            let old = get(field, big);
+            let addend = if relocation.has_implicit_addend() && apply.how == How::Set {
+                old as i64
+            } else {
+                relocation.addend()
+            };
+            let value = symbol.address().wrapping_add(addend as u64);
+            let new = match apply.how {
+                How::Set => value,
+                How::Add => old.wrapping_add(value),
+                How::Sub => old.wrapping_sub(value),
+                How::Ignore => continue,
+            };
+            put(field, new, big);
+            if apply.how == How::Set && !debug.get(section).copied().unwrap_or(false) {
+                targets.push((
+                    offset,
+                    Target {
+                        symbol: index.0 as u32,
+                        section: section as u32,
+                        offset: value,
+                    },
+                ));
+            }
+        }
+        // Assemblers emit relocations in order; a sort of sorted input is cheap.
+        targets.sort_by_key(|&(at, _)| at);
+        Ok(Section {
+            data: bytes,
+            targets,
+        })
+    }
+
+    fn debug_sections(&self) -> Vec<bool> {
+        let mut flags = Vec::new();
+        for s in self.file.sections() {
+            let i = s.index().0;
+            if flags.len() <= i {
+                flags.resize(i + 1, false);
+            }
+            flags[i] = s.name_bytes().is_ok_and(|n| n.starts_with(b".debug_") || n.starts_with(b".zdebug_"));
+        }
+        flags
+    }
+
+    /// `.symtab` without the null entry; position i is symbol index i + 1.
+    pub fn symbols(&self) -> Vec<Symbol<'_>> {
+        let mut symbols = Vec::new();
+        for s in self.file.symbols() {
+            let (info, _other) = match s.flags() {
+                SymbolFlags::Elf { st_info, st_other, .. } => (st_info, st_other),
+                _ => continue,
+            };
+            let index = s.index().0;
+            // The iterator leaves out index 0; keep positions equal to indices minus one.
+            debug_assert_eq!(index, symbols.len() + 1);
+            symbols.push(Symbol {
+                name: s.name_bytes().unwrap_or(b""),
+                value: s.address(),
+                size: s.size(),
+                section: s.section_index().map_or(0, |i| i.0 as u32),
+                kind: info.st_type().0,
+                binding: info.st_bind().0,
+            });
+        }
+        symbols
+    }
+}
+
+pub struct SectionInfo<'a> {
+    pub index: u32,
+    pub name: &'a [u8],
+    pub address: u64,
+    pub size: u64,
+    pub alloc: bool,
+    pub holds_data: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Set,
+    Add,
+    Sub,
+    Ignore,
+}
+
+struct Apply {
+    how: How,
+    size: usize,
+}
+
+impl Apply {
+    /// How a relocation changes its field. The generic absolute kinds cover all but the
+    /// pairwise differences that RISC-V and LoongArch emit because their linkers relax.
+    fn of(relocation: &object::Relocation, machine: u16) -> std::result::Result<Apply, u32> {
+        let size = usize::from(relocation.size() / 8);
+        match relocation.kind() {
+            RelocationKind::Absolute | RelocationKind::SectionOffset
+                if size != 0 =>
+            {
+                return Ok(Apply { how: How::Set, size })
+            }
+            RelocationKind::None => {
+                return Ok(Apply {
+                    how: How::Ignore,
+                    size: 0,
+                })
+            }
+            _ => {}
+        }
+        let RelocationFlags::Elf { r_type } = relocation.flags() else {
+            return Err(0);
+        };
+        let r_type = r_type.0;
+        let riscv = machine == elf::EM_RISCV.0;
+        let loongarch = machine == elf::EM_LOONGARCH.0;
+        // psABI documents: RISC-V 33..40 add/sub, 52..57 set/sub6; LoongArch 47..56 add/sub.
+        let (how, size) = match r_type {
+            33..=36 if riscv => (How::Add, 1 << (r_type - 33)),
+            37..=40 if riscv => (How::Sub, 1 << (r_type - 37)),
+            54..=56 if riscv => (How::Set, 1 << (r_type - 54)),
+            51 | 52 | 53 | 60 | 61 if riscv => (How::Ignore, 0),
+            47 if loongarch => (How::Add, 1),
+            48 if loongarch => (How::Add, 2),
+            50 if loongarch => (How::Add, 4),
+            51 if loongarch => (How::Add, 8),
+            52 if loongarch => (How::Sub, 1),
+            53 if loongarch => (How::Sub, 2),
+            55 if loongarch => (How::Sub, 4),
+            56 if loongarch => (How::Sub, 8),
+            105..=110 if loongarch => (How::Ignore, 0),
+            _ => return Err(r_type),
+        };
+        Ok(Apply { how, size })
+    }
+}
+
+fn get(field: &[u8], big: bool) -> u64 {
+    let fold = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
+    if big {
+        field.iter().fold(0, fold)
+    } else {
+        field.iter().rev().fold(0, fold)
+    }
+}
+
+fn put(field: &mut [u8], value: u64, big: bool) {
+    let size = field.len();
+    for (i, byte) in field.iter_mut().enumerate() {
+        let shift = if big { size - 1 - i } else { i } * 8;
+        *byte = (value >> shift) as u8;
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Where a parameter is at the entry of its function, as far as its location tells.
+//!
+//! The first entry of a location list describes the entry of the function; later ones count only
+//! when they say what the entry value was (DWARF 5, sections 2.5 and 2.6).
+
+use gimli::constants as dw;
+use gimli::{LocationLists, Operation, RawLocListEntry};
+
+use super::raw::{Raw, UnitFacts};
+use crate::dwarf::{Reader, Value};
+
+#[derive(Clone, Copy, Default)]
+pub struct Entry {
+    /// DWARF number of the register that holds it.
+    pub register: Option<u16>,
+}
+
+impl Entry {
+    fn first_wins(&mut self, register: u16) {
+        self.register.get_or_insert(register);
+    }
+}
+
+/// `wide`: the value needs more than one register.
+pub fn at_entry(raw: &Raw<'_>, unit: &UnitFacts, location: Value, wide: bool) -> Entry {
+    let mut entry = Entry::default();
+    if location.is_block() {
+        if let Some(expression) = raw.reader(location.bits, u64::from(location.len)) {
+            read_expression(&mut entry, unit, expression, true, wide);
+        }
+        return entry;
+    }
+    let dwarf = raw.source.dwarf;
+    let lists = LocationLists::new(
+        gimli::DebugLoc::new(&dwarf.loc, dwarf.endian),
+        gimli::DebugLocLists::new(&dwarf.loclists, dwarf.endian),
+    );
+    let offset = if location.form() == dw::DW_FORM_loclistx {
+        let base = gimli::DebugLocListsBase(unit.loclists_base as usize);
+        let index = gimli::DebugLocListsIndex(location.bits as usize);
+        lists.get_offset(unit.encoding, base, index)
+    } else {
+        Ok(gimli::LocationListsOffset(location.bits as usize))
+    };
+    let Ok(mut entries) = offset.and_then(|o| lists.raw_locations(o, unit.encoding)) else {
+        return entry;
+    };
+    let mut first = true;
+    while let Ok(Some(item)) = entries.next() {
+        let data = match item {
+            RawLocListEntry::AddressOrOffsetPair { data, .. }
+            | RawLocListEntry::StartEnd { data, .. }
+            | RawLocListEntry::StartLength { data, .. }
+            | RawLocListEntry::OffsetPair { data, .. }
+            | RawLocListEntry::StartxEndx { data, .. }
+            | RawLocListEntry::StartxLength { data, .. }
+            | RawLocListEntry::DefaultLocation { data } => data,
+            RawLocListEntry::BaseAddress { .. } | RawLocListEntry::BaseAddressx { .. } => continue,
+        };
+        read_expression(&mut entry, unit, data.0, first, wide);
+        first = false;
+    }
+    entry
+}
+
+fn read_expression(entry: &mut Entry, unit: &UnitFacts, mut reader: Reader<'_>, first: bool, wide: bool) {
+    let mut operations = Vec::new();
+    while !gimli::Reader::is_empty(&reader) {
+        match Operation::parse(&mut reader, unit.encoding) {
+            Ok(operation) => operations.push(operation),
+            Err(_) => return,
+        }
+    }
+    let computed = matches!(operations.last(), Some(Operation::StackValue));
+    if operations.len() == 2 && computed {
+        operations.pop();
+    }
+    match operations.as_slice() {
+        [Operation::Register { register }] if first => entry.first_wins(register.0),
+        [Operation::RegisterOffset { register, .. }] if first && computed => entry.first_wins(register.0),
+        [Operation::EntryValue { expression }] => {
+            let mut inner = *expression;
+            if let Ok(Operation::Register { register }) = Operation::parse(&mut inner, unit.encoding) {
+                if gimli::Reader::is_empty(&inner) {
+                    entry.first_wins(register.0);
+                }
+            }
+        }
+        [_] | [] => {}
+        [Operation::Register { register }, ..] if first && !wide => entry.first_wins(register.0),
+        [Operation::RegisterOffset { register, .. }, rest @ ..]
+            if first && !wide && rest.iter().any(|o| matches!(o, Operation::StackValue)) =>
+        {
+            entry.first_wins(register.0);
+        }
+        pieces if wide => {
+            if let Some(Operation::Register { register }) =
+                pieces.iter().find(|o| matches!(o, Operation::Register { .. }))
+            {
+                entry.first_wins(register.0);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,677 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! One pass over the DIEs of a unit.
+//!
+//! Types count wherever they stand, also inside functions and blocks; parameters count below
+//! their function or function type only, variables directly below the unit only.
+
+use gimli::constants as dw;
+use gimli::DwTag;
+
+use super::raw::{
+    Annotation, BitPlace, Enumerator, Function, Member, Param, Raw, Tag, Tagged, Type, UnitFacts,
+    Variable,
+};
+use crate::btf::Kind;
+use crate::dwarf::cursor::Cursor;
+use crate::dwarf::{
+    Abbrevs, Attr, Attrs, Decoder, Reader, Shape, Value, TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION,
+};
+use crate::encoded::LANG_ASM;
+use crate::error::{Error, Result};
+
+/// A DIE whose children are being read.
+#[derive(Clone, Copy)]
+struct Frame {
+    what: What,
+    /// Index of the record that the children belong to.
+    index: u32,
+    /// Length of the pending pool when the frame was opened.
+    start: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Unit,
+    Aggregate,
+    Enum,
+    Array,
+    FunctionType,
+    Function,
+    Pointer,
+    /// Child of an aggregate; `index` is the aggregate, the component is the last member.
+    Member,
+    Param,
+    Typedef,
+    Variable,
+    /// Children are read for the types they may hold.
+    Scope,
+    /// Children hold nothing.
+    Nothing,
+}
+
+struct Walk<'r, 's> {
+    raw: &'r mut Raw<'s>,
+    unit: UnitFacts,
+    stack: Vec<Frame>,
+    // Children of open DIEs. An inner DIE is closed before its outer one goes on, so each pool is
+    // a stack, too, and the share of a DIE is contiguous when it closes.
+    members: Vec<Member>,
+    enumerators: Vec<Enumerator>,
+    params: Vec<Param>,
+    dimensions: Vec<u32>,
+    type_tags: Vec<u32>,
+    die: u32,
+}
+
+pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result<()> {
+    let dwarf = raw.source.dwarf;
+    let offset = header
+        .debug_info_offset()
+        .map_or(0, |o: gimli::DebugInfoOffset<usize>| o.0);
+    let at_unit = |what: &str| Error::new(what.to_owned()).at(format!("unit {offset:#x}"));
+    let encoding = header.encoding();
+    if !matches!(header.address_size(), 4 | 8) {
+        return Err(at_unit(&format!("address size {}", header.address_size())));
+    }
+    let shape = Shape {
+        address_size: encoding.address_size,
+        offset_size: encoding.format.word_size(),
+        version: encoding.version,
+    };
+    let table = gimli::DebugAbbrev::new(&dwarf.abbrev, dwarf.endian)
+        .abbreviations(header.debug_abbrev_offset())
+        .map_err(|e| at_unit(&format!("damaged abbreviations: {e}")))?;
+    let decoder = Decoder {
+        shape,
+        unit: offset as u64,
+    };
+    let end = offset + header.length_including_self();
+    let start = offset + header.size_of_header();
+    let mut walk = Walk {
+        unit: UnitFacts {
+            offset: offset as u64,
+            shape,
+            encoding,
+            language: 0,
+            clang: false,
+            // Past the section's header, where a unit without the attribute starts.
+            str_offsets_base: if shape.version >= 5 { u64::from(shape.offset_size) * 2 } else { 0 },
+            addr_base: if shape.version >= 5 { 8 } else { 0 },
+            loclists_base: 0,
+            types_end: 0,
+            functions_end: 0,
+            variables_end: 0,
+            tags_end: 0,
+        },
+        raw,
+        stack: Vec::new(),
+        members: Vec::new(),
+        enumerators: Vec::new(),
+        params: Vec::new(),
+        dimensions: Vec::new(),
+        type_tags: Vec::new(),
+        die: 0,
+    };
+    let cursor = Cursor::new(&dwarf.info.data, start, dwarf.big()).until(end);
+    walk.run(cursor, decoder, Abbrevs::new(table, shape))
+        .map_err(|e| e.at(format!("DIE {:#x}", walk.die)))?;
+    let mut facts = walk.unit;
+    facts.types_end = raw.types.len() as u32;
+    facts.functions_end = raw.functions.len() as u32;
+    facts.variables_end = raw.variables.len() as u32;
+    facts.tags_end = raw.tags.len() as u32;
+    raw.units.push(facts);
+    Ok(())
+}
+
+fn die_offset(bits: u64) -> Result<u32> {
+    u32::try_from(bits).map_err(|_| Error::new(format!("reference to {bits:#x} outside .debug_info")))
+}
+
+impl Walk<'_, '_> {
+    fn run(&mut self, mut at: Cursor<'_>, decoder: Decoder, mut abbrevs: Abbrevs) -> Result<()> {
+        let mut attrs = Attrs::new();
+        let truncated = |_| Error::new("the unit ends inside a DIE");
+        while !at.at_end() {
+            self.die = at.pos as u32;
+            let code = at.uleb().map_err(truncated)?;
+            if code == 0 {
+                self.close()?;
+                if self.stack.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            let abbrev = abbrevs
+                .get(code)
+                .ok_or_else(|| Error::new(format!("abbreviation {code} is not in the table")))?;
+            let parent = self.stack.last().copied();
+            let wanted = match (abbrev.tag, parent.map(|p| p.what)) {
+                (_, None) => true,
+                (dw::DW_TAG_variable, Some(what)) => what == What::Unit,
+                (dw::DW_TAG_formal_parameter | dw::DW_TAG_unspecified_parameters, Some(what)) => {
+                    matches!(what, What::Function | What::FunctionType)
+                }
+                (
+                    dw::DW_TAG_lexical_block
+                    | dw::DW_TAG_inlined_subroutine
+                    | dw::DW_TAG_label
+                    | dw::DW_TAG_call_site
+                    | dw::DW_TAG_call_site_parameter
+                    | dw::DW_TAG_GNU_call_site
+                    | dw::DW_TAG_GNU_call_site_parameter,
+                    _,
+                ) => false,
+                (_, Some(What::Nothing)) => false,
+                _ => true,
+            };
+            let has_children = abbrev.has_children;
+            let tag = abbrev.tag;
+            if !wanted {
+                decoder.skip(abbrev, &mut at).map_err(|e| Error::new(e.to_string()))?;
+                if has_children {
+                    let what = match tag {
+                        dw::DW_TAG_lexical_block | dw::DW_TAG_inlined_subroutine => What::Scope,
+                        _ => What::Nothing,
+                    };
+                    self.open(what, 0, 0);
+                }
+                continue;
+            }
+            decoder
+                .read(abbrev, &mut at, &mut attrs)
+                .map_err(|e| Error::new(e.to_string()))?;
+            let frame = match parent {
+                None => self.root(tag, &attrs)?,
+                Some(parent) => self.die(tag, parent, &attrs)?,
+            };
+            self.stack.push(frame);
+            if !has_children {
+                self.close()?;
+                if self.stack.is_empty() {
+                    break;
+                }
+            }
+        }
+        // A unit may end without the closing null entries.
+        while !self.stack.is_empty() {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, what: What, index: u32, start: usize) {
+        self.stack.push(Frame {
+            what,
+            index,
+            start: start as u32,
+        });
+    }
+
+    fn root(&mut self, tag: DwTag, attrs: &Attrs) -> Result<Frame> {
+        match tag {
+            dw::DW_TAG_compile_unit | dw::DW_TAG_type_unit => {}
+            dw::DW_TAG_skeleton_unit => {
+                return Err(Error::new("split DWARF: the types are in a .dwo file")
+                    .hint("build without -gsplit-dwarf"))
+            }
+            dw::DW_TAG_partial_unit => {
+                return Err(Error::new("partial unit (dwz)").hint("use the file before dwz"))
+            }
+            _ => return Err(Error::new(format!("a unit starts with {tag}"))),
+        }
+        if let Some(v) = attrs.get(Attr::StrOffsetsBase) {
+            self.unit.str_offsets_base = v.bits;
+        }
+        if let Some(v) = attrs.get(Attr::AddrBase) {
+            self.unit.addr_base = v.bits;
+        }
+        if let Some(v) = attrs.get(Attr::LoclistsBase) {
+            self.unit.loclists_base = v.bits;
+        }
+        self.unit.language = attrs.constant(Attr::Language).unwrap_or(0) as u32;
+        if self.unit.language == dw::DW_LANG_Mips_Assembler.0.into() {
+            self.unit.language = LANG_ASM;
+        }
+        if let Some(v) = attrs.get(Attr::Producer) {
+            let text = self.raw.text(&self.unit, v)?;
+            self.unit.clang = text.windows(5).any(|w| w == b"clang");
+        }
+        Ok(Frame {
+            what: What::Unit,
+            index: 0,
+            start: 0,
+        })
+    }
+
+    fn name(&mut self, attrs: &Attrs) -> Result<u32> {
+        self.raw.string(&self.unit, attrs.get(Attr::Name))
+    }
+
+    fn reference(&self, attrs: &Attrs, attr: Attr) -> Result<u32> {
+        if let Some(value) = attrs.get(attr) {
+            match value.form() {
+                dw::DW_FORM_ref_sig8 => {
+                    return Err(Error::new("type units are not supported")
+                        .hint("build without -fdebug-types-section"))
+                }
+                dw::DW_FORM_ref_sup4 | dw::DW_FORM_ref_sup8 | dw::DW_FORM_GNU_ref_alt => {
+                    return Err(Error::new("reference into a supplementary file (dwz)")
+                        .hint("use the file before dwz"))
+                }
+                _ => {}
+            }
+        }
+        die_offset(attrs.reference(attr))
+    }
+
+    /// Record a type; its DIE gets the next index.
+    fn add(&mut self, kind: Option<Kind>, attrs: &Attrs) -> Result<u32> {
+        let name = self.name(attrs)?;
+        let reference = self.reference(attrs, Attr::Type)?;
+        self.raw.types.push(Type {
+            kind,
+            extra: 0,
+            name,
+            size: attrs.constant(Attr::ByteSize).unwrap_or(0),
+            reference,
+            start: 0,
+            len: 0,
+            die: self.die,
+        });
+        Ok(self.raw.types.len() as u32 - 1)
+    }
+
+    fn die(&mut self, tag: DwTag, parent: Frame, attrs: &Attrs) -> Result<Frame> {
+        let leaf = |index| Frame {
+            what: What::Nothing,
+            index,
+            start: 0,
+        };
+        Ok(match tag {
+            dw::DW_TAG_base_type => {
+                let index = self.add(Some(Kind::Int), attrs)?;
+                let encoding = attrs.constant(Attr::Encoding).unwrap_or(0) as u32;
+                let this = &mut self.raw.types[index as usize];
+                this.extra = encoding;
+                if encoding == u32::from(dw::DW_ATE_float.0) {
+                    this.kind = Some(Kind::Float);
+                }
+                leaf(index)
+            }
+            dw::DW_TAG_pointer_type => {
+                let index = self.add(Some(Kind::Ptr), attrs)?;
+                self.gnu_annotation(Tagged::Type(index), -1, attrs)?;
+                Frame {
+                    what: What::Pointer,
+                    index,
+                    start: self.type_tags.len() as u32,
+                }
+            }
+            dw::DW_TAG_const_type => leaf(self.add(Some(Kind::Const), attrs)?),
+            dw::DW_TAG_volatile_type => leaf(self.add(Some(Kind::Volatile), attrs)?),
+            dw::DW_TAG_restrict_type => leaf(self.add(Some(Kind::Restrict), attrs)?),
+            // BTF has no word for _Atomic; the value is laid out as its type.
+            dw::DW_TAG_atomic_type => leaf(self.add(None, attrs)?),
+            dw::DW_TAG_unspecified_type => {
+                let index = self.add(None, attrs)?;
+                self.raw.types[index as usize].reference = 0;
+                leaf(index)
+            }
+            dw::DW_TAG_typedef => {
+                let index = self.add(Some(Kind::Typedef), attrs)?;
+                self.gnu_annotation(Tagged::Type(index), -1, attrs)?;
+                Frame {
+                    what: What::Typedef,
+                    index,
+                    start: 0,
+                }
+            }
+            dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type => {
+                let union = tag == dw::DW_TAG_union_type;
+                let declared = attrs.flag(Attr::Declaration);
+                let kind = match (declared, union) {
+                    (true, _) => Kind::Fwd,
+                    (false, true) => Kind::Union,
+                    (false, false) => Kind::Struct,
+                };
+                let index = self.add(Some(kind), attrs)?;
+                self.raw.types[index as usize].extra = u32::from(union);
+                self.gnu_annotation(Tagged::Type(index), -1, attrs)?;
+                Frame {
+                    what: What::Aggregate,
+                    index,
+                    start: self.members.len() as u32,
+                }
+            }
+            dw::DW_TAG_enumeration_type => {
+                let index = self.add(Some(Kind::Enum), attrs)?;
+                if attrs.constant(Attr::ByteSize).is_none() {
+                    self.raw.types[index as usize].size = 4;
+                }
+                Frame {
+                    what: What::Enum,
+                    index,
+                    start: self.enumerators.len() as u32,
+                }
+            }
+            dw::DW_TAG_array_type => Frame {
+                what: What::Array,
+                index: self.add(Some(Kind::Array), attrs)?,
+                start: self.dimensions.len() as u32,
+            },
+            dw::DW_TAG_subroutine_type => Frame {
+                what: What::FunctionType,
+                index: self.add(Some(Kind::FuncProto), attrs)?,
+                start: self.params.len() as u32,
+            },
+            dw::DW_TAG_subrange_type => {
+                if parent.what == What::Array {
+                    self.dimensions.push(dimension(attrs));
+                }
+                leaf(0)
+            }
+            dw::DW_TAG_enumerator => {
+                if parent.what == What::Enum {
+                    let name = self.name(attrs)?;
+                    let value = attrs.constant(Attr::ConstValue).unwrap_or(0) as i64;
+                    self.enumerators.push(Enumerator { name, value });
+                }
+                leaf(0)
+            }
+            dw::DW_TAG_member => {
+                if parent.what != What::Aggregate {
+                    return Ok(leaf(0));
+                }
+                let member = self.member(attrs)?;
+                self.members.push(member);
+                let component = (self.members.len() as u32 - parent.start - 1) as i32;
+                self.gnu_annotation(Tagged::Type(parent.index), component, attrs)?;
+                Frame {
+                    what: What::Member,
+                    index: parent.index,
+                    start: component as u32,
+                }
+            }
+            dw::DW_TAG_formal_parameter => {
+                let name = self.name(attrs)?;
+                self.params.push(Param {
+                    name,
+                    reference: self.reference(attrs, Attr::Type)?,
+                    origin: self.reference(attrs, Attr::Origin)?,
+                    location: attrs.get(Attr::Location),
+                    has_const_value: attrs.get(Attr::ConstValue).is_some(),
+                    die: self.die,
+                });
+                let component = self.params.len() as u32 - parent.start - 1;
+                if parent.what == What::Function {
+                    self.gnu_annotation(Tagged::Function(parent.index), component as i32, attrs)?;
+                }
+                Frame {
+                    what: if parent.what == What::Function { What::Param } else { What::Nothing },
+                    index: parent.index,
+                    start: component,
+                }
+            }
+            dw::DW_TAG_unspecified_parameters => {
+                if parent.what == What::Function {
+                    self.raw.functions[parent.index as usize].variadic = true;
+                } else {
+                    self.raw.types[parent.index as usize].extra = 1;
+                }
+                leaf(0)
+            }
+            dw::DW_TAG_subprogram => self.subprogram(attrs)?,
+            dw::DW_TAG_variable => self.variable(attrs)?,
+            TAG_LLVM_ANNOTATION => {
+                self.llvm_annotation(parent, attrs)?;
+                leaf(0)
+            }
+            TAG_GNU_ANNOTATION => {
+                self.gnu_annotation_die(attrs)?;
+                leaf(0)
+            }
+            dw::DW_TAG_imported_unit => {
+                return Err(Error::new("imported unit (dwz)").hint("use the file before dwz"))
+            }
+            dw::DW_TAG_reference_type
+            | dw::DW_TAG_rvalue_reference_type
+            | dw::DW_TAG_ptr_to_member_type
+            | dw::DW_TAG_string_type
+            | dw::DW_TAG_interface_type => {
+                return Err(Error::new(format!("BTF has no kind for {tag}"))
+                    .hint("leave the unit out with --lang_exclude"))
+            }
+            // Whatever else there is: not a type, but types may stand below.
+            _ => Frame {
+                what: What::Scope,
+                index: 0,
+                start: 0,
+            },
+        })
+    }
+
+    fn member(&mut self, attrs: &Attrs) -> Result<Member> {
+        let name = self.name(attrs)?;
+        let bit_size = attrs.constant(Attr::BitSize).unwrap_or(0);
+        let byte = match attrs.get(Attr::MemberLocation) {
+            None => 0,
+            Some(v) if v.is_constant() => v.bits,
+            Some(v) => self.location_offset(v)?,
+        };
+        let bits = if let Some(bit) = attrs.constant(Attr::DataBitOffset) {
+            BitPlace::Bit(bit)
+        } else if bit_size != 0 {
+            BitPlace::Storage {
+                byte,
+                storage: attrs.constant(Attr::ByteSize).unwrap_or(0),
+                offset: attrs.constant(Attr::BitOffset).unwrap_or(0) as i64,
+            }
+        } else {
+            BitPlace::Bit(byte.wrapping_mul(8))
+        };
+        Ok(Member {
+            name,
+            reference: self.reference(attrs, Attr::Type)?,
+            bits,
+            bit_size: bit_size.min(u64::from(u32::MAX)) as u32,
+            die: self.die,
+        })
+    }
+
+    /// A member's place as a location expression: only the constant that it starts with counts.
+    fn location_offset(&self, value: Value) -> Result<u64> {
+        let bad = || Error::new("member location is not a constant offset");
+        if !value.is_block() {
+            return Err(bad());
+        }
+        let mut reader = self
+            .raw
+            .reader(value.bits, u64::from(value.len))
+            .ok_or_else(bad)?;
+        match gimli::Operation::parse(&mut reader, self.unit.encoding) {
+            Ok(gimli::Operation::PlusConstant { value } | gimli::Operation::UnsignedConstant { value }) => Ok(value),
+            _ => Err(bad()),
+        }
+    }
+
+    fn subprogram(&mut self, attrs: &Attrs) -> Result<Frame> {
+        let name = self.name(attrs)?;
+        let low_pc = attrs
+            .get(Attr::LowPc)
+            .and_then(|v| self.raw.address(&self.unit, v));
+        let function = Function {
+            die: self.die,
+            unit: self.raw.units.len() as u32,
+            name,
+            reference: self.reference(attrs, Attr::Type)?,
+            origin: self.reference(attrs, Attr::Origin)?,
+            specification: self.reference(attrs, Attr::Specification)?,
+            low_pc,
+            has_ranges: attrs.get(Attr::Ranges).is_some(),
+            declaration: attrs.flag(Attr::Declaration),
+            inline: attrs.flag(Attr::Inline),
+            nocall: attrs.constant(Attr::CallingConvention) == Some(u64::from(dw::DW_CC_nocall.0)),
+            variadic: false,
+            params_start: 0,
+            params_len: 0,
+        };
+        self.raw.functions.push(function);
+        let index = self.raw.functions.len() as u32 - 1;
+        self.gnu_annotation(Tagged::Function(index), -1, attrs)?;
+        Ok(Frame {
+            what: What::Function,
+            index,
+            start: self.params.len() as u32,
+        })
+    }
+
+    fn variable(&mut self, attrs: &Attrs) -> Result<Frame> {
+        let name = self.name(attrs)?;
+        let address = attrs
+            .get(Attr::Location)
+            .and_then(|v| super::variables::address(self.raw, &self.unit, v));
+        self.raw.variables.push(Variable {
+            die: self.die,
+            name,
+            reference: self.reference(attrs, Attr::Type)?,
+            specification: self.reference(attrs, Attr::Specification)?,
+            address,
+            external: attrs.flag(Attr::External),
+            declaration: attrs.flag(Attr::Declaration),
+            artificial: attrs.flag(Attr::Artificial),
+        });
+        let index = self.raw.variables.len() as u32 - 1;
+        self.gnu_annotation(Tagged::Variable(index), -1, attrs)?;
+        Ok(Frame {
+            what: What::Variable,
+            index,
+            start: 0,
+        })
+    }
+
+    /// clang: an annotation is a child of what it annotates.
+    fn llvm_annotation(&mut self, parent: Frame, attrs: &Attrs) -> Result<()> {
+        let (Some(name), Some(value)) = (attrs.get(Attr::Name), attrs.get(Attr::ConstValue)) else {
+            return Ok(());
+        };
+        let name = self.raw.text(&self.unit, name)?;
+        let (on, component) = match parent.what {
+            What::Pointer if name == b"btf_type_tag" => {
+                let tag = self.raw.string(&self.unit, Some(value))?;
+                self.type_tags.push(tag);
+                return Ok(());
+            }
+            What::Aggregate | What::Typedef => (Tagged::Type(parent.index), -1),
+            What::Member => (Tagged::Type(parent.index), parent.start as i32),
+            What::Function => (Tagged::Function(parent.index), -1),
+            What::Param => (Tagged::Function(parent.index), parent.start as i32),
+            What::Variable => (Tagged::Variable(parent.index), -1),
+            _ => return Ok(()),
+        };
+        if name == b"btf_decl_tag" {
+            let value = self.raw.string(&self.unit, Some(value))?;
+            self.raw.tags.push(Tag {
+                on,
+                component,
+                value,
+            });
+        }
+        Ok(())
+    }
+
+    /// gcc: what is annotated refers to a chain of annotation DIEs.
+    fn gnu_annotation(&mut self, on: Tagged, component: i32, attrs: &Attrs) -> Result<()> {
+        let first = self.reference(attrs, Attr::GnuAnnotation)?;
+        if first != 0 {
+            self.raw.gnu_tags.push((on, component, first));
+        }
+        Ok(())
+    }
+
+    fn gnu_annotation_die(&mut self, attrs: &Attrs) -> Result<()> {
+        let (Some(name), Some(value)) = (attrs.get(Attr::Name), attrs.get(Attr::ConstValue)) else {
+            return Ok(());
+        };
+        let name = self.raw.text(&self.unit, name)?;
+        let annotation = Annotation {
+            is_type_tag: name == b"btf_type_tag",
+            is_decl_tag: name == b"btf_decl_tag",
+            value: self.raw.string(&self.unit, Some(value))?,
+            next: self.reference(attrs, Attr::GnuAnnotation)?,
+        };
+        self.raw.annotations.insert(self.die, annotation);
+        Ok(())
+    }
+
+    /// Leave the innermost open DIE; what its children collected becomes its own.
+    fn close(&mut self) -> Result<()> {
+        let Some(frame) = self.stack.pop() else {
+            return Err(Error::new("a null entry where a DIE should be"));
+        };
+        let start = frame.start as usize;
+        match frame.what {
+            What::Aggregate => {
+                if self.unit.language == u32::from(dw::DW_LANG_Rust.0) {
+                    // rustc lists fields in order of source, BTF wants them by offset.
+                    self.members[start..].sort_by_key(|m| match m.bits {
+                        BitPlace::Bit(bit) => bit,
+                        BitPlace::Storage { byte, .. } => byte * 8,
+                    });
+                }
+                settle(&mut self.members, start, &mut self.raw.members, &mut self.raw.types[frame.index as usize]);
+            }
+            What::Enum => settle(
+                &mut self.enumerators,
+                start,
+                &mut self.raw.enumerators,
+                &mut self.raw.types[frame.index as usize],
+            ),
+            What::FunctionType => settle(
+                &mut self.params,
+                start,
+                &mut self.raw.params,
+                &mut self.raw.types[frame.index as usize],
+            ),
+            What::Pointer => {
+                // In order of source; the last one written is the one next to the pointer.
+                self.type_tags[start..].reverse();
+                settle(
+                    &mut self.type_tags,
+                    start,
+                    &mut self.raw.type_tags,
+                    &mut self.raw.types[frame.index as usize],
+                );
+            }
+            What::Array => {
+                let product = self.dimensions.drain(start..).fold(1u32, u32::wrapping_mul);
+                self.raw.types[frame.index as usize].extra = product;
+            }
+            What::Function => {
+                let function = &mut self.raw.functions[frame.index as usize];
+                function.params_start = self.raw.params.len() as u32;
+                function.params_len = (self.params.len() - start) as u32;
+                self.raw.params.extend(self.params.drain(start..));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn settle<T>(pending: &mut Vec<T>, start: usize, pool: &mut Vec<T>, owner: &mut Type) {
+    owner.start = pool.len() as u32;
+    owner.len = (pending.len() - start) as u32;
+    pool.extend(pending.drain(start..));
+}
+
+/// Elements in one dimension: `DW_AT_upper_bound` + 1 (0 when it is not a constant, as in a VLA),
+/// else `DW_AT_count`, else 0. All in 32 bits, so that an upper bound of -1 is no element.
+fn dimension(attrs: &Attrs) -> u32 {
+    match (attrs.get(Attr::UpperBound), attrs.constant(Attr::Count)) {
+        (Some(bound), _) if bound.is_constant() => (bound.bits as u32).wrapping_add(1),
+        (Some(_), _) => 0,
+        (None, Some(count)) => count as u32,
+        (None, None) => 0,
+    }
+}

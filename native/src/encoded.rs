@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! What encode makes of one object: its types in the layout of BTF, the identity of each, and its
+//! function and variable *candidates* with all evidence, undecided. It is what a sidecar stores.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The identity of a type or candidate: XXH3-128 of its rendering (see `identity`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Id {
+    pub high: u64,
+    pub low: u64,
+}
+
+impl Id {
+    pub fn of(bytes: &[u8]) -> Id {
+        let hash = xxhash_rust::xxh3::xxh3_128(bytes);
+        Id {
+            high: (hash >> 64) as u64,
+            low: hash as u64,
+        }
+    }
+
+    pub fn bytes(&self) -> [u8; 16] {
+        (u128::from(self.high) << 64 | u128::from(self.low)).to_le_bytes()
+    }
+}
+
+/// "Not there", for fields that hold an index.
+pub const NONE: u32 = u32::MAX;
+
+/// One DWARF unit's share of each array: all of the unit before it ends where this one starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Unit {
+    /// `DW_LANG_*`, `LANG_ASM` for assembler.
+    pub language: u32,
+    /// Types of the unit proper end here; they are always part of the result.
+    pub types_end: u32,
+    /// FUNC_PROTOs of function candidates end here; only those that a chosen function needs count.
+    pub protos_end: u32,
+    pub functions_end: u32,
+    pub variables_end: u32,
+}
+
+/// `DW_LANG_Mips_Assembler`, what gas writes.
+pub const LANG_ASM: u32 = 0x8001;
+
+/// Facts about one function DIE that rules of the fix-up read.
+pub mod function_flags {
+    /// Some parameter has no location, or one that shows that it was optimised out.
+    pub const OPTIMIZED_PARMS: u32 = 1 << 0;
+    /// Some parameter lies in another register than the ABI says.
+    pub const UNEXPECTED_REG: u32 = 1 << 1;
+    /// A packed struct passed by value on the stack: its place cannot be computed.
+    pub const UNCERTAIN_PARM_LOC: u32 = 1 << 2;
+    /// Parameters stand in another order than in the abstract instance.
+    pub const REORDERED_PARM: u32 = 1 << 3;
+    /// The compiler says that the calling convention is not the standard one.
+    pub const SIGNATURE_CHANGED: u32 = 1 << 4;
+    /// The DIE has code: `DW_AT_low_pc`, or `DW_AT_ranges` when it is split hot and cold.
+    pub const HAS_CODE: u32 = 1 << 5;
+}
+
+/// A function DIE. Functions that were only inlined are candidates, too: they take part in the
+/// check of consistency.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Function {
+    pub id: Id,
+    pub name: u32,
+    /// Local id of its FUNC_PROTO.
+    pub proto: u32,
+    pub flags: u32,
+    /// Its declaration tags: `tags[tags_start..tags_start + tags_len]`.
+    pub tags_start: u32,
+    pub tags_len: u32,
+    /// Index of the symbol at the function's first byte, in an object; else `NONE`.
+    pub symbol: u32,
+    /// `DW_AT_low_pc`: an address in a linked file, an offset into the section in an object.
+    pub low_pc: u64,
+    pub die: u64,
+}
+
+/// A DECL_TAG on a function or variable (on types they are types).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct DeclTag {
+    pub value: u32,
+    /// -1 for the whole, else the index of the parameter.
+    pub component: i32,
+}
+
+pub mod variable_flags {
+    pub const EXTERNAL: u32 = 1 << 0;
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Variable {
+    pub name: u32,
+    /// Local id of its type.
+    pub type_id: u32,
+    pub flags: u32,
+    pub tags_start: u32,
+    pub tags_len: u32,
+    /// Index of the symbol that stands for it, in an object; else `NONE`.
+    pub symbol: u32,
+    /// Size of the type in bytes; 0 when it has none.
+    pub size: u64,
+    /// Address in a linked file; offset to `symbol` in an object.
+    pub address: u64,
+    pub die: u64,
+}
+
+/// A symbol of the object at which some candidate stands.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Symbol {
+    pub name: u32,
+    /// Name of the input section; 0 for a symbol that another object defines.
+    pub section: u32,
+    /// Name of the `STT_FILE` symbol that governs it, if it is local.
+    pub file: u32,
+    /// `STB_*` << 8 | `STT_*`
+    pub kind: u32,
+    pub value: u64,
+    pub size: u64,
+}
+
+impl Symbol {
+    pub fn binding(&self) -> u8 {
+        (self.kind >> 8) as u8
+    }
+}
+
+/// Facts of the target that two objects of one link must share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Target {
+    pub machine: u32,
+    /// 4 or 8
+    pub address_size: u32,
+    /// 1 for big endian
+    pub big_endian: u32,
+    /// 1 when read from a relocatable object: candidates stand at symbols, not at addresses.
+    pub relocatable: u32,
+}
+
+/// Borrowed arrays: of an `Encoded`, or of a mapped sidecar.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub target: Target,
+    /// Types in BTF's layout, host byte order; type names, member names are offsets into
+    /// `strings`, types are local ids (1 is the first, 0 is void).
+    pub words: &'a [u32],
+    /// `starts[i]..starts[i + 1]` are the words of local id i + 1.
+    pub starts: &'a [u32],
+    pub ids: &'a [Id],
+    pub strings: &'a [u8],
+    pub units: &'a [Unit],
+    pub functions: &'a [Function],
+    pub variables: &'a [Variable],
+    pub tags: &'a [DeclTag],
+    pub symbols: &'a [Symbol],
+}
+
+impl<'a> View<'a> {
+    /// The words of a local id.
+    pub fn type_words(&self, id: u32) -> &'a [u32] {
+        let i = id as usize;
+        &self.words[self.starts[i - 1] as usize..self.starts[i] as usize]
+    }
+
+    pub fn string(&self, offset: u32) -> &'a [u8] {
+        let rest = &self.strings[offset as usize..];
+        &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
+    }
+
+    pub fn type_count(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+#[derive(Default)]
+pub struct Encoded {
+    pub target: Target,
+    pub words: Vec<u32>,
+    pub starts: Vec<u32>,
+    pub ids: Vec<Id>,
+    pub strings: Vec<u8>,
+    pub units: Vec<Unit>,
+    pub functions: Vec<Function>,
+    pub variables: Vec<Variable>,
+    pub tags: Vec<DeclTag>,
+    pub symbols: Vec<Symbol>,
+}
+
+impl Encoded {
+    pub fn new(target: Target) -> Self {
+        Encoded {
+            target,
+            starts: vec![0],
+            strings: vec![0],
+            ..Encoded::default()
+        }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View {
+            target: self.target,
+            words: &self.words,
+            starts: &self.starts,
+            ids: &self.ids,
+            strings: &self.strings,
+            units: &self.units,
+            functions: &self.functions,
+            variables: &self.variables,
+            tags: &self.tags,
+            symbols: &self.symbols,
+        }
+    }
+}

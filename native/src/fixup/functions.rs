@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Which functions get a FUNC, and with which prototype.
+//!
+//! A function of BTF is a promise: at this name there is one function, and it is called like
+//! this. Where names are shared, prototypes differ between objects, or the compiler changed how
+//! parameters arrive, the promise cannot be made.
+
+use std::collections::HashMap;
+
+use object::elf;
+
+use super::{add_decl_tag, id_of, kfuncs, Outcome};
+use crate::btf::{self, Kind};
+use crate::combine::{Class, Combiner};
+use crate::encoded::function_flags as flag;
+use crate::error::Result;
+use crate::features::Features;
+use crate::image::{base_name, Image, Location, Resolution};
+
+/// The symbols of one base name.
+#[derive(Default)]
+struct Named {
+    symbols: Vec<(usize, Location)>,
+}
+
+impl Named {
+    /// Several functions share the name, at different addresses. (Not at address 0: where a linker
+    /// puts what it discarded.)
+    fn is_ambiguous(&self) -> bool {
+        let mut last: Option<Location> = None;
+        for (_, location) in &self.symbols {
+            if last.is_some_and(|l| !l.same(location)) {
+                return true;
+            }
+            if location.value != 0 || location.section != 0 {
+                last = Some(*location);
+            }
+        }
+        false
+    }
+}
+
+/// Why a function is not in the BTF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    UnexpectedRegister,
+    Inconsistent,
+    UncertainLocation,
+    Reordered,
+    Optimized,
+    Ambiguous,
+}
+
+impl Reason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::UnexpectedRegister => "skipped_unexpected_register",
+            Reason::Inconsistent => "skipped_inconsistent",
+            Reason::UncertainLocation => "skipped_uncertain_location",
+            Reason::Reordered => "skipped_reordered",
+            Reason::Optimized => "skipped_optimized",
+            Reason::Ambiguous => "skipped_ambiguous",
+        }
+    }
+}
+
+/// One candidate of a name, with where it stands if that is known.
+struct State {
+    class: usize,
+    location: Option<Location>,
+}
+
+/// Functions of the image by base name. Parts that the compiler split off are no functions.
+fn by_base_name(image: &Image) -> HashMap<&[u8], Named> {
+    let mut named: HashMap<&[u8], Named> = HashMap::new();
+    for (i, symbol) in image.symbols.iter().enumerate() {
+        if symbol.kind != elf::STT_FUNC.0 || symbol.section == 0 {
+            continue;
+        }
+        let base = base_name(&symbol.name);
+        let suffix = &symbol.name[base.len()..];
+        if contains(suffix, b".cold") || contains(suffix, b".part") {
+            continue;
+        }
+        named
+            .entry(base)
+            .or_default()
+            .symbols
+            .push((i, image.location(i)));
+    }
+    named
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|w| w == part)
+}
+
+pub(super) fn add(
+    combiner: &mut Combiner<'_>,
+    image: &Image,
+    resolution: &Resolution,
+    features: &Features,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let named = by_base_name(image);
+    let mut states: HashMap<u32, Vec<State>> = HashMap::new();
+    let mut stands: Vec<bool> = vec![false; combiner.functions.len()];
+    for placed in &combiner.placed_functions {
+        let Some(location) = resolution.locate(image, placed.place) else {
+            continue;
+        };
+        let class = placed.class as usize;
+        stands[class] = true;
+        states.entry(combiner.functions[class].name).or_default().push(State {
+            class,
+            location: Some(location),
+        });
+    }
+    for (class, function) in combiner.functions.iter().enumerate() {
+        if !function.dead && !stands[class] {
+            states.entry(function.name).or_default().push(State {
+                class,
+                location: None,
+            });
+        }
+    }
+    let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
+        kfuncs::find(image)
+    } else {
+        HashMap::new()
+    };
+    let mut skipped: HashMap<Reason, u64> = HashMap::new();
+    let mut names: Vec<u32> = states.keys().copied().collect();
+    names.sort_unstable_by(|&a, &b| combiner.strings.get(a).cmp(combiner.strings.get(b)));
+    for name in names {
+        let text = combiner.strings.get(name).to_vec();
+        let Some(symbols) = named.get(text.as_slice()) else {
+            continue;
+        };
+        let mut own = states.remove(&name).unwrap_or_default();
+        own.sort_by_key(|s| (combiner.functions[s.class].id, s.location.map(|l| (l.section, l.value))));
+        match judge(combiner, image, symbols, &own, features) {
+            Ok(class) => {
+                let func = emit(combiner, class, features);
+                if let Some(flags) = kfuncs.get(text.as_slice()) {
+                    for tag in kfuncs::tags(*flags) {
+                        let value = combiner.strings.add(tag);
+                        add_decl_tag(combiner, func, value, -1);
+                    }
+                }
+                outcome.functions += 1;
+            }
+            Err(reason) => *skipped.entry(reason).or_default() += 1,
+        }
+    }
+    let mut skipped: Vec<_> = skipped.into_iter().collect();
+    skipped.sort();
+    outcome.skipped = skipped.into_iter().map(|(r, n)| (r.name(), n)).collect();
+    Ok(())
+}
+
+/// The verdict on one name: the candidate whose prototype counts, or why there is none.
+fn judge(
+    combiner: &Combiner<'_>,
+    image: &Image,
+    symbols: &Named,
+    states: &[State],
+    features: &Features,
+) -> std::result::Result<usize, Reason> {
+    let all_flags = states
+        .iter()
+        .fold(0, |flags, s| flags | combiner.functions[s.class].flags);
+    if all_flags & flag::UNEXPECTED_REG != 0 {
+        return Err(Reason::UnexpectedRegister);
+    }
+    if features.consistent_func && !is_consistent(combiner, states) {
+        return Err(Reason::Inconsistent);
+    }
+    if all_flags & flag::UNCERTAIN_PARM_LOC != 0 {
+        return Err(Reason::UncertainLocation);
+    }
+    if all_flags & flag::REORDERED_PARM != 0 {
+        return Err(Reason::Reordered);
+    }
+    let canonical = canonical(combiner, image, symbols, states);
+    if !features.true_signature && is_optimized(combiner, image, symbols, &states[canonical]) {
+        return Err(Reason::Optimized);
+    }
+    if symbols.is_ambiguous() {
+        return Err(Reason::Ambiguous);
+    }
+    Ok(states[canonical].class)
+}
+
+/// All candidates, those that were only inlined included, tell of the same parameters and result.
+fn is_consistent(combiner: &Combiner<'_>, states: &[State]) -> bool {
+    let first = combiner.functions[states[0].class].proto;
+    states[1..].iter().all(|s| {
+        let proto = combiner.functions[s.class].proto;
+        proto == first || protos_match(combiner, first, proto, 0)
+    })
+}
+
+/// The compiler dropped or moved parameters: it says so, or a clone of another convention
+/// (`.isra`, `.constprop`) is what stands at this address.
+fn is_optimized(combiner: &Combiner<'_>, image: &Image, symbols: &Named, state: &State) -> bool {
+    let flags = combiner.functions[state.class].flags;
+    if flags & flag::OPTIMIZED_PARMS == 0 {
+        return false;
+    }
+    if flags & flag::SIGNATURE_CHANGED != 0 {
+        return true;
+    }
+    let Some(location) = state.location else {
+        return false;
+    };
+    symbols
+        .symbols
+        .iter()
+        .filter(|(_, l)| l.same(&location))
+        .any(|&(i, _)| {
+            let name = &image.symbols[i].name;
+            let suffix = &name[base_name(name).len()..];
+            contains(suffix, b".isra") || contains(suffix, b".constprop")
+        })
+}
+
+/// The candidate that describes the function in the image: one whose code stands at a symbol of
+/// the name, rather not optimised (a weak definition that lost stands elsewhere). Without such,
+/// one with code goes before one that was only inlined; among equals the smallest identity, which
+/// no order of objects changes.
+fn canonical(combiner: &Combiner<'_>, image: &Image, symbols: &Named, states: &[State]) -> usize {
+    let rank = |&i: &usize| {
+        let state = &states[i];
+        let here = state
+            .location
+            .is_some_and(|at| symbols.symbols.iter().any(|(_, l)| l.same(&at)));
+        let has_code = combiner.functions[state.class].flags & flag::HAS_CODE != 0;
+        (
+            !here,
+            here && is_optimized(combiner, image, symbols, state),
+            !has_code,
+        )
+    };
+    (0..states.len()).min_by_key(rank).unwrap_or(0)
+}
+
+fn emit(combiner: &mut Combiner<'_>, class: usize, features: &Features) -> Class {
+    let function = &combiner.functions[class];
+    let (name, proto, tags) = (function.name, function.proto, function.tags.clone());
+    let id = id_of(
+        Kind::Func,
+        &[combiner.strings.get(name), &combiner.facts(proto).id.bytes()],
+    );
+    // BTF of kernels gives every function static linkage.
+    let func = combiner.push(id, &[name, btf::info(Kind::Func, 0, false), proto]);
+    if features.decl_tag {
+        for (value, component) in tags {
+            add_decl_tag(combiner, func, value, component);
+        }
+    }
+    func
+}
+
+/// Deepest nesting that the comparison of prototypes follows.
+const DEPTH: usize = 64;
+
+/// Same number of parameters, each of matching type, and matching results. Names of parameters do
+/// not count.
+fn protos_match(combiner: &Combiner<'_>, a: Class, b: Class, depth: usize) -> bool {
+    let (a, b) = (combiner.class_words(a), combiner.class_words(b));
+    btf::vlen(a[1]) == btf::vlen(b[1])
+        && types_match(combiner, a[2], b[2], depth)
+        && a[3..]
+            .chunks_exact(2)
+            .zip(b[3..].chunks_exact(2))
+            .all(|(p, q)| types_match(combiner, p[1], q[1], depth))
+}
+
+/// Would a caller that was told one type work with the other? Named types match by name alone,
+/// and a const more or less is no difference.
+fn types_match(combiner: &Combiner<'_>, a: Class, b: Class, depth: usize) -> bool {
+    let (mut a, mut b) = (a, b);
+    for _ in 0..DEPTH {
+        if a == b {
+            return true;
+        }
+        if a == 0 || b == 0 || depth > DEPTH {
+            return false;
+        }
+        let (x, y) = (combiner.class_words(a), combiner.class_words(b));
+        let (Some(k), Some(l)) = (kind_for_match(x), kind_for_match(y)) else {
+            return false;
+        };
+        if k != l {
+            match (k, l) {
+                (Kind::Const, _) => a = x[2],
+                (_, Kind::Const) => b = y[2],
+                _ => return false,
+            }
+            continue;
+        }
+        match k {
+            Kind::Int => return x[0] == y[0] && x[2..] == y[2..],
+            Kind::Float => return x[0] == y[0] && x[2] == y[2],
+            Kind::Typedef | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => return x[0] == y[0],
+            Kind::Array => {
+                if x[5] != y[5] {
+                    return false;
+                }
+                (a, b) = (x[3], y[3]);
+            }
+            Kind::FuncProto => return protos_match(combiner, a, b, depth + 1),
+            _ => (a, b) = (x[2], y[2]),
+        }
+    }
+    false
+}
+
+/// A declaration counts as what it declares.
+fn kind_for_match(words: &[u32]) -> Option<Kind> {
+    match crate::identity::kind_of(words)? {
+        Kind::Fwd if words[1] & btf::KIND_FLAG != 0 => Some(Kind::Union),
+        Kind::Fwd => Some(Kind::Struct),
+        kind => Some(kind),
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Kernel functions that BPF programs may call: the sets in `.BTF_ids` that are marked as such
+//! (include/linux/btf_ids.h, Documentation/bpf/kfuncs.rst).
+
+use std::collections::HashMap;
+
+use crate::image::Image;
+
+const SET: &[u8] = b"__BTF_ID__set8__";
+const FUNC: &[u8] = b"__BTF_ID__func__";
+/// Flag of a set: its members are kfuncs.
+const SET_OF_KFUNCS: u32 = 1 << 0;
+/// Flag of a member: the verifier knows a fast call of it (`KF_FASTCALL`).
+const FASTCALL: u32 = 1 << 12;
+
+/// Names of kfuncs with their flags. Where a kfunc is in several sets, the last one counts.
+pub(super) fn find(image: &Image) -> HashMap<Vec<u8>, u32> {
+    let Some(section) = image.sections.iter().position(|s| s.name == b".BTF_ids") else {
+        return HashMap::new();
+    };
+    let base = image.sections[section].address;
+    let word = |at: u64| -> Option<u32> {
+        let at = usize::try_from(at).ok()?;
+        let raw: [u8; 4] = image.btf_ids.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if image.big_endian {
+            u32::from_be_bytes(raw)
+        } else {
+            u32::from_le_bytes(raw)
+        })
+    };
+    let inside = || {
+        image
+            .symbols
+            .iter()
+            .filter(move |s| s.section as usize == section)
+            .map(move |s| (s, s.value.wrapping_sub(base)))
+    };
+    // A set is: number of members, flags, then a pair (id, flags) for each member.
+    let sets: Vec<(u64, u64)> = inside()
+        .filter(|(s, _)| s.name.starts_with(SET))
+        .filter(|&(_, at)| word(at + 4).is_some_and(|flags| flags & SET_OF_KFUNCS != 0))
+        .map(|(s, at)| (at, at.saturating_add(s.size)))
+        .collect();
+    let mut found = HashMap::new();
+    for (symbol, at) in inside() {
+        let Some(rest) = symbol.name.strip_prefix(FUNC) else {
+            continue;
+        };
+        if !sets.iter().any(|&(start, end)| at >= start && at < end) {
+            continue;
+        }
+        // The name is followed by two underscores and a number that makes it unique.
+        let Some(cut) = rest.windows(2).rposition(|w| w == b"__") else {
+            continue;
+        };
+        if let Some(flags) = word(at + 4) {
+            found.insert(rest[..cut].to_vec(), flags);
+        }
+    }
+    found
+}
+
+pub(super) fn tags(flags: u32) -> impl Iterator<Item = &'static [u8]> {
+    let fastcall = (flags & FASTCALL != 0).then_some(&b"bpf_fastcall"[..]);
+    std::iter::once(&b"bpf_kfunc"[..]).chain(fastcall)
+}

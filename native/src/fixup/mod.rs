@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Stage 3, fix up: what only the link can decide. Candidates and the linked file's symbols and
+//! sections say which functions and variables exist, under which name and at which offset.
+//!
+//! Each rule is a function that reads evidence and returns a verdict.
+
+pub mod functions;
+pub mod kfuncs;
+pub mod variables;
+
+use crate::btf::{self, Kind};
+use crate::combine::{Class, Combiner};
+use crate::encoded::Id;
+use crate::error::Result;
+use crate::features::Features;
+use crate::image::{Image, Resolution};
+
+/// What the fix-up did, for the report.
+#[derive(Default, Debug, Clone)]
+pub struct Outcome {
+    pub functions: u64,
+    pub variables: u64,
+    /// Functions left out, by reason.
+    pub skipped: Vec<(&'static str, u64)>,
+}
+
+pub fn fix_up(
+    combiner: &mut Combiner<'_>,
+    image: &Image,
+    objects: &[String],
+    features: &Features,
+) -> Result<Outcome> {
+    let resolution = Resolution::new(image, combiner, objects)?;
+    let mut outcome = Outcome::default();
+    functions::add(combiner, image, &resolution, features, &mut outcome)?;
+    variables::add(combiner, image, &resolution, features, &mut outcome)?;
+    Ok(outcome)
+}
+
+/// Identity of a type that only the link makes: its kind, its words and what those refer to.
+fn id_of(kind: Kind, parts: &[&[u8]]) -> Id {
+    let mut bytes = vec![b'!', kind as u8];
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    Id::of(&bytes)
+}
+
+fn add_decl_tag(combiner: &mut Combiner<'_>, on: Class, value: u32, component: i32) {
+    let id = id_of(
+        Kind::DeclTag,
+        &[
+            combiner.strings.get(value),
+            &component.to_le_bytes(),
+            &combiner.facts(on).id.bytes(),
+        ],
+    );
+    let words = [value, btf::info(Kind::DeclTag, 0, false), on, component as u32];
+    combiner.push(id, &words);
+}

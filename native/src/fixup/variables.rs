@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Which variables get a VAR, and where each lies in its DATASEC.
+
+use std::collections::{BTreeMap, HashMap};
+
+use object::elf;
+
+use super::{add_decl_tag, id_of, Outcome};
+use crate::btf::{self, Kind};
+use crate::combine::{printable, Class, Combiner, PlacedVariable};
+use crate::encoded::{variable_flags, Variable, View, NONE};
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::image::{Image, Resolution};
+
+pub const PERCPU: &[u8] = b".data..percpu";
+
+/// Variables that only serve the build: nobody looks for them, and there are thousands.
+const SERVICE: [&[u8]; 5] = [
+    b"__UNIQUE_ID",
+    b"__tpstrtab_",
+    b"__exitcall_",
+    b"__gendwarfksyms_ptr_",
+    b"__func_stack_frame_non_standard_",
+];
+
+/// Longest name that the kernel accepts (`KSYM_NAME_LEN` before 6.1).
+const NAME_LEN: usize = 128;
+
+/// Does the section of the linked file count? Linker scripts fold the sub-sections of per-CPU
+/// data into one.
+fn is_included(section: &[u8], features: &Features) -> bool {
+    features.global_var || (features.var && section == PERCPU)
+}
+
+/// Before the link: may the candidate end in a section that counts?
+pub fn is_wanted(features: &Features, image: &Image, view: &View<'_>, variable: &Variable) -> bool {
+    if features.global_var {
+        return true;
+    }
+    if !features.var {
+        return false;
+    }
+    if view.target.relocatable == 0 {
+        return image
+            .section_of(variable.address)
+            .is_some_and(|s| image.sections[s as usize].name == PERCPU);
+    }
+    if variable.symbol == NONE {
+        return false;
+    }
+    let section = view.string(view.symbols[variable.symbol as usize].section);
+    // Defined elsewhere: the link decides.
+    section.is_empty() || section.starts_with(PERCPU)
+}
+
+fn is_service(name: &[u8]) -> bool {
+    SERVICE.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The kernel's rule for names of variables (kernel/bpf/btf.c).
+fn is_valid_name(name: &[u8]) -> bool {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b'.';
+    name.len() <= NAME_LEN
+        && name.first().is_some_and(|&b| letter(b))
+        && name.iter().all(|&b| letter(b) || b.is_ascii_digit())
+}
+
+struct Chosen {
+    offset: u64,
+    size: u32,
+    /// Smaller is better, among variables at one offset.
+    rank: (bool, crate::encoded::Id),
+    variable: usize,
+}
+
+pub(super) fn add(
+    combiner: &mut Combiner<'_>,
+    image: &Image,
+    resolution: &Resolution,
+    features: &Features,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let mut symbols_at: HashMap<(u32, u64), Vec<usize>> = HashMap::new();
+    for (i, symbol) in image.symbols.iter().enumerate() {
+        if symbol.kind == elf::STT_OBJECT.0 {
+            symbols_at.entry((symbol.section, symbol.value)).or_default().push(i);
+        }
+    }
+    let mut sections: BTreeMap<u32, Vec<Chosen>> = BTreeMap::new();
+    for (i, variable) in combiner.variables.iter().enumerate() {
+        let Some(location) = resolution.locate(image, variable.place) else {
+            continue;
+        };
+        let section = match location.section {
+            0 => image.section_of(location.value),
+            known => Some(known),
+        };
+        let Some(section) = section else { continue };
+        let Some(info) = image.sections.get(section as usize) else {
+            continue;
+        };
+        if !info.alloc || !info.holds_data || !is_included(&info.name, features) {
+            continue;
+        }
+        let name = combiner.strings.get(variable.name);
+        if name.is_empty() || is_service(name) {
+            continue;
+        }
+        let here = symbols_at
+            .get(&(section, location.value))
+            .map(Vec::as_slice)
+            .unwrap_or(&[]);
+        let offset = location.value.wrapping_sub(if image.relocatable { 0 } else { info.address });
+        // What the linker discarded has address 0, which looks like the start of a section there.
+        if offset == 0 && !here.iter().any(|&s| image.symbols[s].name == name) {
+            continue;
+        }
+        if !is_valid_name(name) {
+            if features.encode_force {
+                continue;
+            }
+            return Err(Error::new(format!("variable {} has a name that the kernel refuses", printable(name)))
+                .hint("add encode_force to the features to leave such variables out"));
+        }
+        let (Ok(size), Ok(_)) = (u32::try_from(variable.size), u32::try_from(offset)) else {
+            continue;
+        };
+        if size == 0 {
+            continue;
+        }
+        let right_size = here
+            .iter()
+            .any(|&s| image.symbols[s].name == name && image.symbols[s].size == variable.size);
+        sections.entry(section).or_default().push(Chosen {
+            offset,
+            size,
+            rank: (!right_size, combiner.facts(variable.class).id),
+            variable: i,
+        });
+    }
+    for (section, mut chosen) in sections {
+        keep_one_each(combiner, &mut chosen);
+        add_section(combiner, &image.sections[section as usize].name, &chosen, features, outcome)?;
+    }
+    Ok(())
+}
+
+/// A definition and the weak one that it overrides stand at one place; the kernel refuses
+/// variables that overlap. The one whose size the symbol confirms stays.
+fn keep_one_each(combiner: &Combiner<'_>, chosen: &mut Vec<Chosen>) {
+    let name = |c: &Chosen| combiner.strings.get(combiner.variables[c.variable].name).to_vec();
+    chosen.sort_by_key(|c| (c.offset, c.rank, name(c)));
+    let mut end = 0;
+    let mut first = true;
+    chosen.retain(|c| {
+        let free = first || c.offset >= end;
+        if free {
+            first = false;
+            end = c.offset + u64::from(c.size);
+        }
+        free
+    });
+}
+
+fn add_section(
+    combiner: &mut Combiner<'_>,
+    section: &[u8],
+    chosen: &[Chosen],
+    features: &Features,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    if chosen.len() > btf::MAX_VLEN {
+        return Err(Error::new(format!(
+            "{} variables in section {}, BTF can hold {}",
+            chosen.len(),
+            printable(section),
+            btf::MAX_VLEN
+        ))
+        .hint("leave global_var out of the features"));
+    }
+    let name = combiner.strings.add(section);
+    let mut entries = Vec::with_capacity(chosen.len() * 3);
+    let mut identity = Vec::new();
+    for c in chosen {
+        let var = add_variable(combiner, section, c, features);
+        entries.extend([var, c.offset as u32, c.size]);
+        identity.extend_from_slice(&combiner.facts(var).id.bytes());
+        outcome.variables += 1;
+    }
+    let size = chosen.last().map_or(0, |c| c.offset as u32 + c.size);
+    let mut words = vec![name, btf::info(Kind::Datasec, chosen.len() as u32, false), size];
+    words.extend(entries);
+    combiner.push(id_of(Kind::Datasec, &[section, &identity]), &words);
+    Ok(())
+}
+
+fn add_variable(combiner: &mut Combiner<'_>, section: &[u8], chosen: &Chosen, features: &Features) -> Class {
+    let PlacedVariable {
+        name, class, flags, ..
+    } = combiner.variables[chosen.variable];
+    let tags = combiner.variables[chosen.variable].tags.clone();
+    let linkage = u32::from(flags & variable_flags::EXTERNAL != 0);
+    let id = id_of(
+        Kind::Var,
+        &[
+            combiner.strings.get(name),
+            &combiner.facts(class).id.bytes(),
+            &linkage.to_le_bytes(),
+            section,
+            &chosen.offset.to_le_bytes(),
+        ],
+    );
+    let var = combiner.push(id, &[name, btf::info(Kind::Var, 0, false), class, linkage]);
+    if features.decl_tag {
+        for (value, component) in tags {
+            add_decl_tag(combiner, var, value, component);
+        }
+    }
+    var
+}

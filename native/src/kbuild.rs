@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Which objects the linker took, in a kernel tree.
+//!
+//! In order of trust: the trace that the LD wrapper kept of this very link; for a module the list
+//! in its `.mod` file; the archive `vmlinux.a` with the objects that Kbuild adds to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{io, Error, Result};
+
+/// The objects of a linked file. Paths are relative to the working directory, as make's are.
+pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
+    let directory = elf.parent().unwrap_or(Path::new(""));
+    let name = elf.file_name().unwrap_or_default().to_string_lossy();
+    let trace = directory.join(format!(".tmp_kbuild-btf.{name}.trace"));
+    if trace.exists() {
+        let text = fs::read_to_string(&trace).map_err(io("read", &trace))?;
+        return from_trace(&text, directory, &trace);
+    }
+    if let Some(module) = name.strip_suffix(".ko") {
+        return module_objects(directory, module);
+    }
+    let archive = directory.join("vmlinux.a");
+    if archive.exists() {
+        let mut objects = archive_members(&archive)?;
+        for extra in [".vmlinux.export.o", "init/version-timestamp.o"] {
+            let path = directory.join(extra);
+            if path.exists() {
+                objects.push(path);
+            }
+        }
+        return Ok(objects);
+    }
+    Err(Error::new("cannot tell which objects this file was linked from")
+        .at(elf.display())
+        .hint("name the objects, or encode the file itself: kbuild-btf encode"))
+}
+
+/// Lines of `ld --trace`: objects, archives (`.a`, each followed by the members taken), and
+/// `ARCHIVE(MEMBER)` or `(ARCHIVE)MEMBER`.
+fn from_trace(text: &str, directory: &Path, trace: &Path) -> Result<Vec<PathBuf>> {
+    let mut objects = Vec::new();
+    let mut expanded = Vec::new();
+    for line in text.lines().filter(|l| !l.is_empty()) {
+        let member = match (line.strip_suffix(')').and_then(|l| l.split_once('(')), line.strip_prefix('(')) {
+            (Some((archive, member)), _) => Some((archive, member)),
+            (None, Some(rest)) => rest.split_once(')'),
+            _ => None,
+        };
+        match member {
+            Some((archive, member)) => {
+                expanded.push(archive.to_owned());
+                objects.push(member.to_owned());
+            }
+            None if line.ends_with(".a") => {}
+            None => objects.push(line.to_owned()),
+        }
+    }
+    objects.retain(|o| !expanded.contains(o));
+    let paths: Vec<PathBuf> = objects
+        .iter()
+        // The linker's names are relative to where it ran, which is where the trace lies.
+        .map(|o| directory.join(o))
+        .collect();
+    if let Some(lost) = paths.iter().find(|p| !p.exists()) {
+        return Err(Error::new(format!("object {} is gone", lost.display()))
+            .at(trace.display())
+            .hint("run make again"));
+    }
+    Ok(paths)
+}
+
+/// Members of a thin archive: paths beside the archive.
+fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
+    let bytes = fs::read(archive).map_err(io("read", archive))?;
+    let bad = |what: &str| Error::new(format!("damaged archive: {what}")).at(archive.display());
+    let parsed = object::read::archive::ArchiveFile::parse(bytes.as_slice()).map_err(|e| bad(&e.to_string()))?;
+    if !parsed.is_thin() {
+        return Err(Error::new("not a thin archive: its members cannot have sidecars").at(archive.display()));
+    }
+    let directory = archive.parent().unwrap_or(Path::new(""));
+    parsed
+        .members()
+        .map(|member| {
+            let member = member.map_err(|e| bad(&e.to_string()))?;
+            Ok(directory.join(String::from_utf8_lossy(member.name()).as_ref()))
+        })
+        .collect()
+}
+
+/// The objects of a module: those that its `.mod` file lists, and what modpost adds.
+fn module_objects(directory: &Path, module: &str) -> Result<Vec<PathBuf>> {
+    let list = directory.join(format!("{module}.mod"));
+    let text = fs::read_to_string(&list).map_err(|e| {
+        io("read", &list)(e).hint("name the objects, or encode the module itself: kbuild-btf encode")
+    })?;
+    let mut objects: Vec<PathBuf> = text.split_whitespace().map(PathBuf::from).collect();
+    let own = directory.join(format!("{module}.mod.o"));
+    for extra in [own, PathBuf::from(".module-common.o")] {
+        if extra.exists() {
+            objects.push(extra);
+        }
+    }
+    Ok(objects)
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The loops of kbuild-btf that run per DIE, per type or per symbol.
+
+pub mod btf;
+pub mod cache;
+pub mod combine;
+pub mod dwarf;
+pub mod elf;
+pub mod encode;
+pub mod encoded;
+pub mod error;
+pub mod features;
+pub mod finish;
+pub mod fixup;
+pub mod identity;
+pub mod image;
+pub mod kbuild;
+pub mod key;
+pub mod link;
+pub mod objects;
+pub mod refine;
+pub mod sidecar;

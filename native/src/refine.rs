@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Names with several definitions ("ambiguous names").
+//!
+//! For those, "struct NAME" says too little. Each object means one definition (or only declares
+//! the name), so types that reach an ambiguous name are rendered again, with what that object
+//! means in its place, and again, until no class splits any more. Types that became different
+//! may make further names ambiguous: two objects whose `struct outer` embeds two `struct inner`.
+//!
+//! A declaration of an ambiguous name stays a declaration of its own: which definition it would
+//! mean, nobody can tell.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::btf::{self, Field};
+use crate::combine::{Class, Combiner, ObjectIndex, Overrides};
+use crate::encoded::{Id, View};
+use crate::error::{Error, Result};
+use crate::identity::{self, Space};
+
+type Name = (Space, Vec<u8>);
+
+/// The classes that reach a name with several definitions; empty when there is none.
+pub fn affected(combiner: &Combiner<'_>) -> Vec<bool> {
+    let definitions = combiner.definitions();
+    let ambiguous: HashSet<(Space, u32)> = definitions
+        .iter()
+        .filter(|(&name, classes)| is_ambiguous(combiner, name, classes))
+        .map(|(&name, _)| name)
+        .collect();
+    if ambiguous.is_empty() {
+        return Vec::new();
+    }
+    // Who refers to whom, with a declaration standing for all definitions of its name.
+    let count = combiner.classes.len();
+    let mut users: Vec<Vec<Class>> = vec![Vec::new(); count];
+    let mut reached = vec![false; count];
+    let mut queue = Vec::new();
+    for class in combiner.numbers() {
+        let words = combiner.class_words(class);
+        let named = identity::nominal(words).map(|(space, declared)| ((space, words[0]), declared));
+        if named.is_some_and(|(name, _)| ambiguous.contains(&name)) {
+            reached[class as usize - 1] = true;
+            queue.push(class);
+        }
+        if let Some((name, true)) = named {
+            for &definition in definitions.get(&name).into_iter().flatten() {
+                users[definition as usize - 1].push(class);
+            }
+        }
+        if let Some(kind) = identity::kind_of(words) {
+            btf::for_each_field(kind, words, |i, field| {
+                if field == Field::Type && words[i] != 0 {
+                    users[words[i] as usize - 1].push(class);
+                }
+            });
+        }
+    }
+    while let Some(class) = queue.pop() {
+        for &user in &users[class as usize - 1] {
+            if !std::mem::replace(&mut reached[user as usize - 1], true) {
+                queue.push(user);
+            }
+        }
+    }
+    reached
+}
+
+/// Several definitions; or one that the base BTF of a module knows only as a declaration, which
+/// cannot be changed any more.
+fn is_ambiguous(combiner: &Combiner<'_>, (space, name): (Space, u32), classes: &[Class]) -> bool {
+    if classes.len() > 1 {
+        return true;
+    }
+    let own = combiner.facts(classes[0]).base_id == 0;
+    own && combiner.base_declares(space, name)
+}
+
+/// One object that holds affected types.
+pub struct Object<'v> {
+    pub index: ObjectIndex,
+    pub view: View<'v>,
+    /// Its affected local types, ascending.
+    pub locals: Vec<u32>,
+}
+
+/// The local types of an object whose classes are affected.
+pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], view: &View<'_>) -> Vec<u32> {
+    (1..)
+        .zip(view.ids)
+        .filter(|(_, &id)| {
+            combiner
+                .find(id)
+                .is_some_and(|class| affected.get(class as usize - 1) == Some(&true))
+        })
+        .map(|(local, _)| local)
+        .collect()
+}
+
+/// New identities for the affected types of each object.
+pub fn refine(objects: &[Object<'_>], base: Option<ObjectIndex>) -> Result<Vec<Overrides>> {
+    // What each nominal type is labelled with; at first the identity that it has.
+    let mut labels: Vec<Overrides> = objects
+        .iter()
+        .map(|o| o.locals.iter().map(|&l| (l, o.view.ids[l as usize - 1])).collect())
+        .collect();
+    let mut classes = 0;
+    loop {
+        let ambiguous = ambiguous_names(objects, &labels, base);
+        let mut next = Vec::with_capacity(objects.len());
+        for (object, labels) in objects.iter().zip(&labels) {
+            next.push(relabel(object, labels, &ambiguous)?);
+        }
+        let distinct: HashSet<Id> = next.iter().flat_map(|o| o.values().copied()).collect();
+        labels = next;
+        if distinct.len() <= classes {
+            return Ok(labels);
+        }
+        classes = distinct.len();
+    }
+}
+
+fn ambiguous_names(objects: &[Object<'_>], labels: &[Overrides], base: Option<ObjectIndex>) -> HashSet<Name> {
+    let mut definitions: HashMap<Name, HashSet<Id>> = HashMap::new();
+    let mut declared_in_base: HashSet<Name> = HashSet::new();
+    for (object, labels) in objects.iter().zip(labels) {
+        for &local in &object.locals {
+            let words = object.view.type_words(local);
+            let Some((space, declared)) = identity::nominal(words) else {
+                continue;
+            };
+            let name = (space, object.view.string(words[0]).to_vec());
+            if !declared {
+                definitions.entry(name).or_default().insert(labels[&local]);
+            } else if Some(object.index) == base {
+                declared_in_base.insert(name);
+            }
+        }
+    }
+    definitions
+        .into_iter()
+        .filter(|(name, ids)| ids.len() > 1 || declared_in_base.contains(name))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+fn relabel(object: &Object<'_>, labels: &Overrides, ambiguous: &HashSet<Name>) -> Result<Overrides> {
+    let mut relabel = Relabel {
+        view: object.view,
+        labels,
+        ambiguous,
+        done: Overrides::with_capacity(object.locals.len()),
+    };
+    for &local in &object.locals {
+        relabel.visit(local, 0)?;
+    }
+    Ok(relabel.done)
+}
+
+struct Relabel<'a> {
+    view: View<'a>,
+    labels: &'a Overrides,
+    ambiguous: &'a HashSet<Name>,
+    done: Overrides,
+}
+
+impl Relabel<'_> {
+    fn visit(&mut self, local: u32, depth: usize) -> Result<Id> {
+        if let Some(&id) = self.done.get(&local) {
+            return Ok(id);
+        }
+        if depth > 1000 {
+            return Err(Error::new("types nested too deeply"));
+        }
+        let view = self.view;
+        let words = view.type_words(local);
+        let mut out = Vec::new();
+        let mut failure = None;
+        identity::render(
+            words,
+            &mut out,
+            |offset, out| {
+                out.extend_from_slice(view.string(offset));
+                out.push(0);
+            },
+            |target, out| {
+                if let Err(error) = self.reference(target, depth, out) {
+                    failure = Some(error);
+                }
+            },
+        );
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        // A declaration has nothing that could tell it from others of its name.
+        let id = match identity::nominal(words) {
+            Some((_, true)) => view.ids[local as usize - 1],
+            _ => Id::of(&out),
+        };
+        self.done.insert(local, id);
+        Ok(id)
+    }
+
+    fn reference(&mut self, target: u32, depth: usize, out: &mut Vec<u8>) -> Result<()> {
+        if target == 0 {
+            out.push(b'v');
+            return Ok(());
+        }
+        let words = self.view.type_words(target);
+        if let Some((space, declared)) = identity::nominal(words) {
+            let name = self.view.string(words[0]);
+            out.push(space as u8);
+            out.extend_from_slice(name);
+            out.push(0);
+            if self.ambiguous.contains(&(space, name.to_vec())) {
+                match self.labels.get(&target) {
+                    Some(label) if !declared => out.extend_from_slice(&label.bytes()),
+                    _ => out.push(b'?'),
+                }
+            }
+            return Ok(());
+        }
+        let id = if self.labels.contains_key(&target) {
+            self.visit(target, depth + 1)?
+        } else {
+            self.view.ids[target as usize - 1]
+        };
+        out.push(b'#');
+        out.extend_from_slice(&id.bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The sidecar file: what encode made of one object, ready to be mapped. docs/sidecar.md describes
+//! the format.
+//!
+//! A sidecar is an accelerator, never a source of truth: whatever is wrong with it, the answer is
+//! to encode the object again.
+
+use std::fs::{self, File, Metadata};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytemuck::{Pod, Zeroable};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::elf::Mapped;
+use crate::encoded::{DeclTag, Encoded, Function, Id, Symbol, Target, Unit, Variable, View};
+use crate::error::{io, Result};
+
+/// Version of the product and hash of the encoder's source.
+pub const ENCODER_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("KBUILD_BTF_SOURCE_HASH"));
+
+/// Also tells the byte order: a machine of the other one reads another number.
+const MAGIC: u64 = u64::from_ne_bytes(*b"kbtf\r\n\x1a\x01");
+
+/// Number of arrays of a `View`.
+const ARRAYS: usize = 9;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    magic: u64,
+    /// XXH3-64 of everything from `key` to the end of the file.
+    checksum: u64,
+    stamp: Stamp,
+    key: Id,
+    encoder: [u8; 64],
+    target: Target,
+    /// 1: the object has no DWARF.
+    empty: u64,
+    /// Position and length in bytes of each array.
+    arrays: [[u64; 2]; ARRAYS],
+}
+
+const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
+
+/// The object file that the sidecar was last found to belong to. Same stamp: no need to hash it.
+/// Not part of the checked content, since equal objects have equal sidecars.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Stamp {
+    size: u64,
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Stamp {
+    pub fn of(meta: &Metadata) -> Stamp {
+        Stamp {
+            size: meta.size(),
+            inode: meta.ino(),
+            seconds: meta.mtime(),
+            nanoseconds: meta.mtime_nsec(),
+        }
+    }
+}
+
+fn encoder() -> [u8; 64] {
+    let mut name = [0; 64];
+    for (to, from) in name.iter_mut().zip(ENCODER_VERSION.bytes()) {
+        *to = from;
+    }
+    name
+}
+
+/// `dir/foo.o` -> `dir/.tmp_foo.o.kbtf`: a name that `make clean` removes and git ignores.
+pub fn path_of(object: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".tmp_");
+    name.push(object.file_name().unwrap_or_default());
+    name.push(".kbtf");
+    object.with_file_name(name)
+}
+
+/// A sidecar in memory: mapped, or just made.
+pub struct Sidecar<B> {
+    bytes: B,
+}
+
+impl<B: AsRef<[u8]>> Sidecar<B> {
+    /// Check magic, encoder, arrays and checksum. `None`: not usable, whatever the reason.
+    pub fn check(bytes: B) -> Option<Sidecar<B>> {
+        let sidecar = Sidecar { bytes };
+        let all = sidecar.bytes.as_ref();
+        let header = sidecar.header()?;
+        let sound = header.magic == MAGIC
+            && header.encoder == encoder()
+            && header.checksum == xxh3_64(&all[CHECKED_FROM..])
+            && header.arrays.iter().all(|&[start, len]| {
+                start % 8 == 0 && start.checked_add(len).is_some_and(|end| end <= all.len() as u64)
+            });
+        sound.then_some(sidecar)
+    }
+
+    fn header(&self) -> Option<Header> {
+        let raw = self.bytes.as_ref().get(..std::mem::size_of::<Header>())?;
+        Some(bytemuck::pod_read_unaligned(raw))
+    }
+
+    pub fn key(&self) -> Id {
+        self.header().map_or(Id::default(), |h| h.key)
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        self.header().map_or(Stamp::default(), |h| h.stamp)
+    }
+
+    /// Does the object have DWARF at all?
+    pub fn is_empty(&self) -> bool {
+        self.header().is_none_or(|h| h.empty != 0)
+    }
+
+    /// The content. `None` only if memory is not aligned, which neither a map nor our buffers are.
+    pub fn view(&self) -> Option<View<'_>> {
+        let header = self.header()?;
+        let array = |i: usize| -> &[u8] {
+            let [start, len] = header.arrays[i];
+            &self.bytes.as_ref()[start as usize..(start + len) as usize]
+        };
+        fn cast<T: Pod>(bytes: &[u8]) -> Option<&[T]> {
+            bytemuck::try_cast_slice(bytes).ok()
+        }
+        Some(View {
+            target: header.target,
+            words: cast(array(0))?,
+            starts: cast(array(1))?,
+            ids: cast::<Id>(array(2))?,
+            strings: array(3),
+            units: cast::<Unit>(array(4))?,
+            functions: cast::<Function>(array(5))?,
+            variables: cast::<Variable>(array(6))?,
+            tags: cast::<DeclTag>(array(7))?,
+            symbols: cast::<Symbol>(array(8))?,
+        })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+/// Serialise; `None` stands for an object without DWARF.
+pub fn serialise(encoded: Option<&Encoded>, key: Id, stamp: Stamp) -> Vec<u8> {
+    let nothing = Encoded::default();
+    let e = encoded.unwrap_or(&nothing);
+    let parts: [&[u8]; ARRAYS] = [
+        bytemuck::cast_slice(&e.words),
+        bytemuck::cast_slice(&e.starts),
+        bytemuck::cast_slice(&e.ids),
+        &e.strings,
+        bytemuck::cast_slice(&e.units),
+        bytemuck::cast_slice(&e.functions),
+        bytemuck::cast_slice(&e.variables),
+        bytemuck::cast_slice(&e.tags),
+        bytemuck::cast_slice(&e.symbols),
+    ];
+    let mut header = Header {
+        magic: MAGIC,
+        checksum: 0,
+        stamp,
+        key,
+        encoder: encoder(),
+        target: e.target,
+        empty: u64::from(encoded.is_none()),
+        arrays: [[0; 2]; ARRAYS],
+    };
+    let size = std::mem::size_of::<Header>();
+    let total: usize = parts.iter().map(|p| p.len().next_multiple_of(8)).sum();
+    let mut out = Vec::with_capacity(size + total);
+    out.resize(size, 0);
+    for (array, part) in header.arrays.iter_mut().zip(parts) {
+        *array = [out.len() as u64, part.len() as u64];
+        out.extend_from_slice(part);
+        out.resize(out.len().next_multiple_of(8), 0);
+    }
+    out[..size].copy_from_slice(bytemuck::bytes_of(&header));
+    header.checksum = xxh3_64(&out[CHECKED_FROM..]);
+    out[..size].copy_from_slice(bytemuck::bytes_of(&header));
+    out
+}
+
+/// The same content for another object file.
+pub fn with_stamp(bytes: &[u8], stamp: Stamp) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    out[16..CHECKED_FROM].copy_from_slice(bytemuck::bytes_of(&stamp));
+    out
+}
+
+/// Note in a sidecar that was found to belong to an object which object file that is.
+pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
+    let file = File::options().write(true).open(path).map_err(io("open", path))?;
+    file.write_all_at(bytemuck::bytes_of(&stamp), 16)
+        .map_err(io("write", path))
+}
+
+/// Write a file so that readers see the old content or the new, never a part.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mut name = std::ffi::OsString::from(".tmp_");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|cause| {
+        // Best effort: the error that matters is the one above.
+        let _ = fs::remove_file(&temporary);
+        io("write", path)(cause)
+    })
+}
