@@ -62,7 +62,9 @@ impl Cache {
                 (None, None) => return None,
             },
         };
-        Some(Cache { root: root.join("v1") })
+        Some(Cache {
+            root: root.join("v1"),
+        })
     }
 
     fn entry(&self, key: Id) -> PathBuf {

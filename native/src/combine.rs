@@ -209,7 +209,9 @@ impl<'a> Combiner<'a> {
         let mut found: HashMap<(Space, u32), Vec<Class>> = HashMap::new();
         for class in self.numbers() {
             let words = self.class_words(class);
-            if let (false, Some((space, false))) = (self.facts(class).dead, identity::nominal(words)) {
+            if let (false, Some((space, false))) =
+                (self.facts(class).dead, identity::nominal(words))
+            {
                 found.entry((space, words[0])).or_default().push(class);
             }
         }
@@ -281,12 +283,23 @@ impl<'a> Combiner<'a> {
     }
 
     /// Take in one object. With `overrides`, take in only what those concern.
-    pub fn add(&mut self, object: ObjectIndex, view: &View<'_>, overrides: Option<&Overrides>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        object: ObjectIndex,
+        view: &View<'_>,
+        overrides: Option<&Overrides>,
+    ) -> Result<()> {
         if let Some(first) = self.target {
             if (first.machine, first.address_size, first.big_endian)
-                != (view.target.machine, view.target.address_size, view.target.big_endian)
+                != (
+                    view.target.machine,
+                    view.target.address_size,
+                    view.target.big_endian,
+                )
             {
-                return Err(Error::new("built for another architecture than the rest of the link"));
+                return Err(Error::new(
+                    "built for another architecture than the rest of the link",
+                ));
             }
         } else {
             self.target = Some(view.target);
@@ -310,7 +323,12 @@ impl<'a> Combiner<'a> {
         Ok(())
     }
 
-    fn add_unit(&mut self, local: &mut Local<'_>, start: &crate::encoded::Unit, unit: &crate::encoded::Unit) {
+    fn add_unit(
+        &mut self,
+        local: &mut Local<'_>,
+        start: &crate::encoded::Unit,
+        unit: &crate::encoded::Unit,
+    ) {
         match local.overrides {
             None => {
                 for id in start.protos_end + 1..=unit.types_end {
@@ -339,7 +357,10 @@ impl<'a> Combiner<'a> {
         }
         let variables = &view.variables[start.variables_end as usize..unit.variables_end as usize];
         for variable in variables {
-            if concerned(variable.type_id) && variable.type_id != 0 && (self.wanted.variable)(view, variable) {
+            if concerned(variable.type_id)
+                && variable.type_id != 0
+                && (self.wanted.variable)(view, variable)
+            {
                 self.add_variable(local, variable);
             }
         }

@@ -164,7 +164,7 @@ impl<'a> Elf<'a> {
                     name: s.name_bytes().unwrap_or(b""),
                     address: s.address(),
                     size: s.size(),
-                    alloc: sh_flags & u64::from(elf::SHF_ALLOC.0) != 0,
+                    alloc: sh_flags & elf::SHF_ALLOC.0 != 0,
                     holds_data: sh_type == elf::SHT_PROGBITS.0 || sh_type == elf::SHT_NOBITS.0,
                 }
             })
@@ -188,7 +188,10 @@ impl<'a> Elf<'a> {
 
     /// Name and uncompressed-as-stored bytes of every section whose name passes `wanted`, and the
     /// bytes of the relocations that apply to it: what the cache key is made of.
-    pub fn stored_sections(&self, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<(&[u8], &'a [u8])>> {
+    pub fn stored_sections(
+        &self,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<(&[u8], &'a [u8])>> {
         let mut found = Vec::new();
         for section in self.file.sections() {
             let name = section.name_bytes().unwrap_or(b"");
@@ -248,14 +251,21 @@ impl<'a> Elf<'a> {
                 .symbol_by_index(index)
                 .map_err(|e| self.damaged(name.as_bytes(), e))?;
             let section = symbol.section_index().map_or(0, |SectionIndex(i)| i);
-            let apply = Apply::of(&relocation, self.machine())
-                .map_err(|r| self.damaged(name.as_bytes(), format!("relocation type {r} at {offset:#x} is not known")))?;
+            let apply = Apply::of(&relocation, self.machine()).map_err(|r| {
+                self.damaged(
+                    name.as_bytes(),
+                    format!("relocation type {r} at {offset:#x} is not known"),
+                )
+            })?;
             let at = usize::try_from(offset).unwrap_or(usize::MAX);
             let Some(field) = at
                 .checked_add(apply.size)
                 .and_then(|end| bytes.to_mut().get_mut(at..end))
             else {
-                return Err(self.damaged(name.as_bytes(), format!("relocation at {offset:#x} lies outside")));
+                return Err(self.damaged(
+                    name.as_bytes(),
+                    format!("relocation at {offset:#x} lies outside"),
+                ));
             };
             let old = get(field, big);
             let addend = if relocation.has_implicit_addend() && apply.how == How::Set {
@@ -297,7 +307,9 @@ impl<'a> Elf<'a> {
             if flags.len() <= i {
                 flags.resize(i + 1, false);
             }
-            flags[i] = s.name_bytes().is_ok_and(|n| n.starts_with(b".debug_") || n.starts_with(b".zdebug_"));
+            flags[i] = s
+                .name_bytes()
+                .is_ok_and(|n| n.starts_with(b".debug_") || n.starts_with(b".zdebug_"));
         }
         flags
     }
@@ -307,7 +319,9 @@ impl<'a> Elf<'a> {
         let mut symbols = Vec::new();
         for s in self.file.symbols() {
             let (info, _other) = match s.flags() {
-                SymbolFlags::Elf { st_info, st_other, .. } => (st_info, st_other),
+                SymbolFlags::Elf {
+                    st_info, st_other, ..
+                } => (st_info, st_other),
                 _ => continue,
             };
             let index = s.index().0;
@@ -354,10 +368,11 @@ impl Apply {
     fn of(relocation: &object::Relocation, machine: u16) -> std::result::Result<Apply, u32> {
         let size = usize::from(relocation.size() / 8);
         match relocation.kind() {
-            RelocationKind::Absolute | RelocationKind::SectionOffset
-                if size != 0 =>
-            {
-                return Ok(Apply { how: How::Set, size })
+            RelocationKind::Absolute | RelocationKind::SectionOffset if size != 0 => {
+                return Ok(Apply {
+                    how: How::Set,
+                    size,
+                })
             }
             RelocationKind::None => {
                 return Ok(Apply {

@@ -76,6 +76,13 @@ impl Features {
         unknown
     }
 
+    /// Turn one feature on or off; unknown names change nothing.
+    pub fn set(&mut self, name: &str, on: bool) {
+        if let Some(field) = self.field(name) {
+            *field = on;
+        }
+    }
+
     fn merge(&mut self, other: Features) {
         let mut other = other;
         for name in Features::NAMES {

@@ -27,7 +27,11 @@ pub struct Finished {
     pub kinds: [u64; 20],
 }
 
-pub fn finish(combiner: &Combiner<'_>, features: &Features, base: Option<&Base<'_>>) -> Result<Finished> {
+pub fn finish(
+    combiner: &Combiner<'_>,
+    features: &Features,
+    base: Option<&Base<'_>>,
+) -> Result<Finished> {
     let forward = resolve_declarations(combiner);
     let order = choose_and_order(combiner, &forward, features);
     let first = base.map_or(1, |b| b.types + 1);
@@ -82,7 +86,9 @@ fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Featu
             0 => class,
             definition => definition,
         };
-        if combiner.facts(class).base_id != 0 || std::mem::replace(&mut chosen[class as usize], true) {
+        if combiner.facts(class).base_id != 0
+            || std::mem::replace(&mut chosen[class as usize], true)
+        {
             continue;
         }
         let words = combiner.class_words(class);
@@ -166,7 +172,11 @@ fn serialise(
 ) -> Result<Finished> {
     let big = combiner.target.is_some_and(|t| t.big_endian != 0);
     let put = |out: &mut Vec<u8>, word: u32| {
-        out.extend_from_slice(&if big { word.to_be_bytes() } else { word.to_le_bytes() });
+        out.extend_from_slice(&if big {
+            word.to_be_bytes()
+        } else {
+            word.to_le_bytes()
+        });
     };
     let mut strings = Strings::new(base);
     let mut types = Vec::new();
@@ -193,12 +203,21 @@ fn serialise(
     } else {
         Vec::new()
     };
-    let header_len = if layout.is_empty() { btf::HEADER_LEN } else { btf::HEADER_LEN + 8 };
-    let length = |bytes: usize| u32::try_from(bytes).map_err(|_| Error::new("more than 4 GiB of BTF"));
+    let header_len = if layout.is_empty() {
+        btf::HEADER_LEN
+    } else {
+        btf::HEADER_LEN + 8
+    };
+    let length =
+        |bytes: usize| u32::try_from(bytes).map_err(|_| Error::new("more than 4 GiB of BTF"));
     let (types_len, layout_len) = (length(types.len())?, length(layout.len())?);
     let mut out = Vec::with_capacity(types.len() + strings.bytes.len() + 64);
     let magic = btf::MAGIC;
-    out.extend_from_slice(&if big { magic.to_be_bytes() } else { magic.to_le_bytes() });
+    out.extend_from_slice(&if big {
+        magic.to_be_bytes()
+    } else {
+        magic.to_le_bytes()
+    });
     out.extend_from_slice(&[1, 0]);
     put(&mut out, header_len);
     put(&mut out, 0);

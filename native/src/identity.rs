@@ -107,8 +107,14 @@ impl Walk<'_> {
         let i = id as usize - 1;
         match self.state[i] {
             State::Done => return Ok(()),
-            State::Open => return Err(Error::new("types that contain each other without a named struct or union")),
-            State::New if depth > DEPTH => return Err(Error::new(format!("types nested deeper than {DEPTH}"))),
+            State::Open => {
+                return Err(Error::new(
+                    "types that contain each other without a named struct or union",
+                ))
+            }
+            State::New if depth > DEPTH => {
+                return Err(Error::new(format!("types nested deeper than {DEPTH}")))
+            }
             State::New => self.state[i] = State::Open,
         }
         let words = self.view.type_words(id);

@@ -103,7 +103,10 @@ impl Image {
             relocatable: elf.is_relocatable(),
             sections,
             symbols,
-            btf_ids: elf.raw_section(".BTF_ids")?.unwrap_or_default().into_owned(),
+            btf_ids: elf
+                .raw_section(".BTF_ids")?
+                .unwrap_or_default()
+                .into_owned(),
             big_endian: elf.big_endian(),
             groups,
             group_names,
@@ -163,10 +166,12 @@ impl Resolution {
         let mut file_slots: HashMap<(u32, u32), usize> = HashMap::new();
         for (i, symbol) in combiner.symbols.iter().enumerate() {
             if symbol.binding == elf::STB_LOCAL.0 {
-                let slot = *file_slots.entry((symbol.object, symbol.file)).or_insert_with(|| {
-                    by_file.push(((symbol.object, symbol.file), Vec::new()));
-                    by_file.len() - 1
-                });
+                let slot = *file_slots
+                    .entry((symbol.object, symbol.file))
+                    .or_insert_with(|| {
+                        by_file.push(((symbol.object, symbol.file), Vec::new()));
+                        by_file.len() - 1
+                    });
                 by_file[slot].1.push(i);
                 continue;
             }
@@ -188,7 +193,10 @@ impl Resolution {
         let mut taken: Vec<bool> = vec![false; image.group_names.len()];
         for ((object, file), own) in by_file {
             // An assembler object has no file symbol; the linker makes one of the object's name.
-            let path = objects.get(object as usize).map(String::as_str).unwrap_or("");
+            let path = objects
+                .get(object as usize)
+                .map(String::as_str)
+                .unwrap_or("");
             let object_name = path.rsplit('/').next().unwrap_or(path).as_bytes();
             let name = combiner.strings.get(file);
             let candidates = if file == 0 {
@@ -197,7 +205,9 @@ impl Resolution {
             } else {
                 groups_of.get(name)
             };
-            let Some(candidates) = candidates else { continue };
+            let Some(candidates) = candidates else {
+                continue;
+            };
             let match_in = |group: u32, i: usize| -> Option<u32> {
                 let symbol = &combiner.symbols[i];
                 let name = combiner.strings.get(symbol.name);
@@ -209,12 +219,25 @@ impl Resolution {
                 let mut fitting = all.iter().filter(fits);
                 let first = fitting.next().copied();
                 // Two equal names in one file: nothing tells them apart.
-                if fitting.next().is_some() { None } else { first }
+                if fitting.next().is_some() {
+                    None
+                } else {
+                    first
+                }
             };
-            let score = |group: u32| own.iter().filter(|&&i| match_in(group, i).is_some()).count();
+            let score = |group: u32| {
+                own.iter()
+                    .filter(|&&i| match_in(group, i).is_some())
+                    .count()
+            };
             let best = candidates
                 .iter()
-                .map(|&group| (score(group), std::cmp::Reverse((taken[group as usize], group))))
+                .map(|&group| {
+                    (
+                        score(group),
+                        std::cmp::Reverse((taken[group as usize], group)),
+                    )
+                })
                 .max();
             let Some((score, std::cmp::Reverse((_, group)))) = best else {
                 continue;
@@ -239,7 +262,9 @@ impl Resolution {
             .iter()
             .zip(&self.linked)
             .filter(|(s, _)| s.kind == elf::STT_FUNC.0);
-        let (all, found) = functions.fold((0, 0), |(all, found), (_, l)| (all + 1, found + usize::from(l.is_some())));
+        let (all, found) = functions.fold((0, 0), |(all, found), (_, l)| {
+            (all + 1, found + usize::from(l.is_some()))
+        });
         if all >= 8 && found * 2 < all {
             return Err(Error::new(format!(
                 "of the {all} functions that the objects define, only {found} are in this file"
@@ -278,7 +303,10 @@ fn is_winner(
     }
     let same_size = image.symbols[linked as usize].size == symbol.size;
     let _ = combiner;
-    same_size && strong.get(&symbol.name).is_none_or(|&object| object == symbol.object)
+    same_size
+        && strong
+            .get(&symbol.name)
+            .is_none_or(|&object| object == symbol.object)
 }
 
 /// Base name of a function symbol, up to the first dot (compilers append `.isra.0`, `.cold`, …).

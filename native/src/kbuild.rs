@@ -32,9 +32,11 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
         }
         return Ok(objects);
     }
-    Err(Error::new("cannot tell which objects this file was linked from")
-        .at(elf.display())
-        .hint("name the objects, or encode the file itself: kbuild-btf encode"))
+    Err(
+        Error::new("cannot tell which objects this file was linked from")
+            .at(elf.display())
+            .hint("name the objects, or encode the file itself: kbuild-btf encode"),
+    )
 }
 
 /// Lines of `ld --trace`: objects, archives (`.a`, each followed by the members taken), and
@@ -43,7 +45,10 @@ fn from_trace(text: &str, directory: &Path, trace: &Path) -> Result<Vec<PathBuf>
     let mut objects = Vec::new();
     let mut expanded = Vec::new();
     for line in text.lines().filter(|l| !l.is_empty()) {
-        let member = match (line.strip_suffix(')').and_then(|l| l.split_once('(')), line.strip_prefix('(')) {
+        let member = match (
+            line.strip_suffix(')').and_then(|l| l.split_once('(')),
+            line.strip_prefix('('),
+        ) {
             (Some((archive, member)), _) => Some((archive, member)),
             (None, Some(rest)) => rest.split_once(')'),
             _ => None,
@@ -75,9 +80,13 @@ fn from_trace(text: &str, directory: &Path, trace: &Path) -> Result<Vec<PathBuf>
 fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(archive).map_err(io("read", archive))?;
     let bad = |what: &str| Error::new(format!("damaged archive: {what}")).at(archive.display());
-    let parsed = object::read::archive::ArchiveFile::parse(bytes.as_slice()).map_err(|e| bad(&e.to_string()))?;
+    let parsed = object::read::archive::ArchiveFile::parse(bytes.as_slice())
+        .map_err(|e| bad(&e.to_string()))?;
     if !parsed.is_thin() {
-        return Err(Error::new("not a thin archive: its members cannot have sidecars").at(archive.display()));
+        return Err(
+            Error::new("not a thin archive: its members cannot have sidecars")
+                .at(archive.display()),
+        );
     }
     let directory = archive.parent().unwrap_or(Path::new(""));
     parsed
@@ -93,7 +102,8 @@ fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
 fn module_objects(directory: &Path, module: &str) -> Result<Vec<PathBuf>> {
     let list = directory.join(format!("{module}.mod"));
     let text = fs::read_to_string(&list).map_err(|e| {
-        io("read", &list)(e).hint("name the objects, or encode the module itself: kbuild-btf encode")
+        io("read", &list)(e)
+            .hint("name the objects, or encode the module itself: kbuild-btf encode")
     })?;
     let mut objects: Vec<PathBuf> = text.split_whitespace().map(PathBuf::from).collect();
     let own = directory.join(format!("{module}.mod.o"));

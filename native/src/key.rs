@@ -39,16 +39,33 @@ pub fn of(elf: &Elf<'_>) -> Result<Id> {
         part(name, data);
     }
     if has_debug {
-        let names: std::collections::HashMap<u32, &[u8]> =
-            elf.sections().into_iter().map(|s| (s.index, s.name)).collect();
+        let names: std::collections::HashMap<u32, &[u8]> = elf
+            .sections()
+            .into_iter()
+            .map(|s| (s.index, s.name))
+            .collect();
         for symbol in elf.symbols() {
-            if ![elf::STT_FUNC.0, elf::STT_OBJECT.0, elf::STT_FILE.0, elf::STT_SECTION.0, elf::STT_NOTYPE.0]
-                .contains(&symbol.kind)
+            if ![
+                elf::STT_FUNC.0,
+                elf::STT_OBJECT.0,
+                elf::STT_FILE.0,
+                elf::STT_SECTION.0,
+                elf::STT_NOTYPE.0,
+            ]
+            .contains(&symbol.kind)
             {
                 continue;
             }
-            part(symbol.name, names.get(&symbol.section).copied().unwrap_or(b""));
-            let numbers = [symbol.value, symbol.size, u64::from(symbol.kind), u64::from(symbol.binding)];
+            part(
+                symbol.name,
+                names.get(&symbol.section).copied().unwrap_or(b""),
+            );
+            let numbers = [
+                symbol.value,
+                symbol.size,
+                u64::from(symbol.kind),
+                u64::from(symbol.binding),
+            ];
             part(b"", bytemuck::cast_slice(&numbers));
         }
     }

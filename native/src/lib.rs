@@ -6,17 +6,23 @@ pub mod cache;
 pub mod combine;
 pub mod dwarf;
 pub mod elf;
+pub mod embed;
 pub mod encode;
 pub mod encoded;
 pub mod error;
 pub mod features;
 pub mod finish;
 pub mod fixup;
+pub mod guard;
 pub mod identity;
 pub mod image;
 pub mod kbuild;
 pub mod key;
+pub mod languages;
 pub mod link;
 pub mod objects;
 pub mod refine;
 pub mod sidecar;
+
+#[cfg(feature = "python")]
+mod python;

@@ -13,7 +13,7 @@ use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
 use crate::encode::{self, Source};
-use crate::encoded::{Encoded, Variable, View};
+use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::finish::{self, Base};
@@ -41,6 +41,22 @@ pub struct Output {
     pub report: Vec<(String, u64)>,
     /// Seconds by stage, in order.
     pub timings: Vec<(&'static str, f64)>,
+}
+
+impl Output {
+    /// A count of the report; 0 for one that is not in it.
+    pub fn count(&self, name: &str) -> u64 {
+        let found = self.report.iter().find(|(n, _)| n == name);
+        found.map_or(0, |&(_, count)| count)
+    }
+}
+
+/// Could `encode` read this file?
+pub fn has_dwarf(path: &Path) -> bool {
+    let Ok(mapped) = Mapped::open(path) else {
+        return false;
+    };
+    Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
 }
 
 struct Clock {
@@ -123,16 +139,27 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
     let target = encode::target(&elf);
     for (i, view) in &parts {
         let same = (target.machine, target.address_size, target.big_endian)
-            == (view.target.machine, view.target.address_size, view.target.big_endian);
+            == (
+                view.target.machine,
+                view.target.address_size,
+                view.target.big_endian,
+            );
         if !same {
-            return Err(Error::new("built for another architecture than the linked file")
-                .at(&names[*i as usize])
-                .hint(format!("the linked file is {}", request.elf.display())));
+            return Err(
+                Error::new("built for another architecture than the linked file")
+                    .at(&names[*i as usize])
+                    .hint(format!("the linked file is {}", request.elf.display())),
+            );
         }
     }
-    let base = request.base.as_deref().map(|p| BaseFile::read(p, target)).transpose()?;
-    let wanted_variable =
-        |view: &View<'_>, v: &Variable| fixup::variables::is_wanted(&request.features, &image, view, v);
+    let base = request
+        .base
+        .as_deref()
+        .map(|p| BaseFile::read(p, target))
+        .transpose()?;
+    let wanted_variable = |view: &View<'_>, v: &Variable| {
+        fixup::variables::is_wanted(&request.features, &image, view, v)
+    };
     let wanted = Wanted {
         variable: &wanted_variable,
         excluded_languages: &request.excluded_languages,
@@ -154,14 +181,22 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
             .map(|(i, view)| refine::Object {
                 index: *i,
                 view: *view,
-                locals: refine::affected_locals(&combiner, &affected, view),
+                locals: refine::affected_locals(&combiner, &affected, view.ids),
             })
             .filter(|o| !o.locals.is_empty())
             .collect();
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
     clock.lap("refine");
-    complete(request, combiner, &image, &names, base.as_ref(), &mut report, clock)
+    complete(
+        request,
+        combiner,
+        &image,
+        &names,
+        base.as_ref(),
+        &mut report,
+        clock,
+    )
 }
 
 fn no_dwarf(elf: &Path) -> Error {
@@ -185,7 +220,7 @@ fn refine_all(
         concerned.push(refine::Object {
             index: BASE_OBJECT,
             view,
-            locals: refine::affected_locals(combiner, affected, &view),
+            locals: refine::affected_locals(combiner, affected, view.ids),
         });
     }
     let overrides = refine::refine(&concerned, base.map(|_| BASE_OBJECT))?;
@@ -217,9 +252,14 @@ pub fn encode(request: &Request<'_>) -> Result<Output> {
     let source = Source::new(&elf, &dwarf)?;
     clock.lap("read image");
     let target = source.target;
-    let base = request.base.as_deref().map(|p| BaseFile::read(p, target)).transpose()?;
-    let wanted_variable =
-        |view: &View<'_>, v: &Variable| fixup::variables::is_wanted(&request.features, &image, view, v);
+    let base = request
+        .base
+        .as_deref()
+        .map(|p| BaseFile::read(p, target))
+        .transpose()?;
+    let wanted_variable = |view: &View<'_>, v: &Variable| {
+        fixup::variables::is_wanted(&request.features, &image, view, v)
+    };
     let wanted = Wanted {
         variable: &wanted_variable,
         excluded_languages: &request.excluded_languages,
@@ -237,29 +277,37 @@ pub fn encode(request: &Request<'_>) -> Result<Output> {
     }
     let shared = Mutex::new(combiner);
     let pool = pool(request.jobs)?;
-    pool.install(|| {
+    // Identities are kept: they tell which units must be read again for refinement.
+    let identities: Vec<Vec<Id>> = pool.install(|| {
         (0..batches.len() as u32)
             .into_par_iter()
-            .try_for_each(|i| -> Result<()> {
-                let encoded = encode::encode_units(&source, batches[i as usize])?;
+            .map(|i| {
+                let mut encoded = encode::encode_units(&source, batches[i as usize])?;
                 let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-                combiner.add(i, &encoded.view(), None)
+                combiner.add(i, &encoded.view(), None)?;
+                Ok(std::mem::take(&mut encoded.ids))
             })
+            .collect::<Result<_>>()
     })?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
     clock.lap("encode and combine");
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        // Which units are concerned shows only when they are read again.
+        let locals: Vec<(u32, Vec<u32>)> = (0..)
+            .zip(&identities)
+            .map(|(i, ids)| (i, refine::affected_locals(&combiner, &affected, ids)))
+            .filter(|(_, locals)| !locals.is_empty())
+            .collect();
         let again: Vec<(u32, Encoded, Vec<u32>)> = pool.install(|| {
-            (0..batches.len() as u32)
+            locals
                 .into_par_iter()
-                .map(|i| {
-                    let encoded = encode::encode_units(&source, batches[i as usize])?;
-                    let locals = refine::affected_locals(&combiner, &affected, &encoded.view());
-                    Ok((i, encoded, locals))
+                .map(|(i, locals)| {
+                    Ok((
+                        i,
+                        encode::encode_units(&source, batches[i as usize])?,
+                        locals,
+                    ))
                 })
-                .filter(|r: &Result<(u32, Encoded, Vec<u32>)>| r.as_ref().map_or(true, |r| !r.2.is_empty()))
                 .collect::<Result<_>>()
         })?;
         let concerned = again
@@ -275,7 +323,15 @@ pub fn encode(request: &Request<'_>) -> Result<Output> {
     clock.lap("refine");
     let mut report = vec![("units".to_owned(), units.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
-    complete(request, combiner, &image, &names, base.as_ref(), &mut report, clock)
+    complete(
+        request,
+        combiner,
+        &image,
+        &names,
+        base.as_ref(),
+        &mut report,
+        clock,
+    )
 }
 
 /// The stages that both roads share.
@@ -333,4 +389,3 @@ impl BaseFile {
         }
     }
 }
-

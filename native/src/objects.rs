@@ -53,7 +53,9 @@ pub enum Loaded {
     Reused(Sidecar<Mapped>),
     Encoded(Encoded),
     /// No DWARF.
-    Empty { reused: bool },
+    Empty {
+        reused: bool,
+    },
 }
 
 impl Loaded {

@@ -83,10 +83,10 @@ pub struct Object<'v> {
     pub locals: Vec<u32>,
 }
 
-/// The local types of an object whose classes are affected.
-pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], view: &View<'_>) -> Vec<u32> {
+/// The local types of an object, given by their identities, whose classes are affected.
+pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], ids: &[Id]) -> Vec<u32> {
     (1..)
-        .zip(view.ids)
+        .zip(ids)
         .filter(|(_, &id)| {
             combiner
                 .find(id)
@@ -101,7 +101,12 @@ pub fn refine(objects: &[Object<'_>], base: Option<ObjectIndex>) -> Result<Vec<O
     // What each nominal type is labelled with; at first the identity that it has.
     let mut labels: Vec<Overrides> = objects
         .iter()
-        .map(|o| o.locals.iter().map(|&l| (l, o.view.ids[l as usize - 1])).collect())
+        .map(|o| {
+            o.locals
+                .iter()
+                .map(|&l| (l, o.view.ids[l as usize - 1]))
+                .collect()
+        })
         .collect();
     let mut classes = 0;
     loop {
@@ -119,7 +124,11 @@ pub fn refine(objects: &[Object<'_>], base: Option<ObjectIndex>) -> Result<Vec<O
     }
 }
 
-fn ambiguous_names(objects: &[Object<'_>], labels: &[Overrides], base: Option<ObjectIndex>) -> HashSet<Name> {
+fn ambiguous_names(
+    objects: &[Object<'_>],
+    labels: &[Overrides],
+    base: Option<ObjectIndex>,
+) -> HashSet<Name> {
     let mut definitions: HashMap<Name, HashSet<Id>> = HashMap::new();
     let mut declared_in_base: HashSet<Name> = HashSet::new();
     for (object, labels) in objects.iter().zip(labels) {
@@ -143,7 +152,11 @@ fn ambiguous_names(objects: &[Object<'_>], labels: &[Overrides], base: Option<Ob
         .collect()
 }
 
-fn relabel(object: &Object<'_>, labels: &Overrides, ambiguous: &HashSet<Name>) -> Result<Overrides> {
+fn relabel(
+    object: &Object<'_>,
+    labels: &Overrides,
+    ambiguous: &HashSet<Name>,
+) -> Result<Overrides> {
     let mut relabel = Relabel {
         view: object.view,
         labels,

@@ -19,7 +19,11 @@ use crate::encoded::{DeclTag, Encoded, Function, Id, Symbol, Target, Unit, Varia
 use crate::error::{io, Result};
 
 /// Version of the product and hash of the encoder's source.
-pub const ENCODER_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("KBUILD_BTF_SOURCE_HASH"));
+pub const ENCODER_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "-",
+    env!("KBUILD_BTF_SOURCE_HASH")
+);
 
 /// Also tells the byte order: a machine of the other one reads another number.
 const MAGIC: u64 = u64::from_ne_bytes(*b"kbtf\r\n\x1a\x01");
@@ -98,7 +102,10 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
             && header.encoder == encoder()
             && header.checksum == xxh3_64(&all[CHECKED_FROM..])
             && header.arrays.iter().all(|&[start, len]| {
-                start % 8 == 0 && start.checked_add(len).is_some_and(|end| end <= all.len() as u64)
+                start % 8 == 0
+                    && start
+                        .checked_add(len)
+                        .is_some_and(|end| end <= all.len() as u64)
             });
         sound.then_some(sidecar)
     }
@@ -205,7 +212,10 @@ pub fn with_stamp(bytes: &[u8], stamp: Stamp) -> Vec<u8> {
 
 /// Note in a sidecar that was found to belong to an object which object file that is.
 pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
-    let file = File::options().write(true).open(path).map_err(io("open", path))?;
+    let file = File::options()
+        .write(true)
+        .open(path)
+        .map_err(io("open", path))?;
     file.write_all_at(bytemuck::bytes_of(&stamp), 16)
         .map_err(io("write", path))
 }
@@ -215,7 +225,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut name = std::ffi::OsString::from(".tmp_");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!(
+        ".{}.{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ));
     let temporary = path.with_file_name(name);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes))

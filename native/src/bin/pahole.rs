@@ -1,3 +1,270 @@
-use kbuild_btf_native::*;
-fn main(){ let a:Vec<String>=std::env::args().collect(); let r=link::Request{elf:a[2].as_ref(),features:features::Features::STANDARD,excluded_languages:vec![],jobs:a.get(4).map_or(0,|j|j.parse().unwrap()),base:None};
- let o = if a[1]=="encode"{link::encode(&r)}else{link::link(&r,None)}; match o {Err(e)=>{eprintln!("{e}");std::process::exit(1)},Ok(o)=>{ for (n,c) in &o.report {println!("{n} {c}")} for (n,c) in &o.timings {println!("{n} {:.3}",c)} std::fs::write(&a[3],&o.btf).unwrap();}}}
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! `kbuild-btf-pahole`: takes pahole's place in a kernel build, and its command line.
+//!
+//! Kernel builds ask for the version dozens of times and run this once for vmlinux and once for
+//! each module, so it is native and starts nothing.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use kbuild_btf_native::error::{Error, Result};
+use kbuild_btf_native::features::Features;
+use kbuild_btf_native::guard::guarded;
+use kbuild_btf_native::link::{self, Output, Request};
+use kbuild_btf_native::{embed, languages, sidecar};
+
+/// The version whose features and flags this understands; kernels choose their flags by it.
+const VERSION: &str = "v1.31";
+
+#[derive(Default)]
+struct Options {
+    encode: bool,
+    /// Threads; `-j` alone: all processors.
+    jobs: Option<usize>,
+    features: Option<Features>,
+    legacy: Vec<(&'static str, bool)>,
+    strict: bool,
+    excluded: Vec<u32>,
+    base: Option<PathBuf>,
+    detached: Option<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+/// Older options and the feature that each one turns on or off.
+const LEGACY: [(&str, &str, bool); 9] = [
+    ("--btf_gen_floats", "float", true),
+    ("--btf_gen_optimized", "optimized_func", true),
+    ("--btf_encode_force", "encode_force", true),
+    ("--skip_encoding_btf_vars", "var", false),
+    ("--skip_encoding_btf_decl_tag", "decl_tag", false),
+    ("--skip_encoding_btf_type_tag", "type_tag", false),
+    ("--skip_encoding_btf_enum64", "enum64", false),
+    (
+        "--skip_encoding_btf_inconsistent_proto",
+        "consistent_func",
+        true,
+    ),
+    ("--reproducible_build", "reproducible_build", true),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match guarded(|| run(&arguments)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kbuild-btf: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<ExitCode> {
+    if arguments.iter().any(|a| a == "--version") {
+        println!("{VERSION}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.iter().any(|a| a == "--supported_btf_features") {
+        println!("{}", Features::NAMES.join(","));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = parse(arguments)?;
+    if !options.encode {
+        return run_real_pahole(arguments, "only -J (encode BTF) is done here");
+    }
+    for file in &options.files {
+        encode(&options, file)?;
+    }
+    if options.files.is_empty() {
+        return Err(Error::new("no file to encode"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(arguments: &[OsString]) -> Result<Options> {
+    let mut options = Options::default();
+    if let Some(list) = std::env::var_os("PAHOLE_LANG_EXCLUDE") {
+        exclude(&mut options, &list.to_string_lossy());
+    }
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy();
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => {
+                (name.to_owned(), Some(OsString::from(value)))
+            }
+            _ => (text.clone().into_owned(), None),
+        };
+        let mut needed = || {
+            value
+                .clone()
+                .or_else(|| rest.next().cloned())
+                .ok_or_else(|| Error::new(format!("option {name} wants a value")))
+        };
+        match name.as_str() {
+            "-J" | "--btf_encode" => options.encode = true,
+            "-j" | "--jobs" => {
+                options.jobs = Some(match &value {
+                    Some(count) => number(count)?,
+                    None => 0,
+                })
+            }
+            "--btf_features" => turn_on(&mut options, &needed()?.to_string_lossy())?,
+            "--btf_features_strict" => {
+                options.strict = true;
+                turn_on(&mut options, &needed()?.to_string_lossy())?;
+            }
+            "--lang_exclude" => {
+                let list = needed()?;
+                exclude(&mut options, &list.to_string_lossy());
+            }
+            "--btf_base" => options.base = Some(needed()?.into()),
+            "--btf_encode_detached" => {
+                options.encode = true;
+                options.detached = Some(needed()?.into());
+            }
+            "-V" | "--verbose" => {}
+            _ if !text.starts_with('-') => options.files.push(argument.into()),
+            short if short.len() > 2 && short.starts_with("-j") => {
+                options.jobs = Some(number(&OsString::from(&short[2..]))?);
+            }
+            other => match LEGACY.iter().find(|(option, _, _)| *option == other) {
+                Some((_, feature, on)) => options.legacy.push((feature, *on)),
+                None => eprintln!("kbuild-btf: warning: option {text} is not known, ignored"),
+            },
+        }
+    }
+    Ok(options)
+}
+
+fn number(text: &OsString) -> Result<usize> {
+    let text = text.to_string_lossy();
+    text.parse()
+        .map_err(|_| Error::new(format!("-j wants a number of threads, not {text}")))
+}
+
+fn turn_on(options: &mut Options, list: &str) -> Result<()> {
+    let mut features = options.features.unwrap_or(Features::NONE);
+    let unknown = features.turn_on(list);
+    options.features = Some(features);
+    if options.strict {
+        if let Some(name) = unknown.first() {
+            return Err(Error::new(format!("BTF feature {name} is not known"))
+                .hint("kbuild-btf-pahole --supported_btf_features lists them"));
+        }
+    }
+    Ok(())
+}
+
+fn exclude(options: &mut Options, list: &str) {
+    for name in list.split(',').filter(|n| !n.is_empty()) {
+        match languages::number(name) {
+            Some(language) => options.excluded.push(language),
+            None => eprintln!("kbuild-btf: warning: language {name} is not known, ignored"),
+        }
+    }
+}
+
+impl Options {
+    fn features(&self) -> Features {
+        let mut features = self.features.unwrap_or(Features::LEGACY);
+        for (name, on) in &self.legacy {
+            features.set(name, *on);
+        }
+        features
+    }
+}
+
+fn encode(options: &Options, file: &Path) -> Result<()> {
+    let features = options.features();
+    if features.distilled_base {
+        return Err(
+            Error::new("a distilled base (.BTF.base) cannot be made yet")
+                .at(file.display())
+                .hint("build external modules without kbuild-btf"),
+        );
+    }
+    let request = Request {
+        elf: file,
+        features,
+        excluded_languages: options.excluded.clone(),
+        jobs: options.jobs.unwrap_or(1),
+        base: options.base.clone(),
+    };
+    let output = make(&request)?;
+    if let Some(path) = &options.detached {
+        sidecar::write_atomically(path, &output.btf)?;
+    } else {
+        embed::embed(file, &[(".BTF", &output.btf)])?;
+    }
+    report(&request, &output);
+    Ok(())
+}
+
+/// From the objects where they are known, else from the file's own DWARF.
+fn make(request: &Request<'_>) -> Result<Output> {
+    let name = request
+        .elf
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let by_kbuild =
+        name.ends_with(".ko") || name.starts_with("vmlinux") || name.starts_with(".tmp_vmlinux");
+    if !by_kbuild {
+        return link::encode(request);
+    }
+    match link::link(request, None) {
+        Ok(output) => Ok(output),
+        Err(cause) if link::has_dwarf(request.elf) => {
+            eprintln!("kbuild-btf: {name}: reading its own debug information, because: {cause}");
+            link::encode(request)
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+/// One line about vmlinux as Kbuild would say it; about modules only when it is told to say all.
+fn report(request: &Request<'_>, output: &Output) {
+    let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
+    let all = set("KBUILD_VERBOSE", "1");
+    if set("quiet", "silent_") || (request.base.is_some() && !all) {
+        return;
+    }
+    let count = |name: &str| output.count(name);
+    let types = count("types");
+    let name = request.elf.display();
+    if count("linked") == 0 {
+        println!("  BTF     {name}: {} units, {types} types", count("units"));
+    } else {
+        println!(
+            "  BTF     {name}: {} objects linked, {} reused, {} encoded now, {} without DWARF, {types} types",
+            count("linked"),
+            count("reused"),
+            count("encoded"),
+            count("without_dwarf"),
+        );
+    }
+    if all {
+        for (stage, seconds) in &output.timings {
+            println!("          {stage}: {seconds:.3} s");
+        }
+    }
+}
+
+/// Anything but encoding is left to the real pahole, if there is one.
+fn run_real_pahole(arguments: &[OsString], why: &str) -> Result<ExitCode> {
+    let own = std::env::current_exe().ok();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let real = std::env::split_paths(&path)
+        .map(|directory| directory.join("pahole"))
+        .find(|candidate| candidate.is_file() && candidate.canonicalize().ok() != own)
+        .ok_or_else(|| {
+            Error::new(format!("{why}, and pahole is not installed")).hint("install pahole")
+        })?;
+    let cause =
+        std::os::unix::process::CommandExt::exec(std::process::Command::new(&real).args(arguments));
+    Err(Error::new(format!(
+        "cannot run {}: {cause}",
+        real.display()
+    )))
+}

@@ -40,7 +40,10 @@ pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
     for id in checker.first..=checker.last() {
         checker.check_type(id).map_err(|e| {
             let kind = checker.kind(id).map_or("type", Kind::name);
-            let name = checker.get(id).map(|w| checker.text(w[0])).unwrap_or_default();
+            let name = checker
+                .get(id)
+                .map(|w| checker.text(w[0]))
+                .unwrap_or_default();
             let name = String::from_utf8_lossy(name.unwrap_or(b"")).into_owned();
             e.at(format!("BTF type {id} ({kind} {name})"))
         })?;
@@ -55,7 +58,9 @@ fn check_strings(parts: &Parts<'_>, split: bool) -> Result<()> {
     let ends_right = parts.strings.last().map_or(split, |&b| b == 0);
     let starts_right = split || parts.strings.first() == Some(&0);
     if !ends_right || !starts_right {
-        return Err(Error::new("damaged BTF: the strings do not start and end with NUL"));
+        return Err(Error::new(
+            "damaged BTF: the strings do not start and end with NUL",
+        ));
     }
     Ok(())
 }
@@ -101,7 +106,9 @@ impl Checker<'_> {
             return None;
         }
         match (&self.base, id.checked_sub(self.first)) {
-            (_, Some(i)) => slice(&self.words, &self.starts, i as usize).map(|(s, e)| &self.words[s..e]),
+            (_, Some(i)) => {
+                slice(&self.words, &self.starts, i as usize).map(|(s, e)| &self.words[s..e])
+            }
             (Some(base), None) => {
                 slice(&base.words, &base.starts, id as usize - 1).map(|(s, e)| &base.words[s..e])
             }
@@ -127,14 +134,19 @@ impl Checker<'_> {
     fn check_name(&self, offset: u32, dots: bool, what: &str) -> Result<()> {
         let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || (dots && b == b'.');
         match self.text(offset) {
-            None => fail(format!("{what}: name offset {offset:#x} lies outside the strings")),
+            None => fail(format!(
+                "{what}: name offset {offset:#x} lies outside the strings"
+            )),
             Some([]) => fail(format!("{what} without a name")),
             Some(name) => {
                 let ok = letter(name[0]) && name.iter().all(|&b| letter(b) || b.is_ascii_digit());
                 if ok {
                     Ok(())
                 } else {
-                    fail(format!("{what}: the kernel refuses the name {}", String::from_utf8_lossy(name)))
+                    fail(format!(
+                        "{what}: the kernel refuses the name {}",
+                        String::from_utf8_lossy(name)
+                    ))
                 }
             }
         }
@@ -157,7 +169,10 @@ impl Checker<'_> {
 
     fn check_reference(&self, id: u32, what: &str) -> Result<()> {
         if id > self.last() {
-            return fail(format!("{what} refers to type {id}, there are only {}", self.last()));
+            return fail(format!(
+                "{what} refers to type {id}, there are only {}",
+                self.last()
+            ));
         }
         Ok(())
     }
@@ -175,14 +190,26 @@ impl Checker<'_> {
         }
         let flag_allowed = matches!(
             kind,
-            Kind::Struct | Kind::Union | Kind::Fwd | Kind::Enum | Kind::Enum64 | Kind::DeclTag | Kind::TypeTag
+            Kind::Struct
+                | Kind::Union
+                | Kind::Fwd
+                | Kind::Enum
+                | Kind::Enum64
+                | Kind::DeclTag
+                | Kind::TypeTag
         );
         if info & KIND_FLAG != 0 && !flag_allowed {
             return fail("kind_flag is set");
         }
         let vlen_allowed = matches!(
             kind,
-            Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::FuncProto | Kind::Datasec | Kind::Func
+            Kind::Struct
+                | Kind::Union
+                | Kind::Enum
+                | Kind::Enum64
+                | Kind::FuncProto
+                | Kind::Datasec
+                | Kind::Func
         );
         if vlen(info) != 0 && !vlen_allowed {
             return fail("vlen is not 0");
@@ -251,7 +278,10 @@ impl Checker<'_> {
         let data = w[3];
         let (encoding, offset, bits) = (data >> 24, data >> 16 & 0xff, data & 0xff);
         self.check_any_name(w[0], "integer")?;
-        if data & !0x0fff_00ff & !0x00ff_0000 != 0 || bits + offset > w[2].saturating_mul(8) || bits > 128 {
+        if data & !0x0fff_00ff & !0x00ff_0000 != 0
+            || bits + offset > w[2].saturating_mul(8)
+            || bits > 128
+        {
             return fail("bits do not fit the size");
         }
         if !matches!(encoding, 0 | int_encoding::SIGNED | 2 | int_encoding::BOOL) {
@@ -273,7 +303,11 @@ impl Checker<'_> {
                 return fail("a member is void");
             }
             self.check_reference(m[1], "member")?;
-            let (offset, bits) = if flagged { (m[2] & 0xff_ffff, m[2] >> 24) } else { (m[2], 0) };
+            let (offset, bits) = if flagged {
+                (m[2] & 0xff_ffff, m[2] >> 24)
+            } else {
+                (m[2], 0)
+            };
             if kind == Kind::Union && offset != 0 {
                 return fail("a member of a union is not at offset 0");
             }
@@ -418,9 +452,13 @@ impl Checker<'_> {
             return Ok(None);
         };
         match kind {
-            Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float | Kind::Datasec => Ok(Some(u64::from(w[2]))),
+            Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float | Kind::Datasec => {
+                Ok(Some(u64::from(w[2])))
+            }
             Kind::Ptr => Ok(Some(8)),
-            Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => self.size(w[2], depth + 1),
+            Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                self.size(w[2], depth + 1)
+            }
             Kind::Array => {
                 let element = self.size(w[3], depth + 1)?;
                 element
@@ -434,9 +472,15 @@ impl Checker<'_> {
                     let Some(size) = size else {
                         return Err(Error::new("a member has no size"));
                     };
-                    let (offset, bits) = if flagged { (m[2] & 0xff_ffff, m[2] >> 24) } else { (m[2], 0) };
+                    let (offset, bits) = if flagged {
+                        (m[2] & 0xff_ffff, m[2] >> 24)
+                    } else {
+                        (m[2], 0)
+                    };
                     if bits == 0 && u64::from(offset / 8).saturating_add(size) > u64::from(w[2]) {
-                        return Err(Error::new(format!("a member at bit {offset} lies behind the end")));
+                        return Err(Error::new(format!(
+                            "a member at bit {offset} lies behind the end"
+                        )));
                     }
                 }
                 Ok(Some(u64::from(w[2])))

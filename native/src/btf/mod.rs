@@ -56,7 +56,9 @@ impl Kind {
     ];
 
     pub fn from_info(info: u32) -> Option<Kind> {
-        Kind::ALL.get(((info >> 24 & 0x1f) as usize).wrapping_sub(1)).copied()
+        Kind::ALL
+            .get(((info >> 24 & 0x1f) as usize).wrapping_sub(1))
+            .copied()
     }
 
     pub fn name(self) -> &'static str {

@@ -40,7 +40,11 @@ pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
     let word = |at: usize| -> Result<usize> {
         let field = raw.get(at..at + 4).ok_or_else(|| bad("short header"))?;
         let field: [u8; 4] = field.try_into().map_err(|_| bad("short header"))?;
-        Ok(if big { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) } as usize)
+        Ok(if big {
+            u32::from_be_bytes(field)
+        } else {
+            u32::from_le_bytes(field)
+        } as usize)
     };
     let header = word(4)?;
     let section = |offset: usize, len: usize, name: &str| {
@@ -85,7 +89,11 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
     let mut at = 0;
     while at < words.len() {
         let id = starts.len();
-        let unknown = || Error::new(format!("damaged BTF: type {id} is cut off or of unknown kind"));
+        let unknown = || {
+            Error::new(format!(
+                "damaged BTF: type {id} is cut off or of unknown kind"
+            ))
+        };
         let info = *words.get(at + 1).ok_or_else(unknown)?;
         let kind = Kind::from_info(info).ok_or_else(unknown)?;
         at += type_len(kind, vlen(info));

@@ -172,6 +172,12 @@ pub struct Attrs {
 
 const _: () = assert!(ATTRS <= 32);
 
+impl Default for Attrs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Attrs {
     pub fn new() -> Self {
         Attrs {
@@ -243,10 +249,7 @@ fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
         | dw::DW_FORM_strx4
         | dw::DW_FORM_addrx4
         | dw::DW_FORM_ref_sup4 => 4,
-        dw::DW_FORM_data8
-        | dw::DW_FORM_ref8
-        | dw::DW_FORM_ref_sig8
-        | dw::DW_FORM_ref_sup8 => 8,
+        dw::DW_FORM_data8 | dw::DW_FORM_ref8 | dw::DW_FORM_ref_sig8 | dw::DW_FORM_ref_sup8 => 8,
         dw::DW_FORM_data16 => 16,
         dw::DW_FORM_strp
         | dw::DW_FORM_line_strp
@@ -265,12 +268,13 @@ impl Abbrev {
     fn compile(source: &gimli::Abbreviation, shape: Shape) -> Abbrev {
         let mut read = Vec::new();
         let mut skip = Vec::new();
-        let step_over = |steps: &mut Vec<Step>, form| match (form_size(form, shape), steps.last_mut()) {
-            (Some(0), _) => {}
-            (Some(size), Some(Step::Skip(run))) => *run += size,
-            (Some(size), _) => steps.push(Step::Skip(size)),
-            (None, _) => steps.push(Step::SkipForm(form)),
-        };
+        let step_over =
+            |steps: &mut Vec<Step>, form| match (form_size(form, shape), steps.last_mut()) {
+                (Some(0), _) => {}
+                (Some(size), Some(Step::Skip(run))) => *run += size,
+                (Some(size), _) => steps.push(Step::Skip(size)),
+                (None, _) => steps.push(Step::SkipForm(form)),
+            };
         for spec in source.attributes() {
             let (form, implicit) = (spec.form(), spec.implicit_const_value().unwrap_or(0));
             step_over(&mut skip, form);
@@ -360,7 +364,12 @@ pub struct Decoder {
 
 impl Decoder {
     #[inline]
-    pub fn read(&self, abbrev: &Abbrev, at: &mut Cursor<'_>, attrs: &mut Attrs) -> std::result::Result<(), Malformed> {
+    pub fn read(
+        &self,
+        abbrev: &Abbrev,
+        at: &mut Cursor<'_>,
+        attrs: &mut Attrs,
+    ) -> std::result::Result<(), Malformed> {
         attrs.present = 0;
         for step in &abbrev.read {
             match *step {
@@ -411,7 +420,12 @@ impl Decoder {
         Ok(())
     }
 
-    fn value(&self, form: DwForm, implicit: i64, at: &mut Cursor<'_>) -> std::result::Result<Value, Malformed> {
+    fn value(
+        &self,
+        form: DwForm,
+        implicit: i64,
+        at: &mut Cursor<'_>,
+    ) -> std::result::Result<Value, Malformed> {
         let mut len = 0;
         let bits = match form {
             dw::DW_FORM_flag_present => 1,

@@ -71,7 +71,12 @@ impl<'r> Types<'r> {
     /// Size that a parameter's type states: of a pointer the word, else the first size given on
     /// the way through typedefs and qualifiers.
     pub fn parameter_size(&self, reference: u32, word: u8) -> u64 {
-        let through = |k| matches!(k, Some(Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict));
+        let through = |k| {
+            matches!(
+                k,
+                Some(Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict)
+            )
+        };
         match self.strip(reference, through) {
             Some(t) if t.kind == Some(Kind::Ptr) => u64::from(word),
             Some(t) => t.size,
@@ -91,7 +96,9 @@ impl<'r> Types<'r> {
                     count = count.saturating_mul(u64::from(t.extra));
                     at = t.reference;
                 }
-                Some(Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict) => at = t.reference,
+                Some(Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict) => {
+                    at = t.reference
+                }
                 Some(Kind::FuncProto | Kind::Fwd) => return 0,
                 _ => return count.saturating_mul(t.size),
             }
@@ -151,7 +158,7 @@ impl<'r> Types<'r> {
             end = end.max(bit.saturating_add(bits));
             let alignment = self.alignment(m.reference, 0);
             widest = widest.max(alignment);
-            misaligned |= m.bit_size == 0 && (bit / 8) % alignment != 0;
+            misaligned |= m.bit_size == 0 && !(bit / 8).is_multiple_of(alignment);
         }
         end == t.size.saturating_mul(8) && (misaligned || t.size % widest != 0)
     }
@@ -311,13 +318,16 @@ impl Emit<'_> {
         };
         let range = before(unit)..self.raw.units[unit].types_end;
         self.raw.tags.iter().filter_map(move |tag| match tag.on {
-            Tagged::Type(i) if range.contains(&i) && self.raw.types[i as usize].kind.is_some() => Some((i, tag)),
+            Tagged::Type(i) if range.contains(&i) && self.raw.types[i as usize].kind.is_some() => {
+                Some((i, tag))
+            }
             _ => None,
         })
     }
 
     fn int_type(&self) -> Option<u32> {
-        let named_int = |t: &Type| t.kind == Some(Kind::Int) && self.raw.strings.get(t.name) == b"int";
+        let named_int =
+            |t: &Type| t.kind == Some(Kind::Int) && self.raw.strings.get(t.name) == b"int";
         let i = self.raw.types.iter().position(named_int)?;
         Some(self.ids[i])
     }
@@ -368,7 +378,12 @@ impl Emit<'_> {
             }
             if needs_int && u == 0 {
                 let int = self.names.add(b"int");
-                self.push(&[int, btf::info(Kind::Int, 0, false), 4, btf::int_encoding::SIGNED << 24 | 32]);
+                self.push(&[
+                    int,
+                    btf::info(Kind::Int, 0, false),
+                    4,
+                    btf::int_encoding::SIGNED << 24 | 32,
+                ]);
             }
             let tags: Vec<[u32; 4]> = self
                 .type_tags_of(u)
@@ -408,7 +423,8 @@ impl Emit<'_> {
         let t = self.raw.types[i];
         let Some(kind) = t.kind else { return Ok(()) };
         debug_assert_eq!(self.ids[i], self.next_id());
-        let size = u32::try_from(t.size).map_err(|_| Error::new(format!("type of {} bytes", t.size)))?;
+        let size =
+            u32::try_from(t.size).map_err(|_| Error::new(format!("type of {} bytes", t.size)))?;
         let plain = |kind, vlen| btf::info(kind, vlen, false);
         match kind {
             Kind::Int => self.write_int(&t, size)?,
@@ -425,12 +441,21 @@ impl Emit<'_> {
             }
             Kind::Fwd => {
                 if t.name == 0 {
-                    return Err(Error::new("declaration of a struct or union without a name"));
+                    return Err(Error::new(
+                        "declaration of a struct or union without a name",
+                    ));
                 }
                 self.push(&[t.name, btf::info(Kind::Fwd, 0, t.extra != 0), 0]);
             }
             Kind::Array => {
-                let words = [0, plain(kind, 0), 0, self.id(t.reference), index_type, t.extra];
+                let words = [
+                    0,
+                    plain(kind, 0),
+                    0,
+                    self.id(t.reference),
+                    index_type,
+                    t.extra,
+                ];
                 self.push(&words);
             }
             Kind::Struct | Kind::Union => self.write_aggregate(&t, kind, size)?,
@@ -443,7 +468,9 @@ impl Emit<'_> {
                     .extend([0, plain(Kind::FuncProto, vlen), self.id(t.reference)]);
                 for p in t.start..t.start + t.len {
                     let param = self.raw.params[p as usize];
-                    self.out.words.extend([param.name, self.id(param.reference)]);
+                    self.out
+                        .words
+                        .extend([param.name, self.id(param.reference)]);
                 }
                 if t.extra != 0 {
                     self.out.words.extend([0, 0]);
@@ -470,7 +497,12 @@ impl Emit<'_> {
         } else {
             (self.names.add(b"__SANITIZED_FAKE_INT__"), 4)
         };
-        self.push(&[name, btf::info(Kind::Int, 0, false), size, encoding << 24 | size * 8]);
+        self.push(&[
+            name,
+            btf::info(Kind::Int, 0, false),
+            size,
+            (encoding << 24) | (size * 8),
+        ]);
         Ok(())
     }
 
@@ -505,12 +537,15 @@ impl Emit<'_> {
         let mut offsets = Vec::with_capacity(members.len());
         for m in members {
             let bit = self.types.bit_offset(m);
-            let offset = u32::try_from(bit)
-                .map_err(|_| Error::new(format!("member at bit {bit}")).at(format!("DIE {:#x}", m.die)))?;
+            let offset = u32::try_from(bit).map_err(|_| {
+                Error::new(format!("member at bit {bit}")).at(format!("DIE {:#x}", m.die))
+            })?;
             kind_flag |= m.bit_size != 0 || offset % 8 != 0;
             offsets.push(offset);
         }
-        self.out.words.extend([t.name, btf::info(kind, t.len, kind_flag), size]);
+        self.out
+            .words
+            .extend([t.name, btf::info(kind, t.len, kind_flag), size]);
         for (m, offset) in members.iter().zip(offsets) {
             if kind_flag && (offset > 0xff_ffff || m.bit_size > 255) {
                 return Err(Error::new(
@@ -518,7 +553,11 @@ impl Emit<'_> {
                 )
                 .at(format!("DIE {:#x}", m.die)));
             }
-            let place = if kind_flag { offset | m.bit_size << 24 } else { offset };
+            let place = if kind_flag {
+                offset | m.bit_size << 24
+            } else {
+                offset
+            };
             self.out.words.extend([m.name, self.id(m.reference), place]);
         }
         self.push(&[]);
@@ -538,19 +577,29 @@ impl Emit<'_> {
         }
         if size <= 4 {
             let signed = enumerators.iter().any(|e| e.value < 0);
-            self.out.words.extend([t.name, btf::info(Kind::Enum, t.len, signed), size]);
+            self.out
+                .words
+                .extend([t.name, btf::info(Kind::Enum, t.len, signed), size]);
             for e in enumerators {
                 if e.value < i64::from(i32::MIN) || e.value > i64::from(u32::MAX) {
-                    return Err(Error::new(format!("enumerator of {} in {size} bytes", e.value)));
+                    return Err(Error::new(format!(
+                        "enumerator of {} in {size} bytes",
+                        e.value
+                    )));
                 }
                 self.out.words.extend([e.name, e.value as u32]);
             }
         } else {
             let signed = self.types.get(t.reference).is_some_and(|base| {
                 base.kind == Some(Kind::Int)
-                    && matches!(gimli::DwAte(base.extra as u8), dw::DW_ATE_signed | dw::DW_ATE_signed_char)
+                    && matches!(
+                        gimli::DwAte(base.extra as u8),
+                        dw::DW_ATE_signed | dw::DW_ATE_signed_char
+                    )
             });
-            self.out.words.extend([t.name, btf::info(Kind::Enum64, t.len, signed), size]);
+            self.out
+                .words
+                .extend([t.name, btf::info(Kind::Enum64, t.len, signed), size]);
             for e in enumerators {
                 self.out
                     .words
@@ -570,9 +619,11 @@ impl Emit<'_> {
         let kept: Vec<_> = judgement.kept(judged).collect();
         let vlen = kept.len() as u32 + u32::from(function.variadic);
         check_vlen(vlen).map_err(|e| e.at(format!("DIE {:#x}", function.die)))?;
-        self.out
-            .words
-            .extend([0, btf::info(Kind::FuncProto, vlen, false), self.id(judged.reference)]);
+        self.out.words.extend([
+            0,
+            btf::info(Kind::FuncProto, vlen, false),
+            self.id(judged.reference),
+        ]);
         for p in kept {
             self.out.words.extend([p.name, self.id(p.reference)]);
         }
@@ -624,7 +675,11 @@ impl Emit<'_> {
             0 => source.reference,
             own => own,
         };
-        let name = if source.name != 0 { source.name } else { variable.name };
+        let name = if source.name != 0 {
+            source.name
+        } else {
+            variable.name
+        };
         let external = source.external;
         let tags_of = match declared {
             Some(_) => self
@@ -644,7 +699,11 @@ impl Emit<'_> {
         self.out.variables.push(Variable {
             name,
             type_id: self.id(reference),
-            flags: if external { variable_flags::EXTERNAL } else { 0 },
+            flags: if external {
+                variable_flags::EXTERNAL
+            } else {
+                0
+            },
             tags_start,
             tags_len,
             symbol,
@@ -668,7 +727,11 @@ impl Emit<'_> {
     fn symbol(&mut self, index: u32) -> u32 {
         let all = &self.raw.source.symbols;
         let symbol = &all.symbols[index as usize];
-        let section = all.sections.get(symbol.section as usize).copied().unwrap_or(b"");
+        let section = all
+            .sections
+            .get(symbol.section as usize)
+            .copied()
+            .unwrap_or(b"");
         let kept = Symbol {
             name: self.names.add(symbol.name),
             section: self.names.add(section),
@@ -684,7 +747,10 @@ impl Emit<'_> {
 
 fn check_vlen(vlen: u32) -> Result<()> {
     if vlen as usize > btf::MAX_VLEN {
-        return Err(Error::new(format!("{vlen} members, BTF can hold {}", btf::MAX_VLEN)));
+        return Err(Error::new(format!(
+            "{vlen} members, BTF can hold {}",
+            btf::MAX_VLEN
+        )));
     }
     Ok(())
 }

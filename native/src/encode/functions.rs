@@ -77,7 +77,8 @@ const ORIGINS: usize = 8;
 
 pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
     let by_die = {
-        let mut sorted: Vec<(u32, u32)> = (0..).zip(&raw.functions).map(|(i, f)| (f.die, i)).collect();
+        let mut sorted: Vec<(u32, u32)> =
+            (0..).zip(&raw.functions).map(|(i, f)| (f.die, i)).collect();
         sorted.sort_unstable();
         sorted
     };
@@ -132,7 +133,9 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
         .enumerate()
         .map(|(f, function)| {
             let unit = &raw.units[function.unit as usize];
-            let origin = (function.origin != 0).then(|| function_at(function.origin)).flatten();
+            let origin = (function.origin != 0)
+                .then(|| function_at(function.origin))
+                .flatten();
             let nocall = match origin {
                 _ if function.inline => false,
                 None => function.nocall,
@@ -147,7 +150,8 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
                 flags |= flag::OPTIMIZED_PARMS;
             }
             // A struct may be spread over registers in ways that the analysis does not model.
-            if own.iter().any(|p| p.unexpected) && !own.iter().any(|p| types.is_struct(p.reference)) {
+            if own.iter().any(|p| p.unexpected) && !own.iter().any(|p| types.is_struct(p.reference))
+            {
                 flags |= flag::UNEXPECTED_REG;
             }
             if has_uncertain_place(own, &convention, types) {
@@ -184,7 +188,8 @@ impl Judgement {
     /// The parameters that the function really takes: where the compiler reordered them, those
     /// that it removed show by having no place.
     pub fn kept<'a>(&'a self, function: &'a Judged) -> impl Iterator<Item = &'a Parameter> + 'a {
-        let own = &self.parameters[function.start as usize..(function.start + function.len) as usize];
+        let own =
+            &self.parameters[function.start as usize..(function.start + function.len) as usize];
         let reordered = function.flags & flag::REORDERED_PARM != 0;
         own.iter()
             .filter(move |p| !reordered || (p.has_location && !p.optimized))
@@ -198,14 +203,22 @@ fn params_of(function: &Function) -> std::ops::Range<usize> {
 
 /// Name and return type: a DIE that lacks them takes them from what it is an instance of. A
 /// definition that completes a declaration has its own return type or returns nothing.
-fn name_and_type(raw: &Raw<'_>, function: &Function, at: &impl Fn(u32) -> Option<usize>) -> (u32, u32) {
+fn name_and_type(
+    raw: &Raw<'_>,
+    function: &Function,
+    at: &impl Fn(u32) -> Option<usize>,
+) -> (u32, u32) {
     let (mut name, mut reference) = (function.name, function.reference);
     let mut this = function;
     for _ in 0..ORIGINS {
         if name != 0 && (reference != 0 || this.origin == 0) {
             break;
         }
-        let next = if this.origin != 0 { this.origin } else { this.specification };
+        let next = if this.origin != 0 {
+            this.origin
+        } else {
+            this.specification
+        };
         let Some(next) = at(next) else { break };
         let next = &raw.functions[next];
         if name == 0 {
@@ -238,7 +251,8 @@ fn own_evidence(
         origin = raw.params[o].origin;
     }
     let size = types.parameter_size(reference, unit.shape.address_size);
-    let wide = size > u64::from(unit.shape.address_size) && Convention::of(raw.source.target.machine).pairs;
+    let wide = size > u64::from(unit.shape.address_size)
+        && Convention::of(raw.source.target.machine).pairs;
     Parameter {
         name,
         reference,

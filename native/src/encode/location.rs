@@ -64,7 +64,13 @@ pub fn at_entry(raw: &Raw<'_>, unit: &UnitFacts, location: Value, wide: bool) ->
     entry
 }
 
-fn read_expression(entry: &mut Entry, unit: &UnitFacts, mut reader: Reader<'_>, first: bool, wide: bool) {
+fn read_expression(
+    entry: &mut Entry,
+    unit: &UnitFacts,
+    mut reader: Reader<'_>,
+    first: bool,
+    wide: bool,
+) {
     let mut operations = Vec::new();
     while !gimli::Reader::is_empty(&reader) {
         match Operation::parse(&mut reader, unit.encoding) {
@@ -78,10 +84,14 @@ fn read_expression(entry: &mut Entry, unit: &UnitFacts, mut reader: Reader<'_>, 
     }
     match operations.as_slice() {
         [Operation::Register { register }] if first => entry.first_wins(register.0),
-        [Operation::RegisterOffset { register, .. }] if first && computed => entry.first_wins(register.0),
+        [Operation::RegisterOffset { register, .. }] if first && computed => {
+            entry.first_wins(register.0)
+        }
         [Operation::EntryValue { expression }] => {
             let mut inner = *expression;
-            if let Ok(Operation::Register { register }) = Operation::parse(&mut inner, unit.encoding) {
+            if let Ok(Operation::Register { register }) =
+                Operation::parse(&mut inner, unit.encoding)
+            {
                 if gimli::Reader::is_empty(&inner) {
                     entry.first_wins(register.0);
                 }
@@ -95,8 +105,9 @@ fn read_expression(entry: &mut Entry, unit: &UnitFacts, mut reader: Reader<'_>, 
             entry.first_wins(register.0);
         }
         pieces if wide => {
-            if let Some(Operation::Register { register }) =
-                pieces.iter().find(|o| matches!(o, Operation::Register { .. }))
+            if let Some(Operation::Register { register }) = pieces
+                .iter()
+                .find(|o| matches!(o, Operation::Register { .. }))
             {
                 entry.first_wins(register.0);
             }

@@ -70,7 +70,10 @@ pub fn encode_object(elf: &Elf<'_>) -> Result<Option<Encoded>> {
 }
 
 /// Encode some units of one file together: units that refer to each other must be in one call.
-pub fn encode_units(source: &Source<'_>, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
+pub fn encode_units(
+    source: &Source<'_>,
+    units: &[gimli::UnitHeader<Reader<'_>>],
+) -> Result<Encoded> {
     let mut raw = raw::Raw::new(source);
     for unit in units {
         walk::walk(&mut raw, unit).map_err(|e| e.at(source.elf.path.display()))?;

@@ -43,7 +43,11 @@ pub enum BitPlace {
     /// From the start of the aggregate.
     Bit(u64),
     /// DWARF 2 to 4: counted from the most significant end of a storage unit at `byte`.
-    Storage { byte: u64, storage: u64, offset: i64 },
+    Storage {
+        byte: u64,
+        storage: u64,
+        offset: i64,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -123,7 +127,6 @@ pub struct Annotation {
 /// What the DIEs of one unit share.
 #[derive(Clone, Copy)]
 pub struct UnitFacts {
-    pub offset: u64,
     pub shape: Shape,
     pub encoding: gimli::Encoding,
     pub language: u32,
@@ -198,9 +201,16 @@ impl<'s> Raw<'s> {
             | dw::DW_FORM_strx4
             | dw::DW_FORM_GNU_str_index => {
                 let size = u64::from(unit.shape.offset_size);
-                let at = unit.str_offsets_base.wrapping_add(value.bits.wrapping_mul(size));
-                let offset = read_at(&dwarf.str_offsets, at, size as u32, dwarf.big())
-                    .ok_or_else(|| Error::new(format!("string index {} lies outside .debug_str_offsets", value.bits)))?;
+                let at = unit
+                    .str_offsets_base
+                    .wrapping_add(value.bits.wrapping_mul(size));
+                let offset =
+                    read_at(&dwarf.str_offsets, at, size as u32, dwarf.big()).ok_or_else(|| {
+                        Error::new(format!(
+                            "string index {} lies outside .debug_str_offsets",
+                            value.bits
+                        ))
+                    })?;
                 Ok((&dwarf.str, ".debug_str", offset))
             }
             dw::DW_FORM_strp_sup | dw::DW_FORM_GNU_strp_alt => Err(Error::new(
@@ -220,7 +230,11 @@ impl<'s> Raw<'s> {
         }
         let (section, name, offset) = self.text_place(unit, value)?;
         // Two string sections share one map: `.debug_line_str` is counted from the other end.
-        let key = if name == ".debug_line_str" { !offset } else { offset };
+        let key = if name == ".debug_line_str" {
+            !offset
+        } else {
+            offset
+        };
         if let Some(&known) = self.strings.by_offset.get(&key) {
             return Ok(known);
         }
@@ -253,7 +267,9 @@ impl<'s> Raw<'s> {
     pub fn indexed_address(&self, unit: &UnitFacts, index: u64) -> Option<Address> {
         let section = &self.source.dwarf.addr;
         let size = u32::from(unit.shape.address_size);
-        let at = unit.addr_base.checked_add(index.checked_mul(u64::from(size))?)?;
+        let at = unit
+            .addr_base
+            .checked_add(index.checked_mul(u64::from(size))?)?;
         Some(Address {
             value: read_at(&section.data, at, size, self.source.dwarf.big())?,
             target: section.target(at),

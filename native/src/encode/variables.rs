@@ -49,7 +49,10 @@ pub fn address(raw: &Raw<'_>, unit: &UnitFacts, location: Value) -> Option<Addre
 pub fn symbol(index: &SymbolIndex<'_>, target: Target, name: &[u8]) -> Option<(u32, u64)> {
     let own = target.symbol.checked_sub(1)?;
     let symbol = index.symbols.get(own as usize)?;
-    if symbol.kind != elf::STT_SECTION.0 && !symbol.name.is_empty() && !symbol.name.starts_with(b".L") {
+    if symbol.kind != elf::STT_SECTION.0
+        && !symbol.name.is_empty()
+        && !symbol.name.starts_with(b".L")
+    {
         return Some((own, target.offset.wrapping_sub(symbol.value)));
     }
     let objects = |i: &u32| index.symbols[*i as usize].kind == elf::STT_OBJECT.0;

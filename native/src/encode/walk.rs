@@ -89,13 +89,16 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
     let start = offset + header.size_of_header();
     let mut walk = Walk {
         unit: UnitFacts {
-            offset: offset as u64,
             shape,
             encoding,
             language: 0,
             clang: false,
             // Past the section's header, where a unit without the attribute starts.
-            str_offsets_base: if shape.version >= 5 { u64::from(shape.offset_size) * 2 } else { 0 },
+            str_offsets_base: if shape.version >= 5 {
+                u64::from(shape.offset_size) * 2
+            } else {
+                0
+            },
             addr_base: if shape.version >= 5 { 8 } else { 0 },
             loclists_base: 0,
             types_end: 0,
@@ -125,7 +128,8 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
 }
 
 fn die_offset(bits: u64) -> Result<u32> {
-    u32::try_from(bits).map_err(|_| Error::new(format!("reference to {bits:#x} outside .debug_info")))
+    u32::try_from(bits)
+        .map_err(|_| Error::new(format!("reference to {bits:#x} outside .debug_info")))
 }
 
 impl Walk<'_, '_> {
@@ -168,7 +172,9 @@ impl Walk<'_, '_> {
             let has_children = abbrev.has_children;
             let tag = abbrev.tag;
             if !wanted {
-                decoder.skip(abbrev, &mut at).map_err(|e| Error::new(e.to_string()))?;
+                decoder
+                    .skip(abbrev, &mut at)
+                    .map_err(|e| Error::new(e.to_string()))?;
                 if has_children {
                     let what = match tag {
                         dw::DW_TAG_lexical_block | dw::DW_TAG_inlined_subroutine => What::Scope,
@@ -230,7 +236,7 @@ impl Walk<'_, '_> {
             self.unit.loclists_base = v.bits;
         }
         self.unit.language = attrs.constant(Attr::Language).unwrap_or(0) as u32;
-        if self.unit.language == dw::DW_LANG_Mips_Assembler.0.into() {
+        if self.unit.language == u32::from(dw::DW_LANG_Mips_Assembler.0) {
             self.unit.language = LANG_ASM;
         }
         if let Some(v) = attrs.get(Attr::Producer) {
@@ -408,7 +414,11 @@ impl Walk<'_, '_> {
                     self.gnu_annotation(Tagged::Function(parent.index), component as i32, attrs)?;
                 }
                 Frame {
-                    what: if parent.what == What::Function { What::Param } else { What::Nothing },
+                    what: if parent.what == What::Function {
+                        What::Param
+                    } else {
+                        What::Nothing
+                    },
                     index: parent.index,
                     start: component,
                 }
@@ -490,7 +500,10 @@ impl Walk<'_, '_> {
             .reader(value.bits, u64::from(value.len))
             .ok_or_else(bad)?;
         match gimli::Operation::parse(&mut reader, self.unit.encoding) {
-            Ok(gimli::Operation::PlusConstant { value } | gimli::Operation::UnsignedConstant { value }) => Ok(value),
+            Ok(
+                gimli::Operation::PlusConstant { value }
+                | gimli::Operation::UnsignedConstant { value },
+            ) => Ok(value),
             _ => Err(bad()),
         }
     }
@@ -619,7 +632,12 @@ impl Walk<'_, '_> {
                         BitPlace::Storage { byte, .. } => byte * 8,
                     });
                 }
-                settle(&mut self.members, start, &mut self.raw.members, &mut self.raw.types[frame.index as usize]);
+                settle(
+                    &mut self.members,
+                    start,
+                    &mut self.raw.members,
+                    &mut self.raw.types[frame.index as usize],
+                );
             }
             What::Enum => settle(
                 &mut self.enumerators,

@@ -111,10 +111,13 @@ pub(super) fn add(
         };
         let class = placed.class as usize;
         stands[class] = true;
-        states.entry(combiner.functions[class].name).or_default().push(State {
-            class,
-            location: Some(location),
-        });
+        states
+            .entry(combiner.functions[class].name)
+            .or_default()
+            .push(State {
+                class,
+                location: Some(location),
+            });
     }
     for (class, function) in combiner.functions.iter().enumerate() {
         if !function.dead && !stands[class] {
@@ -138,7 +141,12 @@ pub(super) fn add(
             continue;
         };
         let mut own = states.remove(&name).unwrap_or_default();
-        own.sort_by_key(|s| (combiner.functions[s.class].id, s.location.map(|l| (l.section, l.value))));
+        own.sort_by_key(|s| {
+            (
+                combiner.functions[s.class].id,
+                s.location.map(|l| (l.section, l.value)),
+            )
+        });
         match judge(combiner, image, symbols, &own, features) {
             Ok(class) => {
                 let func = emit(combiner, class, features);
@@ -250,7 +258,10 @@ fn emit(combiner: &mut Combiner<'_>, class: usize, features: &Features) -> Class
     let (name, proto, tags) = (function.name, function.proto, function.tags.clone());
     let id = id_of(
         Kind::Func,
-        &[combiner.strings.get(name), &combiner.facts(proto).id.bytes()],
+        &[
+            combiner.strings.get(name),
+            &combiner.facts(proto).id.bytes(),
+        ],
     );
     // BTF of kernels gives every function static linkage.
     let func = combiner.push(id, &[name, btf::info(Kind::Func, 0, false), proto]);
@@ -303,7 +314,9 @@ fn types_match(combiner: &Combiner<'_>, a: Class, b: Class, depth: usize) -> boo
         match k {
             Kind::Int => return x[0] == y[0] && x[2..] == y[2..],
             Kind::Float => return x[0] == y[0] && x[2] == y[2],
-            Kind::Typedef | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => return x[0] == y[0],
+            Kind::Typedef | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => {
+                return x[0] == y[0]
+            }
             Kind::Array => {
                 if x[5] != y[5] {
                     return false;

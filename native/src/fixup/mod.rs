@@ -56,6 +56,11 @@ fn add_decl_tag(combiner: &mut Combiner<'_>, on: Class, value: u32, component: i
             &combiner.facts(on).id.bytes(),
         ],
     );
-    let words = [value, btf::info(Kind::DeclTag, 0, false), on, component as u32];
+    let words = [
+        value,
+        btf::info(Kind::DeclTag, 0, false),
+        on,
+        component as u32,
+    ];
     combiner.push(id, &words);
 }

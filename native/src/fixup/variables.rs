@@ -84,7 +84,10 @@ pub(super) fn add(
     let mut symbols_at: HashMap<(u32, u64), Vec<usize>> = HashMap::new();
     for (i, symbol) in image.symbols.iter().enumerate() {
         if symbol.kind == elf::STT_OBJECT.0 {
-            symbols_at.entry((symbol.section, symbol.value)).or_default().push(i);
+            symbols_at
+                .entry((symbol.section, symbol.value))
+                .or_default()
+                .push(i);
         }
     }
     let mut sections: BTreeMap<u32, Vec<Chosen>> = BTreeMap::new();
@@ -111,7 +114,9 @@ pub(super) fn add(
             .get(&(section, location.value))
             .map(Vec::as_slice)
             .unwrap_or(&[]);
-        let offset = location.value.wrapping_sub(if image.relocatable { 0 } else { info.address });
+        let offset = location
+            .value
+            .wrapping_sub(if image.relocatable { 0 } else { info.address });
         // What the linker discarded has address 0, which looks like the start of a section there.
         if offset == 0 && !here.iter().any(|&s| image.symbols[s].name == name) {
             continue;
@@ -120,8 +125,11 @@ pub(super) fn add(
             if features.encode_force {
                 continue;
             }
-            return Err(Error::new(format!("variable {} has a name that the kernel refuses", printable(name)))
-                .hint("add encode_force to the features to leave such variables out"));
+            return Err(Error::new(format!(
+                "variable {} has a name that the kernel refuses",
+                printable(name)
+            ))
+            .hint("add encode_force to the features to leave such variables out"));
         }
         let (Ok(size), Ok(_)) = (u32::try_from(variable.size), u32::try_from(offset)) else {
             continue;
@@ -141,7 +149,13 @@ pub(super) fn add(
     }
     for (section, mut chosen) in sections {
         keep_one_each(combiner, &mut chosen);
-        add_section(combiner, &image.sections[section as usize].name, &chosen, features, outcome)?;
+        add_section(
+            combiner,
+            &image.sections[section as usize].name,
+            &chosen,
+            features,
+            outcome,
+        )?;
     }
     Ok(())
 }
@@ -149,7 +163,12 @@ pub(super) fn add(
 /// A definition and the weak one that it overrides stand at one place; the kernel refuses
 /// variables that overlap. The one whose size the symbol confirms stays.
 fn keep_one_each(combiner: &Combiner<'_>, chosen: &mut Vec<Chosen>) {
-    let name = |c: &Chosen| combiner.strings.get(combiner.variables[c.variable].name).to_vec();
+    let name = |c: &Chosen| {
+        combiner
+            .strings
+            .get(combiner.variables[c.variable].name)
+            .to_vec()
+    };
     chosen.sort_by_key(|c| (c.offset, c.rank, name(c)));
     let mut end = 0;
     let mut first = true;
@@ -189,13 +208,22 @@ fn add_section(
         outcome.variables += 1;
     }
     let size = chosen.last().map_or(0, |c| c.offset as u32 + c.size);
-    let mut words = vec![name, btf::info(Kind::Datasec, chosen.len() as u32, false), size];
+    let mut words = vec![
+        name,
+        btf::info(Kind::Datasec, chosen.len() as u32, false),
+        size,
+    ];
     words.extend(entries);
     combiner.push(id_of(Kind::Datasec, &[section, &identity]), &words);
     Ok(())
 }
 
-fn add_variable(combiner: &mut Combiner<'_>, section: &[u8], chosen: &Chosen, features: &Features) -> Class {
+fn add_variable(
+    combiner: &mut Combiner<'_>,
+    section: &[u8],
+    chosen: &Chosen,
+    features: &Features,
+) -> Class {
     let PlacedVariable {
         name, class, flags, ..
     } = combiner.variables[chosen.variable];

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Languages by the names that `--lang_exclude` takes (DWARF 5, table 7.17).
+
+use crate::encoded::LANG_ASM;
+
+const NAMES: [(&str, u32); 20] = [
+    ("c89", 0x01),
+    ("c", 0x02),
+    ("ada83", 0x03),
+    ("c++", 0x04),
+    ("fortran77", 0x07),
+    ("fortran90", 0x08),
+    ("java", 0x0b),
+    ("c99", 0x0c),
+    ("ada95", 0x0d),
+    ("fortran95", 0x0e),
+    ("objc", 0x10),
+    ("d", 0x13),
+    ("python", 0x14),
+    ("go", 0x16),
+    ("c++03", 0x19),
+    ("c++11", 0x1a),
+    ("rust", 0x1c),
+    ("c11", 0x1d),
+    ("c++14", 0x21),
+    ("asm", LANG_ASM),
+];
+
+/// The `DW_LANG_*` number of a name.
+pub fn number(name: &str) -> Option<u32> {
+    let wanted = name.to_ascii_lowercase();
+    NAMES
+        .iter()
+        .find(|(n, _)| *n == wanted)
+        .map(|&(_, number)| number)
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The Python face: `kbuild_btf._native`. Documented for Python in `_native.pyi`.
+
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::elf::{Elf, Mapped};
+use crate::error;
+use crate::features::Features;
+use crate::guard::guarded;
+use crate::link::{self, Request};
+use crate::{btf, embed as embedding, kbuild, languages, objects, sidecar};
+
+/// The exception of the package: errors of both halves are one class.
+fn exception(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("kbuild_btf.errors")?.getattr("Error")
+}
+
+impl From<error::Error> for PyErr {
+    fn from(error: error::Error) -> PyErr {
+        Python::attach(|py| {
+            let parts = (error.what(), error.place(), error.hint_text());
+            match exception(py).and_then(|class| class.call1(parts)) {
+                Ok(value) => PyErr::from_value(value),
+                Err(cause) => cause,
+            }
+        })
+    }
+}
+
+#[pyclass(frozen, module = "kbuild_btf._native")]
+struct Output {
+    #[pyo3(get)]
+    btf: Py<PyBytes>,
+    #[pyo3(get)]
+    report: Py<PyDict>,
+    #[pyo3(get)]
+    timings: Vec<(String, f64)>,
+}
+
+impl Output {
+    fn new(py: Python<'_>, output: link::Output) -> PyResult<Output> {
+        let report = PyDict::new(py);
+        for (name, count) in &output.report {
+            report.set_item(name, count)?;
+        }
+        Ok(Output {
+            btf: PyBytes::new(py, &output.btf).unbind(),
+            report: report.unbind(),
+            timings: output
+                .timings
+                .iter()
+                .map(|&(stage, seconds)| (stage.to_owned(), seconds))
+                .collect(),
+        })
+    }
+}
+
+fn request<'a>(
+    elf: &'a Path,
+    features: Option<&str>,
+    lang_exclude: &[String],
+    jobs: usize,
+    base: Option<PathBuf>,
+) -> error::Result<Request<'a>> {
+    let features = match features {
+        None => Features::STANDARD,
+        Some(list) => {
+            let mut features = Features::NONE;
+            if let Some(name) = features.turn_on(list).first() {
+                return Err(
+                    error::Error::new(format!("BTF feature {name} is not known"))
+                        .hint(format!("known are: {}", Features::NAMES.join(", "))),
+                );
+            }
+            features
+        }
+    };
+    let language = |name: &String| {
+        languages::number(name)
+            .ok_or_else(|| error::Error::new(format!("language {name} is not known")))
+    };
+    Ok(Request {
+        elf,
+        features,
+        excluded_languages: lang_exclude
+            .iter()
+            .map(language)
+            .collect::<error::Result<_>>()?,
+        jobs,
+        base,
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None))]
+fn encode(
+    py: Python<'_>,
+    elf: PathBuf,
+    features: Option<&str>,
+    lang_exclude: Vec<String>,
+    jobs: usize,
+    base: Option<PathBuf>,
+) -> PyResult<Output> {
+    let request = request(&elf, features, &lang_exclude, jobs, base)?;
+    let output = py.detach(|| guarded(|| link::encode(&request)))?;
+    Output::new(py, output)
+}
+
+#[pyfunction]
+#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None))]
+fn link_objects(
+    py: Python<'_>,
+    elf: PathBuf,
+    objects: Option<Vec<PathBuf>>,
+    features: Option<&str>,
+    lang_exclude: Vec<String>,
+    jobs: usize,
+    base: Option<PathBuf>,
+) -> PyResult<Output> {
+    let request = request(&elf, features, &lang_exclude, jobs, base)?;
+    let output = py.detach(|| guarded(|| link::link(&request, objects.as_deref())))?;
+    Output::new(py, output)
+}
+
+#[pyfunction]
+#[pyo3(signature = (btf, base=None))]
+fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>) -> PyResult<()> {
+    Ok(py.detach(|| guarded(|| btf::check::check(btf, base)))?)
+}
+
+#[pyfunction]
+fn read_section<'py>(
+    py: Python<'py>,
+    elf: PathBuf,
+    name: &str,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let found = guarded(|| {
+        let mapped = Mapped::open(&elf)?;
+        Ok(Elf::parse(&mapped)?
+            .raw_section(name)?
+            .map(|data| data.into_owned()))
+    })?;
+    Ok(found.map(|data| PyBytes::new(py, &data)))
+}
+
+#[pyfunction]
+fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> PyResult<()> {
+    let sections: Vec<(&str, &[u8])> = sections
+        .iter()
+        .map(|(name, data)| (name.as_str(), data.as_slice()))
+        .collect();
+    Ok(py.detach(|| guarded(|| embedding::embed(&elf, &sections)))?)
+}
+
+#[pyfunction]
+fn linked_objects(elf: PathBuf) -> PyResult<Vec<PathBuf>> {
+    Ok(guarded(|| kbuild::linked_objects(&elf))?)
+}
+
+#[pyfunction]
+fn sidecar_path(object: PathBuf) -> PathBuf {
+    sidecar::path_of(&object)
+}
+
+#[pyfunction]
+fn write_sidecar(py: Python<'_>, object: PathBuf) -> PyResult<&'static str> {
+    let event = py.detach(|| guarded(|| objects::write_sidecar(&object)))?;
+    Ok(event.name())
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("Error", exception(module.py())?)?;
+    module.add("ENCODER_VERSION", sidecar::ENCODER_VERSION)?;
+    module.add("FEATURES", Features::NAMES.to_vec())?;
+    module.add_class::<Output>()?;
+    module.add_function(wrap_pyfunction!(encode, module)?)?;
+    module.add_function(wrap_pyfunction!(link_objects, module)?)?;
+    module.add_function(wrap_pyfunction!(check, module)?)?;
+    module.add_function(wrap_pyfunction!(read_section, module)?)?;
+    module.add_function(wrap_pyfunction!(embed, module)?)?;
+    module.add_function(wrap_pyfunction!(linked_objects, module)?)?;
+    module.add_function(wrap_pyfunction!(sidecar_path, module)?)?;
+    module.add_function(wrap_pyfunction!(write_sidecar, module)?)?;
+    Ok(())
+}
