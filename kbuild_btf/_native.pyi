@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The native half: loops that run per DIE, per type or per symbol.
+
+All functions raise `Error` for what is wrong with their input, and release the GIL while they
+work. Paths are relative to the working directory.
+"""
+
+from os import PathLike
+from typing import final
+
+from .errors import Error as Error
+
+ENCODER_VERSION: str
+"""Version of the product and hash of the encoder's source: part of every cache key."""
+
+FEATURES: list[str]
+"""Names of the BTF features, as pahole's `--btf_features` knows them."""
+
+@final
+class Output:
+    """Finished BTF and how it came about."""
+
+    btf: bytes
+    """Raw BTF in the byte order of the target, already checked by the kernel's rules."""
+    report: dict[str, int]
+    """Counts: `linked`, `reused`, `encoded`, `without_dwarf` (objects; from `link`), `units` (from
+    `encode`), `types`, `functions`, `variables`, `skipped_*` (functions left out, by reason), and
+    one for each kind by its name (`STRUCT`, ...)."""
+    timings: list[tuple[str, float]]
+    """Seconds by stage, in order."""
+
+def encode(
+    elf: str | PathLike[str],
+    *,
+    features: str | None = None,
+    lang_exclude: list[str] = ...,
+    jobs: int = 0,
+    base: str | PathLike[str] | None = None,
+) -> Output:
+    """Encode the DWARF of any ELF file, its units in parallel.
+
+    `features` is a list as pahole's `--btf_features` takes it (`None`: the standard set);
+    `lang_exclude` names languages whose units are left out (`rust`); `jobs` 0 means one thread per
+    processor; `base` (an ELF with `.BTF`, or raw BTF) makes the result a split BTF against it.
+    """
+
+def link(
+    elf: str | PathLike[str],
+    *,
+    objects: list[str] | list[PathLike[str]] | None = None,
+    features: str | None = None,
+    lang_exclude: list[str] = ...,
+    jobs: int = 0,
+    base: str | PathLike[str] | None = None,
+) -> Output:
+    """Combine the objects of a linked ELF file: their sidecars, or their DWARF where they have none.
+
+    Of `elf` only symbols and sections are read, so it may be stripped of debug information.
+    `objects` `None`: those that the linker took (see `linked_objects`). The rest as in `encode`.
+    """
+
+def check(btf: bytes, base: bytes | None = None) -> None:
+    """Check raw BTF by the rules by which the kernel accepts it (kernel/bpf/btf.c)."""
+
+def read_section(elf: str | PathLike[str], name: str) -> bytes | None:
+    """The bytes of a section, decompressed; `None` when there is none of that name."""
+
+def embed(elf: str | PathLike[str], sections: list[tuple[str, bytes]]) -> None:
+    """Add sections, or replace those that are there; the file changes at once or not at all."""
+
+def linked_objects(elf: str | PathLike[str]) -> list[str]:
+    """The objects of a linked file of a kernel tree: from the trace of the link, the `.mod` file of
+    a module, or `vmlinux.a`."""
+
+def sidecar_path(object: str | PathLike[str]) -> str:
+    """Where the sidecar of an object lies: `dir/.tmp_<name>.kbtf`."""
+
+def write_sidecar(object: str | PathLike[str]) -> str:
+    """Bring the sidecar of an object up to date: `unchanged`, `hit` (cache) or `miss` (encoded)."""

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Where the members of a struct lie: sizes, holes, padding, and what can be inferred from them.
+
+BTF records offsets and sizes only. Holes follow from them; attributes (``aligned``,
+``packed``) are guessed by the rules that pahole uses for BTF, so that both tools agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .reader import Btf
+from .types import (
+    Array,
+    Composite,
+    Enumeration,
+    Float,
+    FuncProto,
+    Fwd,
+    Int,
+    Member,
+    Ptr,
+    Struct,
+    Type,
+    Union,
+)
+
+
+@dataclass(slots=True)
+class Slot:
+    """Place of one member: bytes, except for the fields called bit."""
+
+    member: Member
+    type: Type  # without typedefs and qualifiers
+    offset: int  # of a bitfield: of its storage unit
+    size: int
+    bit: int = 0  # of a bitfield: first bit within the storage unit
+    start_bit: int = 0  # within the struct
+    alignment: int = 0  # inferred; 0: natural
+    hole: int = 0  # after this member
+    bit_hole: int = 0
+
+    @property
+    def bits(self) -> int:
+        return self.member.bit_size
+
+    @property
+    def end_bit(self) -> int:
+        return self.start_bit + (self.bits or self.size * 8)
+
+
+@dataclass(slots=True)
+class Shape:
+    """A struct or union measured; bytes, except for the fields called bit."""
+
+    slots: list[Slot]
+    alignment: int = 0  # inferred; 0: natural
+    first_hole: int = 0  # before the first member
+    first_bit_hole: int = 0
+    holes: int = 0
+    bit_holes: int = 0
+    padding: int = 0
+    bit_padding: int = 0
+
+
+class Measure:
+    """Shapes of the types of one BTF, remembered."""
+
+    def __init__(self, btf: Btf, cacheline: int = 64) -> None:
+        self.btf = btf
+        self.cacheline = cacheline
+        self.pointer = btf.pointer_size
+        self._shapes: dict[int, Shape] = {}
+        self._natural: dict[int, int] = {}
+        self._packed: dict[int, bool] = {}
+
+    def size_of(self, found: Type) -> int:
+        match found:
+            case Int():
+                return (found.bits + 7) // 8
+            case Array():
+                return found.nelems * self.size_of(self.btf.strip(found.type_id))
+            case Struct() | Union():
+                return 0 if found.size == 1 and not found.members else found.size
+            case Enumeration():
+                return found.size or 4
+            case Ptr() | FuncProto():
+                return self.pointer
+        return found.size if isinstance(found, Float) else 0
+
+    def natural_alignment(self, found: Type) -> int:
+        """Alignment in bytes without any attribute."""
+        match found:
+            case Ptr():
+                return self.pointer
+            case Int() | Float() | Enumeration():
+                return self.size_of(found) or 1
+            case Array():
+                return self.natural_alignment(self.btf.strip(found.type_id))
+            case Composite():
+                if found.id not in self._natural:
+                    self._natural[found.id] = max(
+                        (self.natural_alignment(self.btf.strip(m.type_id)) for m in found.members),
+                        default=1,
+                    )
+                return self._natural[found.id]
+        return 1
+
+    def shape(self, found: Composite | Fwd) -> Shape:
+        shape = self._shapes.get(found.id)
+        if shape is None:
+            shape = self._shapes[found.id] = (
+                Shape([]) if isinstance(found, Fwd) else self._measure(found)
+            )
+        return shape
+
+    def _measure(self, found: Composite) -> Shape:
+        shape = Shape([])
+        end = 0
+        for member in found.members:
+            slot = self._slot(member)
+            slot.alignment = self._alignment(slot.offset, self.natural_alignment(slot.type), end)
+            if slot.size:
+                used = (slot.bit + slot.bits + 7) // 8 if slot.bits else slot.size
+                end = slot.offset + used
+            shape.slots.append(slot)
+        shape.alignment = self._alignment(found.size, self.natural_alignment(found), end)
+        if isinstance(found, Struct):
+            _find_holes(shape, found.size)
+        return shape
+
+    def _slot(self, member: Member) -> Slot:
+        found = self.btf.strip(member.type_id)
+        size = self.size_of(found)
+        start = member.bit_offset
+        slot = Slot(member, found, start // 8, size, start_bit=start)
+        if member.bit_size and size and isinstance(found, (Int, Enumeration)):
+            # The storage unit is the naturally aligned one that holds the first bit.
+            slot.offset = start // (size * 8) * size
+            slot.bit = start - slot.offset * 8
+        return slot
+
+    def _alignment(self, offset: int, natural: int, end: int) -> int:
+        """Alignment that explains why something lies at ``offset`` and not sooner after ``end``.
+
+        The power of two above the gap; when a whole cacheline explains it as well, that.
+        """
+        gap = offset - end
+        if gap <= 0 or offset % 2:
+            return 0
+        alignment: int = 1 << gap.bit_length()
+        if alignment <= natural:
+            return 0
+        fits = self.cacheline % alignment == 0 and offset % self.cacheline == 0
+        return self.cacheline if alignment < self.cacheline and fits else alignment
+
+    # --- inferred attributes ----------------------------------------------------------------
+
+    def is_packed(self, found: Type) -> bool:
+        """Whether a struct seems packed, by itself or by what was inspected so far."""
+        return self._packed.get(found.id, False)
+
+    def inspect(self, found: Type) -> None:
+        """Infer ``packed`` for a type and, from the places it gives them, for its members.
+
+        Sometimes only the place inside another type shows that a struct is packed.
+        """
+        if found.id in self._packed or not isinstance(found, Composite):
+            return
+        shape = self.shape(found)
+        self._packed[found.id] = False
+        if isinstance(found, Union):
+            misplaced = [s for s in shape.slots if found.size % self.natural_alignment(s.type)]
+        else:
+            misplaced = [s for s in shape.slots if s.offset % self.natural_alignment(s.type)]
+        if isinstance(found, Struct) and not (shape.padding or shape.holes):
+            largest = max((self.natural_alignment(s.type) for s in shape.slots), default=1)
+            self._packed[found.id] = bool(misplaced) or self.size_of(found) % largest != 0
+        else:
+            self._packed.update(
+                (slot.type.id, True) for slot in misplaced if isinstance(slot.type, (Struct, Fwd))
+            )
+
+    # --- flexible arrays ----------------------------------------------------------------------
+
+    def ends_in_flexible_array(self, found: Type) -> bool:
+        if not isinstance(found, Composite) or not found.members:
+            return False
+        last = self.btf[found.members[-1].type_id]
+        return isinstance(last, Array) and not last.nelems
+
+    def embeds_flexible_array(self, found: Type) -> bool:
+        """Whether a member, at any depth, is a struct that ends in a flexible array."""
+        return isinstance(found, Struct) and any(
+            isinstance(slot.type, Struct)
+            and (self.ends_in_flexible_array(slot.type) or self.embeds_flexible_array(slot.type))
+            for slot in self.shape(found).slots
+        )
+
+
+def _find_holes(shape: Shape, size: int) -> None:
+    """Fill in the holes and the padding of a struct of ``size`` bytes."""
+    unit_bits, unit_end = 0, size * 8  # storage of the bitfields at hand
+    seen = 0  # first bit that nothing uses yet
+    in_bitfield = False
+    previous: Slot | None = None
+    for slot in shape.slots:
+        start, hole, bit_hole = slot.start_bit, 0, 0
+        if in_bitfield:
+            end = min(start, unit_end)
+            bit_hole = end - seen
+            seen = end
+        if slot.bits:
+            if seen < slot.offset * 8 <= start:
+                hole = slot.offset - seen // 8
+                seen = slot.offset * 8
+            bit_hole += start - seen
+        else:
+            hole = start // 8 - seen // 8
+        seen = slot.end_bit
+        in_bitfield = bool(slot.bits)
+        if not in_bitfield:
+            unit_bits, unit_end = 0, seen
+        elif seen > unit_end or slot.size * 8 > unit_bits:
+            unit_bits = slot.size * 8
+            unit_end = slot.offset * 8 + unit_bits
+            if seen > unit_end:  # it began in the unit before
+                unit_end += unit_bits
+        if previous:
+            previous.hole, previous.bit_hole = hole, bit_hole
+        else:
+            shape.first_hole, shape.first_bit_hole = hole, bit_hole
+        shape.holes += hole > 0
+        shape.bit_holes += bit_hole != 0
+        previous = slot
+    if in_bitfield:
+        end = min(size * 8, unit_end)
+        shape.bit_padding = end - seen
+        seen = end
+    shape.padding = size - seen // 8

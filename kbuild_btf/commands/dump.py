@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Show BTF: the raw listing, C declarations, or the layout of single types."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..btf import Btf, Composite, Enumeration, Type, Typedef
+from ..errors import Error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``kbuild-btf dump``."""
+    parser.add_argument("file", metavar="FILE", help="raw BTF, or an ELF file with a .BTF section")
+    parser.add_argument("--base", metavar="FILE", help="what split BTF (a module's) builds on")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--format",
+        choices=("raw", "c"),
+        default="raw",
+        help="raw: one block per type, as bpftool lists them; c: declarations that compile",
+    )
+    what.add_argument(
+        "-C",
+        "--class-name",
+        metavar="NAME[,NAME]",
+        help="only these structs, unions, enums or typedefs, with offsets, sizes and holes",
+    )
+    parser.add_argument(
+        "--cacheline", metavar="BYTES", type=_power_of_two, default=64, help="with -C (default: 64)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was asked for; all of it or, after an error, nothing."""
+    base = Btf.load(args.base) if args.base else None
+    btf = Btf.load(args.file, base)
+    if args.class_name is not None:
+        text = _outlines(btf, args.class_name.split(","), args.cacheline)
+    elif args.format == "c":
+        from ..btf.header import render
+
+        text = render(btf)
+    else:
+        from ..btf.raw import lines
+
+        text = "\n".join(lines(btf))
+    if text:
+        print(text)
+    return 0
+
+
+def _outlines(btf: Btf, names: list[str], cacheline: int) -> str:
+    from ..btf.outline import outline
+
+    wanted = {name.strip(): None for name in names}
+    found: dict[str, Type] = {}
+    for type_id in range(1, len(btf)):
+        candidate = btf[type_id]
+        if (
+            isinstance(candidate, (Composite, Enumeration, Typedef))
+            and candidate.name in wanted
+            and candidate.name not in found
+        ):
+            found[candidate.name] = candidate
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise Error(
+            f"no struct, union, enum or typedef {', '.join(map(repr, missing))}",
+            btf.where,
+            "names are without 'struct'; kbuild-btf dump lists all",
+        )
+    return "\n\n".join(outline(btf, found[name], cacheline) for name in wanted)
+
+
+def _power_of_two(text: str) -> int:
+    value = int(text)
+    if value < 1 or value & (value - 1):
+        raise argparse.ArgumentTypeError(f"{text} is not a power of two")
+    return value

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Encode the DWARF of one ELF file: an object, a module, a whole kernel."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``kbuild-btf encode``."""
+    parser.add_argument("elf", metavar="ELF", help="an ELF file with DWARF debug information")
+    output.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode, write, and say in one line what came out."""
+    from .. import _native
+
+    destination = output.destination(args, args.elf)
+    made = _native.encode(args.elf, **output.options(args))
+    output.write(made, destination)
+    output.report(made, args)
+    return 0

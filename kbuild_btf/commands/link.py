@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Combine the BTF of the objects of a linked kernel or module.
+
+The four stages of the road (docs/architecture.md) run in ``_native.link``: each object's sidecar
+is reused, or the object encoded; types are combined; symbols of the linked file decide on
+functions and variables; the result is finished and checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``kbuild-btf link``."""
+    parser.add_argument("elf", metavar="ELF", help="the linked file; its symbols are read")
+    parser.add_argument(
+        "objects",
+        metavar="OBJECT",
+        nargs="*",
+        help="what it was linked from (default: what the tree says that the linker took)",
+    )
+    output.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Link, write, and say in one line what was reused."""
+    from .. import _native
+
+    destination = output.destination(args, args.elf)
+    made = _native.link(args.elf, objects=args.objects or None, **output.options(args))
+    output.write(made, destination)
+    output.report(made, args)
+    return 0

@@ -1,0 +1,467 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""What differs in meaning between two BTFs, whatever their ids, order and strings.
+
+Every type gets an identity that says what it is in its own words. Where it mentions a type that
+has a name, the identity holds kind and name only, so that a struct that changed is reported once
+and not with everything that points to it; unnamed types are spelled out. A name with several
+definitions would hide which one is meant; there, the mention holds the definition as well.
+
+Types without names (PTR, CONST, FUNC_PROTO, ...) are compared as multisets of identities. Of what
+is on one side only, a part merely follows from functions and variables that are on that side
+only or differ: types reachable from those and from nothing else. They are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from .btf import (
+    Array,
+    Btf,
+    Composite,
+    Datasec,
+    DeclTag,
+    Enumeration,
+    Float,
+    Func,
+    FuncProto,
+    Fwd,
+    Int,
+    Kind,
+    Member,
+    Reference,
+    Type,
+    Typedef,
+    TypeTag,
+    Var,
+)
+from .btf.raw import linkage
+from .btf.spelling import declare, keyword, parameters, plain
+
+Name = tuple[str, str]
+"""(namespace, name): what two types have in common that may be the same type."""
+
+_SHOWN_MOVES = 3
+
+
+@dataclass(slots=True)
+class Change:
+    """A named type that both sides have, with its differences in words."""
+
+    name: str
+    what: list[str]
+
+
+@dataclass(slots=True)
+class KindDiff:
+    """One kind: counts on both sides, and each difference in words."""
+
+    kind: Kind
+    a: int = 0
+    b: int = 0
+    only_a: list[str] = field(default_factory=list)
+    only_b: list[str] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
+    follows_a: list[str] = field(default_factory=list)
+    follows_b: list[str] = field(default_factory=list)
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.only_a or self.only_b or self.changed or self.follows_a or self.follows_b)
+
+
+def compare(a: Btf, b: Btf) -> list[KindDiff]:
+    """Differences kind by kind, in the order of the kinds' numbers; kinds without types left out.
+
+    Of split BTF only its own types are compared; what they mention of the base counts.
+    """
+    return _Comparison(a, b).result()
+
+
+def _namespace(found: Type) -> str:
+    """Where the name of a type counts; nothing for kinds that are compared without a name."""
+    match found:
+        case Composite() | Fwd() | Enumeration():
+            return keyword(found) if found.name else ""
+        case Typedef() | Int() | Float() | Func() | Var() | Datasec():
+            return found.kind.name.lower()
+    return ""
+
+
+def _is_definition(found: Type) -> bool:
+    """Whether a mention of the name may have to tell this type from another of the name."""
+    if isinstance(found, Enumeration):
+        return bool(found.values)
+    return not isinstance(found, (Fwd, Func, Var, Datasec))
+
+
+class _Side:
+    """One BTF and the identities of its types.
+
+    ``interned``, shared by both sides, makes equal descriptions one number.
+    """
+
+    def __init__(self, btf: Btf, interned: dict[Hashable, int]) -> None:
+        self.btf = btf
+        self.interned = interned
+        self.identities: dict[int, int] = {}
+        self.colours: dict[int, int] = {}  # which of several definitions of a name
+        self.placed: dict[int, tuple[str, int, int]] = {}  # VAR or FUNC: section, offset, size
+        self.tags: defaultdict[int, list[int]] = defaultdict(list)
+        for found in btf:
+            if isinstance(found, Datasec):
+                for entry in found.entries:
+                    self.placed[entry.type_id] = found.name, entry.offset, entry.size
+            elif isinstance(found, DeclTag):
+                self.tags[found.type_id].append(found.id)
+
+    def identity(self, type_id: int) -> int:
+        known = self.identities.get(type_id)
+        if known is None:
+            description = self._describe(self.btf[type_id])
+            known = self.interned.setdefault(description, len(self.interned))
+            self.identities[type_id] = known
+        return known
+
+    def mention(self, type_id: int) -> Hashable:
+        """What a type that refers to this one says about it."""
+        if not type_id:
+            return 0
+        found = self.btf[type_id]
+        space = _namespace(found)
+        if not space:
+            return self.identity(type_id)
+        colour = self.colours.get(type_id)
+        return (space, found.name) if colour is None else (space, found.name, colour)
+
+    def _describe(self, found: Type) -> Hashable:
+        mention = self.mention
+        head = found.kind.value, found.name
+        match found:
+            case DeclTag():
+                return *head, found.component, found.attribute, mention(found.type_id)
+            case TypeTag():
+                return *head, found.attribute, mention(found.type_id)
+            case Func():
+                return *head, found.linkage, mention(found.type_id)
+            case Var():
+                return *head, found.linkage, mention(found.type_id), self.placed.get(found.id)
+            case Reference():
+                return *head, mention(found.type_id)
+            case FuncProto():
+                params = tuple((p.name, mention(p.type_id)) for p in found.params)
+                return *head, mention(found.type_id), params
+            case Composite():
+                members = tuple(
+                    (m.name, m.bit_offset, m.bit_size, mention(m.type_id)) for m in found.members
+                )
+                return *head, found.size, members
+            case Array():
+                return *head, found.nelems, mention(found.type_id), mention(found.index_type_id)
+            case Enumeration():
+                values = tuple((v.name, v.value) for v in found.values)
+                return *head, found.size, found.signed, values
+            case Int():
+                return *head, found.size, found.encoding, found.bit_offset, found.bits
+            case Float():
+                return *head, found.size
+            case Fwd():
+                return *head, found.is_union
+            case Datasec():
+                entries = tuple((mention(e.type_id), e.offset, e.size) for e in found.entries)
+                return *head, found.size, entries
+        return head
+
+    def edges(self, type_id: int) -> Iterable[int]:
+        """Types that are there because of this one: what it mentions, and its DECL_TAGs.
+
+        A DATASEC only says where variables are.
+        """
+        found = self.btf[type_id]
+        if isinstance(found, (Datasec, DeclTag)):
+            return ()
+        return chain(found.references(), self.tags.get(type_id, ()))
+
+    def reach(self, starts: Iterable[int]) -> set[int]:
+        """Own types reachable from ``starts``, those included."""
+        reached = set(starts)
+        todo = list(reached)
+        first = self.btf.start
+        while todo:
+            for type_id in self.edges(todo.pop()):
+                if type_id >= first and type_id not in reached:
+                    reached.add(type_id)
+                    todo.append(type_id)
+        return reached
+
+    def following(self, causes: set[int]) -> set[int]:
+        """Types that only ``causes`` (functions and variables) bring along."""
+        if not causes:
+            return set()
+        reached = self.reach(causes)
+        others = (
+            found.id
+            for found in self.btf
+            if found.id not in reached and not isinstance(found, (Datasec, DeclTag))
+        )
+        return reached - self.reach(others) - causes
+
+    # --- words --------------------------------------------------------------------------------
+
+    def words(self, type_id: int) -> str:
+        """The type in C; of unnamed structs and enums the first names they hold."""
+        return declare(self.btf, type_id, base=_brief)
+
+    def item(self, found: Type) -> str:
+        """One line about a type that the other side lacks."""
+        match found:
+            case Func():
+                return f"{linkage(found.linkage)} {self.prototype(found)}"
+            case Var():
+                place = self.placed.get(found.id)
+                where = f" in {place[0]} at {place[1]}" if place else ""
+                what = declare(self.btf, found.type_id, found.name, _brief)
+                return f"{linkage(found.linkage)} {what}{where}"
+            case Typedef():
+                return f"typedef {declare(self.btf, found.type_id, found.name, _brief)}"
+            case Composite():
+                return f"{_brief(found)} (size {found.size}, {len(found.members)} members)"
+            case Datasec():
+                return f"{found.name} (size {found.size}, {len(found.entries)} entries)"
+            case DeclTag():
+                target = self.btf[found.type_id]
+                part = f", component {found.component}" if found.component >= 0 else ""
+                return f"{found.name} on {target.kind.name} {plain(target)}{part}"
+            case Int():
+                return f"{found.name} ({found.bits} bits, encoding {found.encoding})"
+        return self.words(found.id)
+
+    def prototype(self, found: Func) -> str:
+        proto = self.btf[found.type_id]
+        if not isinstance(proto, FuncProto):
+            return found.name
+        returned = self.words(proto.type_id)
+        return f"{returned} {found.name}{parameters(self.btf, proto, _brief)}"
+
+
+class _Comparison:
+    def __init__(self, a: Btf, b: Btf) -> None:
+        interned: dict[Hashable, int] = {}
+        self.a = _Side(a, interned)
+        self.b = _Side(b, interned)
+        self._colour()
+
+    def _colour(self) -> None:
+        """Number the definitions of names that have several, until nothing more splits."""
+        sides = self.a, self.b
+        several: set[Name] = set()
+        named: list[defaultdict[Name, list[int]]] = []
+        for side in sides:
+            definitions: defaultdict[Name, list[int]] = defaultdict(list)
+            for type_id in range(1, len(side.btf)):
+                found = side.btf[type_id]
+                if _is_definition(found) and (space := _namespace(found)):
+                    definitions[space, found.name].append(type_id)
+            several.update(name for name, ids in definitions.items() if len(ids) > 1)
+            named.append(definitions)
+        ids = [[i for name in several for i in d.get(name, ())] for d in named]
+        count = 0
+        while True:
+            colours = []
+            for side, several_ids in zip(sides, ids, strict=True):
+                side.identities.clear()
+                colours.append({type_id: side.identity(type_id) for type_id in several_ids})
+                side.identities.clear()
+            split = len({colour for chosen in colours for colour in chosen.values()})
+            if split == count:
+                return
+            count = split
+            for side, numbers in zip(sides, colours, strict=True):
+                side.colours = numbers
+
+    def result(self) -> list[KindDiff]:
+        kinds = {kind: KindDiff(kind) for kind in Kind}
+        named: defaultdict[Name, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        unnamed: tuple[list[int], list[int]] = ([], [])
+        for number, side in enumerate((self.a, self.b)):
+            for found in side.btf:
+                if number:
+                    kinds[found.kind].b += 1
+                else:
+                    kinds[found.kind].a += 1
+                space = _namespace(found)
+                (named[space, found.name] if space else unnamed)[number].append(found.id)
+
+        only: tuple[list[int], list[int]] = ([], [])
+        causes: tuple[set[int], set[int]] = (set(), set())
+        for group in chain([unnamed], named.values()):
+            rest_a, rest_b = self._differences(*group)
+            if group is not unnamed:
+                for number, side, rest in ((0, self.a, rest_a), (1, self.b, rest_b)):
+                    causes[number].update(i for i in rest if isinstance(side.btf[i], (Func, Var)))
+                if len(rest_a) == len(rest_b) == 1:
+                    a, b = self.a.btf[rest_a[0]], self.b.btf[rest_b[0]]
+                    kind = a.kind if isinstance(b, Fwd) else b.kind
+                    kinds[kind].changed.append(Change(plain(b), list(self._changes(a, b))))
+                    continue
+            only[0].extend(rest_a)
+            only[1].extend(rest_b)
+
+        for number, side in enumerate((self.a, self.b)):
+            follows = side.following(causes[number]) if only[number] else set()
+            for type_id in only[number]:
+                found = side.btf[type_id]
+                diff = kinds[found.kind]
+                if type_id in follows:
+                    target = diff.follows_b if number else diff.follows_a
+                else:
+                    target = diff.only_b if number else diff.only_a
+                target.append(side.item(found))
+        for diff in kinds.values():
+            for items in (diff.only_a, diff.only_b, diff.follows_a, diff.follows_b):
+                items.sort()
+            diff.changed.sort(key=lambda change: change.name)
+        return [diff for diff in kinds.values() if diff.a or diff.b]
+
+    def _differences(self, a: list[int], b: list[int]) -> tuple[list[int], list[int]]:
+        """Ids whose identity the other side has less often."""
+        left, right = self.a.identity, self.b.identity
+        if len(a) == len(b) == 1 and left(a[0]) == right(b[0]):
+            return [], []
+        return (
+            list(_missing(a, left, Counter(map(right, b)))),
+            list(_missing(b, right, Counter(map(left, a)))),
+        )
+
+    # --- changes in words ---------------------------------------------------------------------
+
+    def _changes(self, a: Type, b: Type) -> Iterator[str]:
+        match a, b:
+            case (Fwd(), Composite()):
+                yield f"forward declaration in A, defined in B (size {b.size})"
+            case (Composite(), Fwd()):
+                yield f"defined in A (size {a.size}), forward declaration in B"
+            case (Composite(), Composite()):
+                yield from _changed("size", a.size, b.size)
+                yield from self._member_changes(a, b)
+            case (Enumeration(), Enumeration()):
+                yield from _changed("kind", a.kind.name, b.kind.name)
+                yield from _changed("size", a.size, b.size)
+                yield from _changed("signed", a.signed, b.signed)
+                yield from _value_changes(a, b)
+            case (Func(), Func()):
+                yield from _changed("linkage", linkage(a.linkage), linkage(b.linkage))
+                if self.a.mention(a.type_id) != self.b.mention(b.type_id):
+                    yield self._two(self.a.prototype(a), self.b.prototype(b))
+            case (Var(), Var()):
+                yield from _changed("linkage", linkage(a.linkage), linkage(b.linkage))
+                yield from self._type_change("type", a.type_id, b.type_id)
+                places = self.a.placed.get(a.id), self.b.placed.get(b.id)
+                for what, old, new in zip(
+                    ("section", "offset", "size in the section"),
+                    places[0] or (None,) * 3,
+                    places[1] or (None,) * 3,
+                    strict=True,
+                ):
+                    yield from _changed(what, old, new)
+            case (Typedef(), Typedef()):
+                yield from self._type_change("type", a.type_id, b.type_id)
+            case (Int(), Int()):
+                for what in ("size", "bits", "bit_offset", "encoding"):
+                    yield from _changed(what, getattr(a, what), getattr(b, what))
+            case (Float(), Float()):
+                yield from _changed("size", a.size, b.size)
+            case (Datasec(), Datasec()):
+                yield from _changed("size", a.size, b.size)
+                yield from self._entry_changes(a, b)
+
+    def _type_change(self, what: str, a: int, b: int) -> Iterator[str]:
+        if self.a.mention(a) != self.b.mention(b):
+            yield f"{what} {self._two(self.a.words(a), self.b.words(b))}"
+
+    @staticmethod
+    def _two(a: str, b: str) -> str:
+        return f"{a} (defined differently)" if a == b else f"{a} -> {b}"
+
+    def _member_changes(self, a: Composite, b: Composite) -> Iterator[str]:
+        old, new = _by_name(a.members), _by_name(b.members)
+        for name in [n for n in old if n not in new]:
+            yield f"{name} only in A: {self.a.words(old[name].type_id)}"
+        for name in [n for n in new if n not in old]:
+            yield f"{name} only in B: {self.b.words(new[name].type_id)}"
+        moved: list[str] = []
+        for name in [n for n in old if n in new]:
+            x, y = old[name], new[name]
+            yield from self._type_change(f"{name}: type", x.type_id, y.type_id)
+            yield from _changed(f"{name}: bits", x.bit_size, y.bit_size)
+            moved += _changed(f"{name}: offset", _offset(x), _offset(y))
+        yield from moved[:_SHOWN_MOVES]
+        if more := len(moved[_SHOWN_MOVES:]):
+            yield f"{more} more {'member' if more == 1 else 'members'} moved"
+        if not moved and old.keys() == new.keys() and list(old) != list(new):
+            yield "order of members"
+
+    def _entry_changes(self, a: Datasec, b: Datasec) -> Iterator[str]:
+        old = Counter((self.a.btf[e.type_id].name, e.offset, e.size) for e in a.entries)
+        new = Counter((self.b.btf[e.type_id].name, e.offset, e.size) for e in b.entries)
+        for side, rest in (("A", old - new), ("B", new - old)):
+            if rest:
+                count = rest.total()
+                yield f"{count} {'entry' if count == 1 else 'entries'} only in {side}"
+
+
+def _missing(ids: list[int], identity: Callable[[int], int], other: Counter[int]) -> Iterator[int]:
+    for type_id in ids:
+        found = identity(type_id)
+        if other[found] > 0:
+            other[found] -= 1
+        else:
+            yield type_id
+
+
+def _changed(what: str, old: object, new: object) -> Iterator[str]:
+    if old != new:
+        yield f"{what} {old} -> {new}"
+
+
+def _value_changes(a: Enumeration, b: Enumeration) -> Iterator[str]:
+    old = {value.name: value.value for value in a.values}
+    new = {value.name: value.value for value in b.values}
+    for name in [n for n in old if n not in new]:
+        yield f"{name} only in A"
+    for name in [n for n in new if n not in old]:
+        yield f"{name} only in B"
+    for name in [n for n in old if n in new]:
+        yield from _changed(name, old[name], new[name])
+    if old == new and list(old) != list(new):
+        yield "order of values"
+
+
+def _by_name(members: Iterable[Member]) -> dict[str, Member]:
+    """Members by name; unnamed ones get a number."""
+    found: dict[str, Member] = {}
+    unnamed = 0
+    for member in members:
+        if member.name:
+            found[member.name] = member
+        else:
+            unnamed += 1
+            found[f"unnamed member {unnamed}"] = member
+    return found
+
+
+def _offset(member: Member) -> str:
+    byte, bit = divmod(member.bit_offset, 8)
+    return f"{byte}:{bit}" if bit or member.bit_size else str(byte)
+
+
+def _brief(found: Type) -> str:
+    if found.name or not isinstance(found, (Composite, Enumeration)):
+        return plain(found)
+    parts = found.members if isinstance(found, Composite) else found.values
+    names = [part.name or "..." for part in parts]
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return f"{keyword(found)} {{{shown}}}"

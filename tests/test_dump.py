@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""kbuild-btf dump: against bpftool, pahole and the C compiler, each run on the same input."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from btfwriter import EVERY_KIND, btf, models, strings_size, write
+from hypothesis import given
+from layout_check import assertions
+from support import SOURCES, compiled, pahole, require, run
+
+from kbuild_btf.btf import (
+    Array,
+    Btf,
+    Composite,
+    Const,
+    Enum,
+    Enum64,
+    Enumerator,
+    FuncProto,
+    Fwd,
+    Int,
+    Member,
+    Param,
+    Ptr,
+    Struct,
+    Type,
+    Typedef,
+    TypeTag,
+)
+from kbuild_btf.btf.header import render
+from kbuild_btf.btf.outline import outline
+from kbuild_btf.btf.raw import lines
+from kbuild_btf.btf.spelling import declare
+from kbuild_btf.cli import main
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BTF of tests/c/layouts.c."""
+    directory = tmp_path_factory.mktemp("layouts")
+    source = compiled(SOURCES / "layouts.c", directory / "layouts.o")
+    return pahole(source, directory / "layouts.btf")
+
+
+# --- raw --------------------------------------------------------------------------------------
+
+
+def bpftool(*argv: str | Path) -> list[str]:
+    require("bpftool")
+    done = run("bpftool", "btf", "dump", "file", *argv)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_raw_listing_equals_bpftool(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dump", str(layouts)]) == 0
+    assert capsys.readouterr().out.splitlines() == bpftool(layouts)
+
+
+def test_raw_listing_of_every_kind_equals_bpftool(tmp_path: Path) -> None:
+    file = tmp_path / "every.btf"
+    # bpftool has no words for the kind_flag of tags.
+    types = [found for found in EVERY_KIND if found.name != "member"]
+    file.write_bytes(write(types))
+    assert list(lines(Btf.load(file))) == bpftool(file)
+
+
+def test_raw_listing_of_split_btf_equals_bpftool(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base_blob = write(EVERY_KIND)
+    base, split = tmp_path / "base", tmp_path / "split"
+    base.write_bytes(base_blob)
+    own: list[Type] = [
+        Struct(23, "own", 8, (Member("next", 2, 0, 0), Member("own", 4, 0, 0)), False),
+        Ptr(24, "", 23),
+    ]
+    split.write_bytes(write(own, base=btf(EVERY_KIND), base_strings=strings_size(base_blob)))
+    assert main(["dump", str(split), "--base", str(base)]) == 0
+    assert capsys.readouterr().out.splitlines() == bpftool(split, "-B", base)
+
+
+def test_raw_listing_keeps_the_kind_flag_of_tags() -> None:
+    listing = "\n".join(lines(btf([TypeTag(1, "aligned(8)", 0, True)])))
+    assert listing == "[1] TYPE_TAG 'aligned(8)' type_id=0 kind_flag=1"
+
+
+# --- one type, as pahole shows it -------------------------------------------------------------
+
+# Only newer versions of pahole count what is unused inside members, other than whole bytes.
+_LATER = re.compile(r"member types with|flexible array|last struct has (?!\d+ bytes? of padding)")
+
+
+def _shown(text: str) -> list[str]:
+    """Lines to compare: without blank ones and without what only newer pahole says."""
+    found = (line.rstrip() for line in text.splitlines())
+    return [
+        re.sub(r"(last struct has \d+ bytes? of padding).*", r"\1 */", line)
+        for line in found
+        if line and not _LATER.search(line)
+    ]
+
+
+LAYOUTS = """
+    plain bits holes packed inside aligned packed_and_aligned lines nested functions numbers
+    empty with_empty mixed roomy rooms uses_typedef colour tiny huge stamp_t compare_t triple_t
+"""
+
+
+@pytest.mark.parametrize("name", LAYOUTS.split())
+def test_layout_equals_pahole(layouts: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    require("pahole")
+    theirs = run("pahole", "-F", "btf", "-C", name, layouts)
+    assert theirs.returncode == 0, theirs.stderr
+    assert main(["dump", str(layouts), "-C", name]) == 0
+    assert _shown(capsys.readouterr().out) == _shown(theirs.stdout)
+
+
+def test_layout_counts_the_holes_of_members(layouts: Path) -> None:
+    text = outline(Btf.load(layouts), Btf.load(layouts).find(Struct, "inside")[0])
+    assert "/* XXX last struct has 3 bytes of padding, 2 holes */" in text
+    assert "/* member types with holes: 1, total: 2, bit paddings: 1, total: 6 bits */" in text
+    assert "/* paddings: 1, sum paddings: 3 */" in text
+
+
+def test_layouts_of_several_types_stand_in_the_order_asked_for(
+    layouts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dump", str(layouts), "-C", "power_t,holes"]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" {")]
+    assert heads == ["typedef enum {", "struct holes {"]
+
+
+def test_cacheline_size_can_be_chosen(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dump", str(layouts), "-C", "lines", "--cacheline", "32"]) == 0
+    assert "/* --- cacheline 1 boundary (32 bytes) was" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["dump", str(layouts), "-C", "lines", "--cacheline", "48"])
+
+
+@given(models())
+def test_every_struct_can_be_shown(types: list[Type]) -> None:
+    read = btf(types)
+    for found in read:
+        if isinstance(found, Composite):
+            text = outline(read, found)
+            assert text.count("\t/* size:") == isinstance(found, Struct)
+
+
+# --- C ----------------------------------------------------------------------------------------
+
+
+def compile_header(text: str, checks: list[str], directory: Path, *flags: str) -> Path:
+    """Object file of the header and the assertions; warnings are failures."""
+    source, output = directory / "check.c", directory / "check.o"
+    source.write_text("\n".join([text, *checks, ""]))
+    return compiled(source, output, "-std=gnu11", "-Wall", "-Werror", *flags)
+
+
+def test_declarations_compile_to_the_same_layout(
+    layouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dump", str(layouts), "--format", "c"]) == 0
+    checks = list(assertions(Btf.load(layouts)))
+    assert len(checks) > 90
+    compile_header(capsys.readouterr().out, checks, tmp_path)
+
+
+def test_bitfields_come_back_from_the_compiler(layouts: Path, tmp_path: Path) -> None:
+    """offsetof() knows no bitfields, so the header's own BTF says where they ended up."""
+    before = Btf.load(layouts)
+    text = render(before)
+    output = compile_header(text, [], tmp_path, "-fno-eliminate-unused-debug-types")
+    after = Btf.load(pahole(output, tmp_path / "again.btf"))
+    compared = 0
+    for found in before:
+        if isinstance(found, Composite) and found.name:
+            (again,) = after.find(type(found), found.name)
+            assert again.size == found.size
+            places = [(m.name, m.bit_offset, m.bit_size) for m in found.members]
+            assert places == [
+                (m.name, m.bit_offset, m.bit_size)
+                for m in again.members
+                if not m.name.startswith("__padding")
+            ]
+            compared += len(places)
+    assert compared > 80
+
+
+def test_compiler_refuses_a_wrong_layout(layouts: Path, tmp_path: Path) -> None:
+    """The check above can fail: without one padding the assertions do not hold."""
+    text = render(Btf.load(layouts)).replace("__attribute__((packed))", "", 1)
+    source = tmp_path / "wrong.c"
+    source.write_text("\n".join([text, *assertions(Btf.load(layouts))]))
+    require("gcc")
+    done = run("gcc", "-c", "-o", tmp_path / "wrong.o", source)
+    assert "static assertion failed" in done.stderr
+
+
+_INT = Int(1, "int", 4, Int.SIGNED, 0, 32)
+
+
+@pytest.mark.parametrize(
+    ("types", "words"),
+    [
+        (
+            [
+                _INT,
+                Struct(2, "s", 4, (Member("a", 1, 0, 0),), False),
+                Struct(3, "s", 8, (Member("a", 1, 0, 0), Member("b", 1, 32, 0)), False),
+            ],
+            ["struct s {", "struct s___2 {"],
+        ),
+        (
+            [_INT, Typedef(2, "t", 1), Ptr(3, "", 2), Typedef(4, "t", 3)],
+            ["typedef int t;", "typedef t *t___2;"],
+        ),
+        (
+            [
+                Enum(1, "e", 4, False, (Enumerator("A", 0),)),
+                Enum(2, "", 4, False, (Enumerator("A", 1),)),
+            ],
+            ["A = 0,", "A___2 = 1,"],
+        ),
+        (
+            [Fwd(1, "s", False), Ptr(2, "", 1), Struct(3, "s", 8, (Member("p", 2, 0, 0),), False)],
+            ["struct s *p;"],
+        ),
+        ([Fwd(1, "s", True), Struct(2, "s", 0, (), False)], ["struct s {", "union s___2;"]),
+        (
+            [
+                Enum(1, "small", 2, True, (Enumerator("A", -1),)),
+                Enum64(2, "large", 8, True, (Enumerator("B", -(1 << 63)), Enumerator("C", 1))),
+            ],
+            ["mode(HI)", "(-9223372036854775807LL - 1)"],
+        ),
+        (
+            [
+                _INT,
+                Const(2, "", 1),
+                Array(3, "", 2, 1, 4),
+                Const(4, "", 3),
+                Struct(5, "s", 16, (Member("a", 4, 0, 0),), False),
+            ],
+            ["const int a[4];"],
+        ),
+        (
+            [
+                Int(1, "char", 1, 0, 0, 8),
+                FuncProto(2, "", 1, ()),
+                Ptr(3, "", 2),
+                Const(4, "", 3),
+                Array(5, "", 4, 1, 2),
+                Ptr(6, "", 5),
+                FuncProto(7, "", 1, (Param("", 6), Param("", 0))),
+                Ptr(8, "", 7),
+                Typedef(9, "t", 8),
+            ],
+            ["typedef char (*t)(char (* const (*)[2])(void), ...);"],
+        ),
+    ],
+    ids=["structs", "typedefs", "enumerators", "fwd", "fwd-union", "sizes", "const", "nested"],
+)
+def test_names_and_declarators(types: list[Type], words: list[str], tmp_path: Path) -> None:
+    read = btf(types)
+    text = render(read)
+    for word in words:
+        assert word in text
+    compile_header(text, list(assertions(read)), tmp_path)
+
+
+def test_order_puts_what_is_embedded_first(tmp_path: Path) -> None:
+    types: list[Type] = [
+        Struct(1, "outer", 16, (Member("inner", 2, 0, 0), Member("many", 3, 64, 0)), False),
+        Typedef(2, "inner_t", 4),
+        Array(3, "", 2, 6, 1),
+        Struct(4, "inner", 8, (Member("back", 5, 0, 0),), False),
+        Ptr(5, "", 7),
+        Int(6, "int", 4, Int.SIGNED, 0, 32),
+        Typedef(7, "outer_t", 1),
+    ]
+    read = btf(types)
+    compile_header(render(read), list(assertions(read)), tmp_path)
+
+
+def test_split_header_holds_what_it_needs_of_the_base(tmp_path: Path) -> None:
+    blob = write(EVERY_KIND)
+    base = Btf.from_bytes(blob)
+    own: list[Type] = [Struct(23, "own", 32, (Member("node", 8, 0, 0),), False)]
+    split = Btf.from_bytes(write(own, base=base, base_strings=strings_size(blob)), base)
+    text = render(split)
+    assert "typedef struct node node_t;" in text
+    assert "enum sign" not in text
+    compile_header(text, list(assertions(split)), tmp_path)
+
+
+def test_a_struct_inside_itself_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.btf"
+    file.write_bytes(write([Struct(1, "s", 8, (Member("s", 1, 0, 0),), False)]))
+    assert main(["dump", str(file), "--format", "c"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "struct s contains itself" in err
+
+
+@pytest.mark.parametrize(
+    ("type_id", "expected"),
+    [
+        (2, "struct node *x"),
+        (3, "int x[5]"),
+        (8, "node_t x"),
+        (10, "volatile const int x"),
+        (11, "struct node * restrict x"),
+        (12, "int x(const volatile int first, ...)"),
+        (18, 'struct node __attribute__((btf_type_tag("user"))) x'),
+        (0, "void x"),
+    ],
+)
+def test_declarations(type_id: int, expected: str) -> None:
+    # The order of qualifiers has no meaning.
+    words = declare(btf(EVERY_KIND), type_id, "x").replace("const volatile", "volatile const")
+    assert words == expected.replace("const volatile", "volatile const")
+
+
+# --- command line -----------------------------------------------------------------------------
+
+
+def test_a_missing_name_prints_nothing_else(
+    layouts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dump", str(layouts), "-C", "holes,nosuch"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"kbuild-btf: {layouts}: no struct, union, enum or typedef 'nosuch'")
+
+
+def test_types_in_a_circle_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "circle.btf"
+    file.write_bytes(write([Ptr(1, "", 1), Typedef(2, "t", 1)]))
+    assert main(["dump", str(file), "--format", "c"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(layouts: Path) -> None:
+    command = [sys.executable, "-m", "kbuild_btf", "dump", str(layouts)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+
+
+def test_help_imports_no_verb() -> None:
+    code = (
+        "import sys; from kbuild_btf.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in sys.modules if m.startswith('kbuild_btf.')])"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.stdout.splitlines()[-1] == "['kbuild_btf.errors', 'kbuild_btf.cli']"
+    assert "dump" in done.stdout
+
+
+@pytest.mark.parametrize("argv", [["nosuch"], ["dump"], ["dump", "x", "--format", "d"]])
+def test_wrong_usage_is_one_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_members_that_overlap_are_shown_with_the_difference() -> None:
+    read = btf([_INT, Struct(2, "s", 16, (Member("a", 1, 64, 0), Member("b", 1, 0, 0)), False)])
+    assert "differ from the size by" in outline(read, read[2])
