@@ -21,6 +21,7 @@ pub mod key;
 pub mod languages;
 pub mod link;
 pub mod objects;
+pub mod reduce;
 pub mod refine;
 pub mod sidecar;
 

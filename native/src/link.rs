@@ -21,7 +21,7 @@ use crate::fixup;
 use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
-use crate::refine;
+use crate::{reduce, refine};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -321,6 +321,9 @@ pub fn encode(request: &Request<'_>) -> Result<Output> {
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
     clock.lap("refine");
+    if reduce::is_needed(&request.features) {
+        combiner = reduce::reduce(combiner, &request.features, &wanted)?;
+    }
     let mut report = vec![("units".to_owned(), units.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     complete(

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Serving a feature list that leaves kinds out: type tags, floating point, 64-bit enums.
+//!
+//! Objects are encoded with everything, since one sidecar serves every list. Where a kind is not
+//! wanted, its types are replaced in the combined set, which may make others equal; so the set is
+//! combined once more, as if it were one object.
+
+use crate::btf::{self, Field, Kind};
+use crate::combine::{Class, Combiner, Wanted};
+use crate::encoded::{Encoded, Unit};
+use crate::error::Result;
+use crate::features::Features;
+use crate::{identity, refine};
+
+/// Longest chain of type tags.
+const TAGS: usize = 64;
+
+pub fn is_needed(features: &Features) -> bool {
+    !(features.type_tag && features.float && features.enum64)
+}
+
+pub fn reduce<'a>(
+    combiner: Combiner<'_>,
+    features: &Features,
+    wanted: &'a Wanted<'a>,
+) -> Result<Combiner<'a>> {
+    let one = as_object(&combiner, features)?;
+    let view = one.view();
+    let mut reduced = Combiner::new(wanted);
+    reduced.add(0, &view, None)?;
+    let affected = refine::affected(&reduced);
+    let mut overrides = None;
+    if !affected.is_empty() {
+        let object = refine::Object {
+            index: 0,
+            view,
+            locals: refine::affected_locals(&reduced, &affected, view.ids),
+        };
+        let mut found = refine::refine(std::slice::from_ref(&object), None)?;
+        reduced.remove(&affected);
+        let own = found.pop().unwrap_or_default();
+        reduced.add(0, &view, Some(&own))?;
+        overrides = Some(own);
+    }
+    // Where each class went, and what of it is remembered there.
+    let mut moved: Vec<Class> = vec![0; combiner.classes.len() + 1];
+    for facts in &mut reduced.classes {
+        facts.required = false;
+    }
+    for class in combiner.numbers() {
+        let source = resolve(&combiner, class, features);
+        if source == 0 {
+            continue;
+        }
+        let id = overrides
+            .as_ref()
+            .and_then(|o| o.get(&source).copied())
+            .unwrap_or(view.ids[source as usize - 1]);
+        let Some(target) = reduced.find(id) else {
+            continue;
+        };
+        moved[class as usize] = target;
+        let (old, new) = (
+            combiner.facts(class),
+            &mut reduced.classes[target as usize - 1],
+        );
+        new.required |= old.required && !old.dead && source == class;
+        if new.base_id == 0 {
+            new.base_id = old.base_id;
+        }
+    }
+    carry_candidates(combiner, &mut reduced, &moved);
+    Ok(reduced)
+}
+
+/// The class that stands for this one: itself, or what a type tag is on.
+fn resolve(combiner: &Combiner<'_>, class: Class, features: &Features) -> Class {
+    let mut class = class;
+    for _ in 0..TAGS {
+        if features.type_tag || class == 0 || combiner.kind(class) != Some(Kind::TypeTag) {
+            break;
+        }
+        class = combiner.class_words(class)[2];
+    }
+    class
+}
+
+fn as_object(combiner: &Combiner<'_>, features: &Features) -> Result<Encoded> {
+    let mut one = Encoded::new(combiner.target.unwrap_or_default());
+    one.strings = combiner.strings.bytes.clone();
+    let placeholder = one.strings.len() as u32;
+    one.strings.extend_from_slice(b"__SANITIZED_FAKE_INT__\0");
+    for class in combiner.numbers() {
+        let source = combiner.class_words(class);
+        let in_base = combiner.facts(class).base_id != 0;
+        let words = match identity::kind_of(source) {
+            _ if combiner.facts(class).dead => vec![0, btf::info(Kind::Ptr, 0, false), 0],
+            Some(Kind::Float) if !features.float && !in_base => {
+                let (name, size) = match source[2] {
+                    size if size.is_power_of_two() && size <= 16 => (source[0], size),
+                    _ => (placeholder, 4),
+                };
+                vec![name, btf::info(Kind::Int, 0, false), size, size * 8]
+            }
+            Some(Kind::Enum64) if !features.enum64 && !in_base => {
+                let vlen = btf::vlen(source[1]) as u32;
+                let mut words = vec![source[0], btf::info(Kind::Enum, vlen, false), source[2]];
+                words.extend(source[3..].chunks_exact(3).flat_map(|e| [e[0], e[1]]));
+                words
+            }
+            Some(Kind::Enum) if !features.enum64 && !in_base => {
+                let mut words = source.to_vec();
+                words[1] &= !btf::KIND_FLAG;
+                words
+            }
+            Some(kind) => {
+                let mut words = source.to_vec();
+                btf::for_each_field(kind, source, |i, field| {
+                    if field == Field::Type {
+                        words[i] = resolve(combiner, source[i], features);
+                    }
+                });
+                words
+            }
+            None => source.to_vec(),
+        };
+        one.words.extend_from_slice(&words);
+        one.starts.push(one.words.len() as u32);
+    }
+    let count = combiner.classes.len() as u32;
+    one.units.push(Unit {
+        types_end: count,
+        protos_end: count,
+        ..Unit::default()
+    });
+    identity::of_types(&mut one)?;
+    Ok(one)
+}
+
+fn carry_candidates(from: Combiner<'_>, to: &mut Combiner<'_>, moved: &[Class]) {
+    let strings = from.strings;
+    let carry = |to: &mut Combiner<'_>, name: u32| to.strings.add(strings.get(name));
+    for mut function in from.functions {
+        function.proto = moved[function.proto as usize];
+        function.dead |= function.proto == 0;
+        function.name = carry(to, function.name);
+        for tag in &mut function.tags {
+            tag.0 = carry(to, tag.0);
+        }
+        to.functions.push(function);
+    }
+    to.placed_functions = from.placed_functions;
+    for mut variable in from.variables {
+        variable.class = moved[variable.class as usize];
+        variable.name = carry(to, variable.name);
+        for tag in &mut variable.tags {
+            tag.0 = carry(to, tag.0);
+        }
+        to.variables.push(variable);
+    }
+    for mut symbol in from.symbols {
+        symbol.name = carry(to, symbol.name);
+        symbol.section = carry(to, symbol.section);
+        symbol.file = carry(to, symbol.file);
+        to.symbols.push(symbol);
+    }
+}
