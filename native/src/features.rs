@@ -94,3 +94,29 @@ impl Features {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(lists: &[&str]) -> Features {
+        let mut features = Features::NONE;
+        for list in lists {
+            features.turn_on(list);
+        }
+        features
+    }
+
+    #[test]
+    fn lists_accumulate_and_plus_means_the_standard_set() {
+        assert!(from(&["var"]).var && !from(&["var"]).float);
+        assert_eq!(from(&["default"]), Features::STANDARD);
+        let plus = from(&["var,float", "+reproducible_build"]);
+        assert!(plus.reproducible_build && plus.decl_tag_kfuncs && !plus.global_var);
+    }
+
+    #[test]
+    fn names_what_it_does_not_know() {
+        assert_eq!(Features::NONE.clone().turn_on("var,nonsense"), ["nonsense"]);
+    }
+}

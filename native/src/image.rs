@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use object::elf;
 
-use crate::combine::{printable, Combiner, ObjectSymbol, Place};
+use crate::combine::{Combiner, ObjectSymbol, Place};
 use crate::elf::Elf;
 use crate::error::{Error, Result};
 
@@ -182,7 +182,7 @@ impl Resolution {
                 (None, Some(only)) if only.len() == 1 => Some(only[0]),
                 _ => None,
             };
-            linked[i] = found.filter(|&f| is_winner(image, combiner, &strong, symbol, f));
+            linked[i] = found.filter(|&f| is_winner(image, &strong, symbol, f));
         }
         let mut groups_of: HashMap<&[u8], Vec<u32>> = HashMap::new();
         for (i, name) in (0..).zip(&image.group_names) {
@@ -293,7 +293,6 @@ impl Resolution {
 /// of another object.
 fn is_winner(
     image: &Image,
-    combiner: &Combiner<'_>,
     strong: &HashMap<u32, u32>,
     symbol: &ObjectSymbol,
     linked: u32,
@@ -302,7 +301,7 @@ fn is_winner(
         return true;
     }
     let same_size = image.symbols[linked as usize].size == symbol.size;
-    let _ = combiner;
+
     same_size
         && strong
             .get(&symbol.name)
@@ -314,6 +313,14 @@ pub fn base_name(name: &[u8]) -> &[u8] {
     name.split(|&b| b == b'.').next().unwrap_or(name)
 }
 
-pub fn describe(name: &[u8]) -> String {
-    printable(name).into_owned()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compilers_suffixes_are_no_part_of_the_name() {
+        assert_eq!(base_name(b"foo.constprop.0.isra.1"), b"foo");
+        assert_eq!(base_name(b"foo"), b"foo");
+        assert_eq!(base_name(b".hidden"), b"");
+    }
 }

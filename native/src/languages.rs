@@ -34,3 +34,21 @@ pub fn number(name: &str) -> Option<u32> {
         .find(|(n, _)| *n == wanted)
         .map(|&(_, number)| number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_standard_in_any_case() {
+        assert_eq!(
+            number("rust"),
+            Some(u32::from(gimli::constants::DW_LANG_Rust.0))
+        );
+        assert_eq!(
+            number("C11"),
+            Some(u32::from(gimli::constants::DW_LANG_C11.0))
+        );
+        assert_eq!(number("klingon"), None);
+    }
+}

@@ -240,3 +240,72 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         io("write", path)(cause)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> (Encoded, Id, Stamp) {
+        let mut encoded = Encoded::new(Target::default());
+        encoded.words = vec![1, 2, 3];
+        encoded.starts.push(3);
+        encoded.ids.push(Id { high: 1, low: 2 });
+        encoded.strings = b"\0a name\0".to_vec();
+        (
+            encoded,
+            Id { high: 3, low: 4 },
+            Stamp {
+                size: 5,
+                ..Stamp::default()
+            },
+        )
+    }
+
+    #[test]
+    fn comes_back_as_it_went() {
+        let (encoded, key, stamp) = sample();
+        let sidecar = Sidecar::check(serialise(Some(&encoded), key, stamp)).expect("sound");
+        assert_eq!(
+            (sidecar.key(), sidecar.stamp(), sidecar.is_empty()),
+            (key, stamp, false)
+        );
+        let view = sidecar.view().expect("aligned");
+        assert_eq!(
+            (view.words, view.starts, view.string(1)),
+            (&[1, 2, 3][..], &[0, 3][..], &b"a name"[..])
+        );
+    }
+
+    #[test]
+    fn another_stamp_is_no_damage() {
+        let (encoded, key, stamp) = sample();
+        let other = Stamp { size: 6, ..stamp };
+        let bytes = with_stamp(&serialise(Some(&encoded), key, stamp), other);
+        assert_eq!(Sidecar::check(bytes).map(|s| s.stamp()), Some(other));
+    }
+
+    #[test]
+    fn no_damaged_byte_goes_unnoticed() {
+        let (encoded, key, stamp) = sample();
+        let bytes = serialise(Some(&encoded), key, stamp);
+        for i in (0..16).chain(CHECKED_FROM..bytes.len()) {
+            let mut damaged = bytes.clone();
+            damaged[i] ^= 0x10;
+            assert!(Sidecar::check(damaged).is_none(), "byte {i}");
+        }
+        for len in 0..bytes.len() {
+            assert!(
+                Sidecar::check(bytes[..len].to_vec()).is_none(),
+                "length {len}"
+            );
+        }
+    }
+
+    #[test]
+    fn lies_beside_its_object() {
+        assert_eq!(
+            path_of(Path::new("kernel/fork.o")),
+            Path::new("kernel/.tmp_fork.o.kbtf")
+        );
+    }
+}

@@ -138,3 +138,44 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_leb128_as_the_standard_shows() {
+        // DWARF 5, tables 7.7 and 7.8.
+        for (bytes, value) in [
+            (&[2][..], 2),
+            (&[0x7f], 127),
+            (&[0x80, 1], 128),
+            (&[0xb9, 0x64], 12857),
+        ] {
+            assert_eq!(Cursor::new(bytes, 0, false).uleb().ok(), Some(value));
+        }
+        for (bytes, value) in [
+            (&[2][..], 2),
+            (&[0x7e], -2),
+            (&[0xff, 0], 127),
+            (&[0x81, 0x7f], -127),
+        ] {
+            assert_eq!(Cursor::new(bytes, 0, false).sleb().ok(), Some(value));
+        }
+    }
+
+    #[test]
+    fn ends_where_the_data_end() {
+        assert!(Cursor::new(&[0x80], 0, false).uleb().is_err());
+        assert!(Cursor::new(&[1, 2, 3], 0, true).u32().is_err());
+        assert!(Cursor::new(b"abc", 0, true).cstr().is_err());
+        assert!(Cursor::new(&[0; 4], 2, true).skip(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn follows_the_byte_order() {
+        let bytes = [1, 2, 3];
+        assert_eq!(Cursor::new(&bytes, 0, true).uint(3).ok(), Some(0x010203));
+        assert_eq!(Cursor::new(&bytes, 0, false).uint(3).ok(), Some(0x030201));
+    }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! From raw records to BTF words: resolve references, give local ids, render identities.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::functions::{self, Judged, Judgement};
@@ -18,6 +19,8 @@ use gimli::constants as dw;
 pub struct Types<'r> {
     raw: &'r Raw<'r>,
     index: DieIndex,
+    /// Alignment of the aggregates that were asked for: structs within structs are met often.
+    alignments: RefCell<HashMap<u32, u64>>,
 }
 
 /// How many typedefs, qualifiers and arrays may stand before a type.
@@ -28,6 +31,7 @@ impl<'r> Types<'r> {
         Types {
             raw,
             index: DieIndex::new(raw.types.iter().map(|t| t.die).collect()),
+            alignments: RefCell::default(),
         }
     }
 
@@ -118,12 +122,19 @@ impl<'r> Types<'r> {
         };
         match t.kind {
             Some(Kind::Ptr) => u64::from(self.raw.source.target.address_size),
-            Some(Kind::Struct | Kind::Union) if depth < CHAIN => self
-                .members(t)
-                .iter()
-                .map(|m| self.alignment(m.reference, depth + 1))
-                .max()
-                .unwrap_or(1),
+            Some(Kind::Struct | Kind::Union) if depth < CHAIN => {
+                if let Some(&known) = self.alignments.borrow().get(&t.die) {
+                    return known;
+                }
+                let widest = self
+                    .members(t)
+                    .iter()
+                    .map(|m| self.alignment(m.reference, depth + 1))
+                    .max()
+                    .unwrap_or(1);
+                self.alignments.borrow_mut().insert(t.die, widest);
+                widest
+            }
             Some(Kind::Int | Kind::Float | Kind::Enum) => t.size.max(1),
             _ => 1,
         }

@@ -86,13 +86,12 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
         let i = by_die.binary_search_by_key(&die, |&(d, _)| d).ok()?;
         Some(by_die[i].1 as usize)
     };
-    // Parameters of functions, with the function and the place in its list.
+    // Parameters of functions: DIE, index, place in the list of its function.
     let mut places: Vec<(u32, u32, u32)> = Vec::new();
-    for (f, function) in raw.functions.iter().enumerate() {
+    for function in &raw.functions {
         for i in 0..function.params_len {
             let p = function.params_start + i;
             places.push((raw.params[p as usize].die, p, i));
-            let _ = f;
         }
     }
     places.sort_unstable();

@@ -180,12 +180,8 @@ impl<'s> Raw<'s> {
 
     /// The text of a string attribute.
     pub fn text(&self, unit: &UnitFacts, value: Value) -> Result<&'s [u8]> {
-        let dwarf = self.source.dwarf;
         let (section, name, offset) = self.text_place(unit, value)?;
-        let rest = usize::try_from(offset).ok().and_then(|o| section.get(o..));
-        let text = rest.and_then(|r| Some(&r[..r.iter().position(|&b| b == 0)?]));
-        let _ = dwarf;
-        text.ok_or_else(|| Error::new(format!("string offset {offset:#x} lies outside {name}")))
+        text_at(section, name, offset)
     }
 
     fn text_place(&self, unit: &UnitFacts, value: Value) -> Result<(&'s [u8], &'static str, u64)> {
@@ -238,10 +234,7 @@ impl<'s> Raw<'s> {
         if let Some(&known) = self.strings.by_offset.get(&key) {
             return Ok(known);
         }
-        let rest = usize::try_from(offset).ok().and_then(|o| section.get(o..));
-        let text = rest
-            .and_then(|r| Some(&r[..r.iter().position(|&b| b == 0)?]))
-            .ok_or_else(|| Error::new(format!("string offset {offset:#x} lies outside {name}")))?;
+        let text = text_at(section, name, offset)?;
         let at = self.strings.append(text);
         self.strings.by_offset.insert(key, at);
         Ok(at)
@@ -283,6 +276,12 @@ impl<'s> Raw<'s> {
         let bytes: &'s [u8] = &dwarf.info.data;
         Some(Reader::new(bytes.get(start..end)?, dwarf.endian))
     }
+}
+
+fn text_at<'d>(section: &'d [u8], name: &str, offset: u64) -> Result<&'d [u8]> {
+    let rest = usize::try_from(offset).ok().and_then(|o| section.get(o..));
+    rest.and_then(|r| Some(&r[..r.iter().position(|&b| b == 0)?]))
+        .ok_or_else(|| Error::new(format!("string offset {offset:#x} lies outside {name}")))
 }
 
 fn read_at(data: &[u8], at: u64, size: u32, big: bool) -> Option<u64> {
@@ -394,5 +393,21 @@ impl DieIndex {
             i += 1;
         }
         (self.dies[i] == die).then_some(i as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_each_die_and_no_other_offset() {
+        let dies = vec![0x0b, 0x0c, 0x4a, 0x4b, 0x200, 0x23f, 0x240, 0x9000];
+        let index = DieIndex::new(dies.clone());
+        for offset in 0..0x9100 {
+            let expected = dies.iter().position(|&d| d == offset).map(|i| i as u32);
+            assert_eq!(index.find(offset), expected, "{offset:#x}");
+        }
+        assert_eq!(DieIndex::new(Vec::new()).find(1), None);
     }
 }
