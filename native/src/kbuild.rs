@@ -13,10 +13,17 @@ use crate::error::{io, Error, Result};
 pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
     let directory = elf.parent().unwrap_or(Path::new(""));
     let name = elf.file_name().unwrap_or_default().to_string_lossy();
-    let trace = directory.join(format!(".tmp_kbuild-btf.{name}.trace"));
-    if trace.exists() {
-        let text = fs::read_to_string(&trace).map_err(io("read", &trace))?;
-        return from_trace(&text, directory, &trace);
+    // The final image takes what its first link took, and what only names symbols.
+    let images: &[&str] = match name.starts_with("vmlinux") {
+        true => &[&name, ".tmp_vmlinux1", ".tmp_vmlinux.btf"],
+        false => &[&name],
+    };
+    for image in images {
+        let trace = directory.join(format!(".tmp_kbuild-btf.{image}.trace"));
+        if trace.exists() {
+            let text = fs::read_to_string(&trace).map_err(io("read", &trace))?;
+            return from_trace(&text, directory, &trace);
+        }
     }
     if let Some(module) = name.strip_suffix(".ko") {
         return module_objects(directory, module);
@@ -105,12 +112,53 @@ fn module_objects(directory: &Path, module: &str) -> Result<Vec<PathBuf>> {
         io("read", &list)(e)
             .hint("name the objects, or encode the module itself: kbuild-btf encode")
     })?;
-    let mut objects: Vec<PathBuf> = text.split_whitespace().map(PathBuf::from).collect();
-    let own = directory.join(format!("{module}.mod.o"));
-    for extra in [own, PathBuf::from(".module-common.o")] {
-        if extra.exists() {
-            objects.push(extra);
-        }
+    let mut objects = Vec::new();
+    for path in text.split_whitespace() {
+        objects.push(in_tree(directory, Path::new(path)).ok_or_else(|| {
+            Error::new(format!("object {path} is gone"))
+                .at(list.display())
+                .hint("run make again")
+        })?);
     }
+    objects.push(directory.join(format!("{module}.mod.o")));
+    // Since 6.12 what all modules have in common is an object of its own, at the top.
+    objects.extend(in_tree(directory, Path::new(".module-common.o")));
+    objects.retain(|path| path.exists());
     Ok(objects)
+}
+
+/// A path as Kbuild writes it, relative to the top of the object tree, seen from the working
+/// directory: that is the top in a build, but a person may stand elsewhere.
+fn in_tree(directory: &Path, path: &Path) -> Option<PathBuf> {
+    std::iter::once(Path::new(""))
+        .chain(directory.ancestors())
+        .map(|top| top.join(path))
+        .find(|candidate| candidate.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_linkers_print() {
+        let directory = std::env::temp_dir();
+        let exists = |name: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, b"").expect("temporary file");
+            path
+        };
+        let (a, b) = (exists("kbuild-btf-test-a.o"), exists("kbuild-btf-test-b.o"));
+        // GNU ld with a thin archive; lld and gold; GNU ld with a fat archive; vmlinux.o and its members.
+        for text in [
+            "x.a\nkbuild-btf-test-a.o\nkbuild-btf-test-b.o\n",
+            "x.a(kbuild-btf-test-a.o)\nx.a(kbuild-btf-test-b.o)\n",
+            "x.a\n(x.a)kbuild-btf-test-a.o\nkbuild-btf-test-b.o\n",
+            "vmlinux.o\nvmlinux.o(kbuild-btf-test-a.o)\nvmlinux.o(kbuild-btf-test-b.o)\n",
+        ] {
+            let found = from_trace(text, &directory, Path::new("trace")).expect("all are there");
+            assert_eq!(found, [a.clone(), b.clone()], "{text}");
+        }
+        assert!(from_trace("kbuild-btf-test-none.o\n", &directory, Path::new("trace")).is_err());
+    }
 }
