@@ -69,8 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except Error as error:
         return _fail(error, verb)
-    except _native_error() as error:
-        return _fail(Error(*error.args), verb)
     except ImportError as error:
         hint = "the installation is incomplete: kbuild-btf doctor says what is missing"
         return _fail(Error(str(error), hint=hint), verb)
@@ -85,12 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(Error(error.strerror or str(error), str(error.filename or "")), verb)
     except KeyboardInterrupt:
         return 130
-
-
-def _native_error() -> tuple[type[Exception], ...]:
-    """The exception of the native code, which has the same parts; nothing when that is not used."""
-    native = sys.modules.get(f"{__package__}._native")
-    return (native.Error,) if native else ()
 
 
 def _fail(error: Exception, verb: str) -> int:

@@ -186,8 +186,7 @@ impl<'a> Elf<'a> {
         }
     }
 
-    /// Name and uncompressed-as-stored bytes of every section whose name passes `wanted`, and the
-    /// bytes of the relocations that apply to it: what the cache key is made of.
+    /// Name and bytes, as stored, of every section whose name passes.
     pub fn stored_sections(
         &self,
         wanted: impl Fn(&[u8]) -> bool,
@@ -195,16 +194,45 @@ impl<'a> Elf<'a> {
         let mut found = Vec::new();
         for section in self.file.sections() {
             let name = section.name_bytes().unwrap_or(b"");
-            let base = [&b".rela"[..], b".rel"]
-                .iter()
-                .find_map(|p| name.strip_prefix(*p))
-                .unwrap_or(name);
-            if wanted(base) {
-                let data = section.data().map_err(|e| self.damaged(name, e))?;
-                found.push((name, data));
+            if wanted(name) {
+                found.push((name, section.data().map_err(|e| self.damaged(name, e))?));
             }
         }
         Ok(found)
+    }
+
+    /// The relocations of a section, as numbers: place, type, symbol, addend. Those against
+    /// sections that `ignored` names are left out.
+    pub fn relocation_words(&self, name: &[u8], ignored: &[u8]) -> Vec<[u64; 4]> {
+        let Some(section) = self.file.sections().find(|s| s.name_bytes() == Ok(name)) else {
+            return Vec::new();
+        };
+        let skipped: Vec<usize> = self
+            .file
+            .sections()
+            .filter(|s| s.name_bytes() == Ok(ignored))
+            .map(|s| s.index().0)
+            .collect();
+        let mut words = Vec::new();
+        for (offset, relocation) in section.relocations() {
+            let RelocationTarget::Symbol(index) = relocation.target() else {
+                continue;
+            };
+            let section = self
+                .file
+                .symbol_by_index(index)
+                .ok()
+                .and_then(|s| s.section_index());
+            if section.is_some_and(|s| skipped.contains(&s.0)) {
+                continue;
+            }
+            let kind = match relocation.flags() {
+                RelocationFlags::Elf { r_type } => u64::from(r_type.0),
+                _ => 0,
+            };
+            words.push([offset, kind, index.0 as u64, relocation.addend() as u64]);
+        }
+        words
     }
 
     /// Like `raw_section`, with relocations applied when this is a relocatable object.

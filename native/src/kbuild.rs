@@ -19,8 +19,8 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
         false => &[&name],
     };
     for image in images {
-        let trace = directory.join(format!(".tmp_kbuild-btf.{image}.trace"));
-        if trace.exists() {
+        let trace = trace_of(directory, image);
+        if belongs(&trace, &directory.join(image)) {
             let text = fs::read_to_string(&trace).map_err(io("read", &trace))?;
             return from_trace(&text, directory, &trace);
         }
@@ -44,6 +44,31 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
             .at(elf.display())
             .hint("name the objects, or encode the file itself: kbuild-btf encode"),
     )
+}
+
+fn trace_of(directory: &Path, image: &str) -> PathBuf {
+    directory.join(format!(".tmp_kbuild-btf.{image}.trace"))
+}
+
+/// Is this the trace of the link that made the image? The wrapper writes it when the image is done.
+/// An older one is of another link, and this one ran without the wrapper.
+fn belongs(trace: &Path, image: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
+    match (changed(trace), changed(image)) {
+        (Some(trace), Some(image)) => trace >= image,
+        (trace, None) => trace.is_some(),
+        (None, _) => false,
+    }
+}
+
+/// Keep the trace of an image that was changed after its link, by a section that was added.
+pub fn keep_trace(elf: &Path) {
+    let name = elf.file_name().unwrap_or_default().to_string_lossy();
+    let trace = trace_of(elf.parent().unwrap_or(Path::new("")), &name);
+    if let Ok(file) = fs::File::options().write(true).open(trace) {
+        // Only a later `link` by hand reads it again.
+        let _ = file.set_modified(std::time::SystemTime::now());
+    }
 }
 
 /// Lines of `ld --trace`: objects, archives (`.a`, each followed by the members taken), and
@@ -130,8 +155,10 @@ fn module_objects(directory: &Path, module: &str) -> Result<Vec<PathBuf>> {
 /// A path as Kbuild writes it, relative to the top of the object tree, seen from the working
 /// directory: that is the top in a build, but a person may stand elsewhere.
 fn in_tree(directory: &Path, path: &Path) -> Option<PathBuf> {
-    std::iter::once(Path::new(""))
-        .chain(directory.ancestors())
+    // From the module upwards first: an external module has its own top.
+    directory
+        .ancestors()
+        .chain(std::iter::once(Path::new("")))
         .map(|top| top.join(path))
         .find(|candidate| candidate.exists())
 }

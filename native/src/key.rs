@@ -2,12 +2,13 @@
 //! The key of a sidecar: a hash over exactly what can change it. Code, line tables and unwind data
 //! are not in it.
 
+use gimli::constants;
 use object::elf;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::dwarf::cursor::{Cursor, Truncated};
 use crate::elf::Elf;
 use crate::encoded::Id;
-use crate::error::Result;
 use crate::sidecar::ENCODER_VERSION;
 
 /// Sections that the encoder reads.
@@ -23,7 +24,42 @@ const SECTIONS: [&[u8]; 9] = [
     b".debug_loclists",
 ];
 
-pub fn of(elf: &Elf<'_>) -> Result<Id> {
+/// Compilers put the names of files and directories there. Nothing else: then it does not count,
+/// and the same source built in another directory has the same key.
+const LINE_STRINGS: &[u8] = b".debug_line_str";
+
+/// Does any DIE but the unit itself have a string in `.debug_line_str`? A table of abbreviations
+/// that cannot be read counts as if it had.
+fn uses_line_strings(abbrev: &[u8], big: bool) -> bool {
+    let mut at = Cursor::new(abbrev, 0, big);
+    let mut scan = || -> Result<bool, Truncated> {
+        while !at.at_end() {
+            if at.uleb()? == 0 {
+                continue;
+            }
+            let tag = at.uleb()?;
+            at.u8()?;
+            loop {
+                let (name, form) = (at.uleb()?, at.uleb()?);
+                if form == u64::from(constants::DW_FORM_implicit_const.0) {
+                    at.sleb()?;
+                }
+                if (name, form) == (0, 0) {
+                    break;
+                }
+                if form == u64::from(constants::DW_FORM_line_strp.0)
+                    && tag != u64::from(constants::DW_TAG_compile_unit.0)
+                {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    };
+    scan().unwrap_or(true)
+}
+
+pub fn of(elf: &Elf<'_>) -> crate::error::Result<Id> {
     let mut hash = Xxh3::new();
     let mut part = |name: &[u8], data: &[u8]| {
         hash.update(&(name.len() as u64).to_le_bytes());
@@ -35,8 +71,19 @@ pub fn of(elf: &Elf<'_>) -> Result<Id> {
     part(b"target", bytemuck::bytes_of(&crate::encode::target(elf)));
     let sections = elf.stored_sections(|name| SECTIONS.contains(&name))?;
     let has_debug = !sections.is_empty();
+    let line_strings = sections
+        .iter()
+        .any(|(name, data)| *name == b".debug_abbrev" && uses_line_strings(data, elf.big_endian()));
     for (name, data) in sections {
+        let ignored: &[u8] = if line_strings { b"" } else { LINE_STRINGS };
+        if name == ignored {
+            continue;
+        }
         part(name, data);
+        if elf.is_relocatable() {
+            let relocations = elf.relocation_words(name, ignored);
+            part(b"relocations", bytemuck::cast_slice(&relocations));
+        }
     }
     if has_debug {
         let names: std::collections::HashMap<u32, &[u8]> = elf

@@ -115,14 +115,8 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
     let mut report = vec![
         ("linked".to_owned(), loaded.len() as u64),
-        (
-            "reused".to_owned(),
-            count(|l| matches!(l, Loaded::Reused(_) | Loaded::Empty { reused: true })),
-        ),
-        (
-            "encoded".to_owned(),
-            count(|l| matches!(l, Loaded::Encoded(_) | Loaded::Empty { reused: false })),
-        ),
+        ("reused".to_owned(), count(Loaded::is_reused)),
+        ("encoded".to_owned(), count(|l| !l.is_reused())),
         (
             "without_dwarf".to_owned(),
             count(|l| matches!(l, Loaded::Empty { .. })),

@@ -22,35 +22,76 @@ pub fn write_sidecar(object: &Path) -> Result<Event> {
 }
 
 fn update(object: &Path, cache: Option<&Cache>) -> Result<Event> {
-    let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
+    let found = find(object, cache)?;
     let path = sidecar::path_of(object);
-    let old = Mapped::open(&path).ok().and_then(Sidecar::check);
-    if old.as_ref().is_some_and(|s| s.stamp() == stamp) {
-        return Ok(Event::Unchanged);
+    match &found {
+        Found::Beside(_) => {}
+        Found::Moved { stamp, .. } => sidecar::restamp(&path, *stamp)?,
+        Found::Cached(bytes) | Found::Encoded { bytes, .. } => {
+            sidecar::write_atomically(&path, bytes)?
+        }
     }
+    Ok(found.event())
+}
+
+/// The content of an object's sidecar, and where it comes from.
+enum Found {
+    /// The sidecar that lies beside the object.
+    Beside(Sidecar<Mapped>),
+    /// The same, but the object is another file with the same content.
+    Moved {
+        sidecar: Sidecar<Mapped>,
+        stamp: Stamp,
+    },
+    /// A copy of a cache entry, stamped for this object.
+    Cached(Vec<u8>),
+    Encoded {
+        bytes: Vec<u8>,
+        encoded: Option<Encoded>,
+    },
+}
+
+impl Found {
+    fn event(&self) -> Event {
+        match self {
+            Found::Beside(_) | Found::Moved { .. } => Event::Unchanged,
+            Found::Cached(_) => Event::Hit,
+            Found::Encoded { .. } => Event::Miss,
+        }
+    }
+}
+
+fn find(object: &Path, cache: Option<&Cache>) -> Result<Found> {
+    let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
+    let old = Mapped::open(&sidecar::path_of(object))
+        .ok()
+        .and_then(Sidecar::check);
+    let old = match old {
+        Some(sidecar) if sidecar.stamp() == stamp => return Ok(Found::Beside(sidecar)),
+        other => other,
+    };
     let mapped = Mapped::open(object)?;
     let elf = Elf::parse(&mapped)?;
     let key = key::of(&elf)?;
-    if old.is_some_and(|s| s.key() == key) {
-        sidecar::restamp(&path, stamp)?;
-        return Ok(Event::Unchanged);
+    if let Some(sidecar) = old.filter(|s| s.key() == key) {
+        return Ok(Found::Moved { sidecar, stamp });
     }
     if let Some(entry) = cache.and_then(|c| c.get(key)) {
-        sidecar::write_atomically(&path, &sidecar::with_stamp(entry.bytes(), stamp))?;
-        return Ok(Event::Hit);
+        return Ok(Found::Cached(sidecar::with_stamp(entry.bytes(), stamp)));
     }
     let encoded = encode::encode_object(&elf)?;
     let bytes = sidecar::serialise(encoded.as_ref(), key, stamp);
-    sidecar::write_atomically(&path, &bytes)?;
     if let Some(cache) = cache {
         cache.put(key, &bytes);
     }
-    Ok(Event::Miss)
+    Ok(Found::Encoded { bytes, encoded })
 }
 
 /// What the link gets of an object.
 pub enum Loaded {
     Reused(Sidecar<Mapped>),
+    /// From the cache; its buffer is not a map, and so may have to be read by copy.
+    Cached(Sidecar<Vec<u8>>),
     Encoded(Encoded),
     /// No DWARF.
     Empty {
@@ -62,35 +103,58 @@ impl Loaded {
     pub fn view(&self) -> Option<View<'_>> {
         match self {
             Loaded::Reused(sidecar) => sidecar.view(),
+            Loaded::Cached(sidecar) => sidecar.view(),
             Loaded::Encoded(encoded) => Some(encoded.view()),
             Loaded::Empty { .. } => None,
         }
     }
+
+    pub fn is_reused(&self) -> bool {
+        !matches!(self, Loaded::Encoded(_) | Loaded::Empty { reused: false })
+    }
 }
 
-/// Load an object for the link; a sidecar that does not belong to it is not used.
+/// Load an object for the link. A sidecar that is missing or does not belong to it is replaced,
+/// so that the next link finds it; a directory that cannot be written is no reason to fail.
 pub fn load(object: &Path) -> Result<Loaded> {
-    let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
-    let old = Mapped::open(&sidecar::path_of(object))
-        .ok()
-        .and_then(Sidecar::check);
-    let reuse = |sidecar: Sidecar<Mapped>| match sidecar.is_empty() {
-        true => Loaded::Empty { reused: true },
-        false => Loaded::Reused(sidecar),
-    };
-    let old = match old {
-        Some(sidecar) if sidecar.stamp() == stamp => return Ok(reuse(sidecar)),
-        other => other,
-    };
-    let mapped = Mapped::open(object)?;
-    let elf = Elf::parse(&mapped)?;
-    if let Some(sidecar) = old {
-        if sidecar.key() == key::of(&elf)? {
-            return Ok(reuse(sidecar));
-        }
+    let cache = Cache::from_env();
+    let found = find(object, cache.as_ref())?;
+    if let (Some(cache), false) = (&cache, matches!(found, Found::Beside(_))) {
+        cache.count(found.event());
     }
-    Ok(match encode::encode_object(&elf)? {
-        Some(encoded) => Loaded::Encoded(encoded),
-        None => Loaded::Empty { reused: false },
+    let path = sidecar::path_of(object);
+    Ok(match found {
+        Found::Beside(sidecar) => reuse(sidecar, Loaded::Reused),
+        Found::Moved { sidecar, stamp } => {
+            let _ = sidecar::restamp(&path, stamp);
+            reuse(sidecar, Loaded::Reused)
+        }
+        Found::Cached(bytes) => {
+            let _ = sidecar::write_atomically(&path, &bytes);
+            // It was checked when it was read; the copy differs in the stamp alone.
+            match Sidecar::check(bytes) {
+                Some(sidecar) => reuse(sidecar, Loaded::Cached),
+                None => {
+                    return Err(
+                        crate::error::Error::new("memory changed under us").at(object.display())
+                    )
+                }
+            }
+        }
+        Found::Encoded { bytes, encoded } => {
+            let _ = sidecar::write_atomically(&path, &bytes);
+            match encoded {
+                Some(encoded) => Loaded::Encoded(encoded),
+                None => Loaded::Empty { reused: false },
+            }
+        }
     })
+}
+
+fn reuse<B: AsRef<[u8]>>(sidecar: Sidecar<B>, wrap: fn(Sidecar<B>) -> Loaded) -> Loaded {
+    if sidecar.is_empty() {
+        Loaded::Empty { reused: true }
+    } else {
+        wrap(sidecar)
+    }
 }

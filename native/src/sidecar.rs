@@ -93,7 +93,7 @@ pub struct Sidecar<B> {
 }
 
 impl<B: AsRef<[u8]>> Sidecar<B> {
-    /// Check magic, encoder, arrays and checksum. `None`: not usable, whatever the reason.
+    /// Check magic, encoder, arrays, alignment and checksum. `None`: not usable, whatever the reason.
     pub fn check(bytes: B) -> Option<Sidecar<B>> {
         let sidecar = Sidecar { bytes };
         let all = sidecar.bytes.as_ref();
@@ -107,7 +107,7 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
                         .checked_add(len)
                         .is_some_and(|end| end <= all.len() as u64)
             });
-        sound.then_some(sidecar)
+        (sound && sidecar.view().is_some()).then_some(sidecar)
     }
 
     fn header(&self) -> Option<Header> {
@@ -128,7 +128,7 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
         self.header().is_none_or(|h| h.empty != 0)
     }
 
-    /// The content. `None` only if memory is not aligned, which neither a map nor our buffers are.
+    /// The content. `None` if memory is not aligned, which `check` rules out.
     pub fn view(&self) -> Option<View<'_>> {
         let header = self.header()?;
         let array = |i: usize| -> &[u8] {

@@ -12,7 +12,7 @@ use kbuild_btf_native::error::{Error, Result};
 use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::link::{self, Output, Request};
-use kbuild_btf_native::{embed, languages, sidecar};
+use kbuild_btf_native::{embed, kbuild, languages, sidecar};
 
 /// The version whose features and flags this understands; kernels choose their flags by it.
 const VERSION: &str = "v1.31";
@@ -196,6 +196,7 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         sidecar::write_atomically(path, &output.btf)?;
     } else {
         embed::embed(file, &[(".BTF", &output.btf)])?;
+        kbuild::keep_trace(file);
     }
     report(&request, &output);
     Ok(())

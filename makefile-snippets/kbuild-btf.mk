@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+#
+# kbuild-btf.mk - the whole integration into Kbuild, without a patch to the tree.
+#
+# GNU make reads the files named in the environment variable MAKEFILES before anything else, in
+# every make process of a build.  `kbuild-btf make` and `kbuild-btf env` put this file there.
+# What is defined here with `override` stays, whatever the tree's makefiles assign later.
+#
+#   KBUILD_BTF=1           the switch: with any other value nothing below is seen by make
+#   KBUILD_BTF_BIN=DIR     absolute directory of kbuild-btf-hook and kbuild-btf-pahole
+#   KBUILD_BTF_HOOK=0      no hook after each object; the link encodes what it needs
+#
+# Everything here is prefixed kbuild-btf-, except the three names that are taken over:
+# PAHOLE, if_changed_rule and cmd_link_vmlinux.  Nothing here changes a command line that Kbuild
+# records for an object, so switching on and off recompiles no object; only vmlinux is linked
+# again, because its recorded command names the linker wrapper.
+#
+# The last two are taken over only where the tree defines them with exactly the text known
+# here (the same in Linux 6.1, 6.12 and 7.x; the link command has two forms).  In a tree with
+# other text they stay the tree's own: then kbuild-btf-pahole does all the work at the link.
+
+ifeq ($(KBUILD_BTF),1)
+
+kbuild-btf-mk := $(abspath $(lastword $(MAKEFILE_LIST)))
+
+# make tries to remake every makefile it has read; a match-anything rule (`%: ; ...`, common in
+# out-of-tree modules) would be run for this file.  An empty rule of its own prevents that.
+$(kbuild-btf-mk): ;
+
+# Looked up in each make process, so that a tool that was removed between two makes (or in the
+# middle of one) leaves a build as it was without it.
+kbuild-btf-pahole := $(wildcard $(KBUILD_BTF_BIN)/kbuild-btf-pahole)
+kbuild-btf-hook   := $(if $(filter 0,$(KBUILD_BTF_HOOK)),,$(wildcard $(KBUILD_BTF_BIN)/kbuild-btf-hook))
+kbuild-btf-ld     := $(wildcard $(dir $(kbuild-btf-mk))kbuild-btf-ld)
+
+# --- pahole ------------------------------------------------------------------------------------
+# The top Makefile assigns `PAHOLE = pahole`, so the environment alone would not do.  It must be
+# one word: link-vmlinux.sh of 6.1 runs `command -v` on it.
+ifneq ($(kbuild-btf-pahole),)
+override PAHOLE := $(kbuild-btf-pahole)
+endif
+
+# --- what does this tree say? ------------------------------------------------------------------
+# srctree is in the environment of every make below the top one, and only those build objects or
+# link vmlinux.  $(file <...) reads without a process; it came with make 4.2.  Texts are compared
+# with white space squeezed and continued lines joined (`define` below does that by itself), and
+# up to the word that follows, so that an added line is seen.
+kbuild-btf-text =
+kbuild-btf-backslash := $(strip \)
+ifeq ($(filter 3.% 4.0 4.0.% 4.1 4.1.%,$(MAKE_VERSION)),)
+kbuild-btf-text = $(if $(wildcard $(srctree)/$1),$(subst $(kbuild-btf-backslash) ,,$(strip $(file <$(srctree)/$1))))
+endif
+
+# scripts/Kbuild.include: "execute the rule if the command or a prerequisite changed".
+define kbuild-btf-known-rule
+if_changed_rule = $(if $(if-changed-cond),$(rule_$(1)),@:) ###
+endef
+
+# scripts/Makefile.vmlinux: link-vmlinux.sh gets the linker and two lists of flags (since 6.13
+# also the name of the output), then comes the architecture's post-link step.
+define kbuild-btf-known-link-3
+cmd_link_vmlinux = \
+	$< "$(LD)" "$(KBUILD_LDFLAGS)" "$(LDFLAGS_vmlinux)"; \
+	$(if $(ARCH_POSTLINK), $(MAKE) -f $(ARCH_POSTLINK) $@, true)
+
+targets +=
+endef
+define kbuild-btf-known-link-4
+cmd_link_vmlinux = \
+	$< "$(LD)" "$(KBUILD_LDFLAGS)" "$(LDFLAGS_vmlinux)" "$@"; \
+	$(if $(ARCH_POSTLINK), $(MAKE) -f $(ARCH_POSTLINK) $@, true)
+
+targets +=
+endef
+
+# $(call kbuild-btf-knows,NAME OF A KNOWN TEXT,THE TREE'S TEXT): is it there, and is its subject
+# (its first word) assigned nowhere else?  A `+=` after an override would be lost without a word.
+kbuild-btf-knows = $(and $(findstring $(strip $(value $1)),$2),$(if $(call kbuild-btf-others,$(firstword $(value $1)),$(subst $(strip $(value $1)),,$2)),,y))
+kbuild-btf-others = $(strip $(findstring define $1,$2)$(foreach op,= += := ::= ?=,$(findstring $1 $(op),$2)))
+
+# --- after each object -------------------------------------------------------------------------
+ifneq ($(and $(kbuild-btf-hook),$(srctree)),)
+ifneq ($(call kbuild-btf-knows,kbuild-btf-known-rule,$(call kbuild-btf-text,scripts/Kbuild.include)),)
+
+define kbuild-btf-newline
+
+
+endef
+
+# Objects of the kernel and of modules, as Kbuild's own lists name them; not the vDSO, boot code,
+# host programs.  Without CONFIG_DEBUG_INFO_BTF there is nothing to do, with LTO the objects hold
+# no machine code yet.
+kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(CONFIG_DEBUG_INFO_BTF),$(if $(CONFIG_LTO_CLANG),,y),$(filter $@,$(real-obj-y) $(lib-y) $(real-obj-m)))
+
+# A recipe line of its own, after the last step of the rule: the object is final there (objtool,
+# recordmcount and genksyms have run), whether a compiler, ccache or distcc made it.  It needs no
+# shell, so make starts the program directly.  The leading `-`: whatever happens to the hook, the
+# object stays good, and make must not delete it (.DELETE_ON_ERROR).
+#   V=0: the hook prints "  BTF     <object>"    V=1: make prints the command    -s: nothing
+kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo) $@
+
+override if_changed_rule = $(if $(if-changed-cond),$(rule_$(1))$(if $(kbuild-btf-wanted),$(kbuild-btf-line)),@:)
+
+kbuild-btf-has-hook := 1
+endif
+endif
+
+# --- the links of vmlinux ----------------------------------------------------------------------
+# Only link-vmlinux.sh sees the wrapper in place of the linker; `ld -r`, modules and Kconfig's
+# probes keep $(LD).  User-mode Linux links with the compiler and gets no wrapper.
+ifneq ($(and $(kbuild-btf-pahole),$(kbuild-btf-ld),$(srctree)),)
+kbuild-btf-vmlinux := $(call kbuild-btf-text,scripts/Makefile.vmlinux)
+kbuild-btf-linker = $(if $(and $(CONFIG_DEBUG_INFO_BTF),$(filter-out um,$(SRCARCH))),sh $(kbuild-btf-ld) )$(LD)
+
+ifneq ($(call kbuild-btf-knows,kbuild-btf-known-link-3,$(kbuild-btf-vmlinux)),)
+override cmd_link_vmlinux = $< "$(kbuild-btf-linker)" "$(KBUILD_LDFLAGS)" "$(LDFLAGS_vmlinux)"; \
+	$(if $(ARCH_POSTLINK), $(MAKE) -f $(ARCH_POSTLINK) $@, true)
+kbuild-btf-has-link := 1
+else ifneq ($(call kbuild-btf-knows,kbuild-btf-known-link-4,$(kbuild-btf-vmlinux)),)
+override cmd_link_vmlinux = $< "$(kbuild-btf-linker)" "$(KBUILD_LDFLAGS)" "$(LDFLAGS_vmlinux)" "$@"; \
+	$(if $(ARCH_POSTLINK), $(MAKE) -f $(ARCH_POSTLINK) $@, true)
+kbuild-btf-has-link := 1
+endif
+endif
+
+endif # KBUILD_BTF

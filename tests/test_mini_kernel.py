@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The bundled mini-kernel, built with our own programs as a user builds a kernel."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from minitree import BUILTIN, LIBRARY, MODULE, NOT_KERNEL, MiniTree
+from support import require
+
+from kbuild_btf import Btf, kbuild
+from kbuild_btf.btf import Datasec, DeclTag, Enum64, Func, Fwd, Struct, Var
+from kbuild_btf.btf.elf import section
+from kbuild_btf.cache import Cache
+
+# Magic, checksum and stamp of a sidecar (docs/sidecar.md).
+HEAD = 48
+
+HOOKED = sorted(BUILTIN + LIBRARY + MODULE)
+LINKED = sorted([*BUILTIN, "lib/checksum.o"])
+# Everything that a change in how it is built must not change.
+PRODUCTS = ("vmlinux", "drivers/mini.ko")
+
+
+def mini_kernel(directory: Path) -> MiniTree:
+    """A copy of the sources with kbuild-btf switched on; its cache is `directory`/cache."""
+    require("make", "gcc", "ld", "ar", "objcopy", "nm")
+    tree = MiniTree.copy(directory / "tree", {})
+    tree.environ |= kbuild.build_environment(tree.environ)
+    tree.environ["KBUILD_BTF_CACHE"] = str(directory / "cache")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> MiniTree:
+    """Built once with -j4; tests that use it only look."""
+    tree = mini_kernel(tmp_path_factory.mktemp("mini"))
+    tree.make("-j4")
+    return tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path, built: MiniTree) -> MiniTree:
+    """A built tree to change: a copy of `built`, times of files and all, with its own cache."""
+    shutil.copytree(built.directory, tmp_path / "tree", copy_function=shutil.copy2)
+    shutil.copytree(built.directory.parent / "cache", tmp_path / "cache")
+    copy = MiniTree(tmp_path / "tree", dict(built.environ))
+    copy.environ["KBUILD_BTF_CACHE"] = str(tmp_path / "cache")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def btf(built: MiniTree) -> Btf:
+    return Btf.load(built.directory / "vmlinux")
+
+
+def products(tree: MiniTree) -> list[bytes]:
+    """The BTF of each. (Their DWARF has the path of the tree, which differs.)"""
+    found = [
+        section(memoryview((tree.directory / name).read_bytes()), ".BTF", name) for name in PRODUCTS
+    ]
+    assert all(found)
+    return [bytes(contents) for contents in found if contents is not None]
+
+
+def sidecar(name: str) -> str:
+    """Where the sidecar of an object is: dir/.tmp_<name>.o.kbtf"""
+    path = Path(name)
+    return str(path.with_name(f".tmp_{path.name}.kbtf"))
+
+
+def sidecars(tree: MiniTree) -> dict[str, bytes]:
+    """Each sidecar's content; without its head, which tells the inode of the object (a copy of a
+    tree has others)."""
+    return {
+        str(path.relative_to(tree.directory)): path.read_bytes()[HEAD:]
+        for path in tree.directory.rglob(".tmp_*.o.kbtf")
+    }
+
+
+def symbols(image: Path) -> list[tuple[int, str, str]]:
+    """(value, letter of nm, name) of each symbol."""
+    listing = subprocess.run(["nm", image], capture_output=True, text=True, check=True).stdout
+    lines = (line.split() for line in listing.splitlines())
+    return [(int(words[0], 16), words[1], words[2]) for words in lines if len(words) == 3]
+
+
+# --- what came out ------------------------------------------------------------------------------
+
+
+def test_the_linker_wrapper_recorded_what_was_linked(built: MiniTree) -> None:
+    lines = built.trace.read_text().splitlines()
+    assert sorted(line for line in lines if not line.endswith(".a")) == LINKED
+
+
+def test_every_kernel_object_has_a_sidecar_and_no_other(built: MiniTree) -> None:
+    """Those that the hook wrote, and of the object that only the link of the module knows."""
+    expected = [*HOOKED, "drivers/mini.mod.o"]
+    assert sorted(sidecars(built)) == sorted(map(sidecar, expected))
+    assert (built.directory / NOT_KERNEL[0]).exists()
+
+
+def test_per_cpu_variables_are_where_the_linker_put_them(built: MiniTree, btf: Btf) -> None:
+    """Two files have static per-CPU variables of the same names."""
+    (percpu,) = (found for found in btf if isinstance(found, Datasec))
+    assert percpu.name == ".data..percpu"
+    ours = [(entry.offset, btf[entry.type_id].name) for entry in percpu.entries]
+    assert ours == sorted(ours)
+    expected = sorted(
+        (value, name)
+        for value, _, name in symbols(built.directory / "vmlinux")
+        if value < 0x1000 and not name.startswith("__per_cpu_")
+    )
+    assert [name for _, name in expected].count("counter") == 2
+    assert sorted(ours) == expected
+    assert percpu.size == 320
+
+
+def test_linkage_and_type_of_per_cpu_variables(btf: Btf) -> None:
+    linkage = {found.name: found.linkage for found in btf if isinstance(found, Var)}
+    assert linkage["run_queues"] == 1
+    assert linkage["driver_state"] == 0
+    (variable,) = btf.find(Var, "driver_state")
+    state = btf.strip(variable.type_id)
+    assert isinstance(state, Struct)
+    assert [member.name for member in state.members] == ["since", "device", "level"]
+
+
+def test_functions_are_those_of_the_image(built: MiniTree, btf: Btf) -> None:
+    names = [found.name for found in btf if isinstance(found, Func)]
+    assert len(names) == len(set(names))
+    text = {name for _, letter, name in symbols(built.directory / "vmlinux") if letter in "tTwW"}
+    assert set(names) <= text | {name.partition(".")[0] for name in text}
+    # External, weak and won over by a strong one, weak and not, of lib.a, a pointer's target.
+    assert {"sched_start", "arch_cpu_count", "arch_fixup", "lib_checksum", "null_write"} <= set(
+        names
+    )
+    # Discarded, not linked, not pulled out of lib.a, of one name with two prototypes.
+    assert not {"main_exit", "trampoline", "lib_unused", "update"} & set(names)
+
+
+def test_types_of_objects_that_were_not_linked_are_absent(btf: Btf) -> None:
+    assert btf.find(Struct, "checksum")
+    assert not btf.find(Struct, "only_in_trampoline")
+    assert not btf.find(Struct, "only_in_unused")
+
+
+def test_structs_of_one_name_are_kept_apart_and_equal_ones_are_merged(btf: Btf) -> None:
+    assert sorted(len(found.members) for found in btf.find(Struct, "state")) == [2, 3]
+    assert len(btf.find(Struct, "counter")) == 1
+    assert len(btf.find(Struct, "task")) == 1
+
+
+def test_forward_declarations_stay_only_where_nothing_is_known(btf: Btf) -> None:
+    assert [found.name for found in btf if isinstance(found, Fwd)] == ["never_defined"]
+    assert btf.find(Struct, "address_space")
+
+
+def test_bitfields_and_wide_enumerations(btf: Btf) -> None:
+    (task,) = btf.find(Struct, "task")
+    place = {member.name: (member.bit_offset, member.bit_size) for member in task.members}
+    assert place["sched_class"] == (321, 3)
+    assert place["nice"] == (328, 6)
+    assert place["traced"][1] == 0
+    (wide,) = btf.find(Enum64, "task_capability")
+    assert [value.value for value in wide.values] == [1, 1 << 40, (1 << 64) - 1]
+
+
+def test_kfuncs_are_tagged(btf: Btf) -> None:
+    tags = {btf[tag.type_id].name for tag in btf.find(DeclTag, "bpf_kfunc")}
+    assert tags == {"mini_task_acquire", "mini_task_release"}
+
+
+def test_the_module_builds_on_the_kernel(built: MiniTree, btf: Btf) -> None:
+    module = Btf.load(built.directory / "drivers/mini.ko", btf)
+    own = {found.name for found in module if found.name}
+    assert {"mini_device", "mini_mode", "mini_open", "mini_find", "module_info"} <= own
+    assert not {"task", "list_head", "u8", "task_state"} & own
+    (device,) = (
+        found for found in module if isinstance(found, Struct) and found.name == "mini_device"
+    )
+    assert btf.strip(device.members[0].type_id).name == ""
+    owner = module[device.members[0].type_id]
+    assert owner.id < len(btf), "struct task * is the kernel's"
+
+
+# --- building again -----------------------------------------------------------------------------
+
+
+def test_make_again_does_nothing(tree: MiniTree) -> None:
+    before = tree.times(*PRODUCTS), sidecars(tree)
+    tree.make("-j4")
+    assert (tree.times(*PRODUCTS), sidecars(tree)) == before
+
+
+def test_an_edit_encodes_that_object_only_and_gives_what_a_new_build_gives(
+    tree: MiniTree, tmp_path: Path
+) -> None:
+    before = sidecars(tree)
+    edit = ("kernel/sched.c", "\tu32 length;\n", "\tu32 length;\n\tu32 longest;\n")
+    tree.replace(*edit)
+    tree.make("-j4")
+    after = sidecars(tree)
+    assert [name for name in after if after[name] != before[name]] == [sidecar("kernel/sched.o")]
+    (queue,) = Btf.load(tree.directory / "vmlinux").find(Struct, "run_queue")
+    assert "longest" in [member.name for member in queue.members]
+
+    fresh = mini_kernel(tmp_path / "new")
+    fresh.replace(*edit)
+    fresh.make()
+    assert products(fresh) == products(tree)
+
+
+def test_after_make_clean_everything_comes_from_the_cache(
+    tree: MiniTree, built: MiniTree, tmp_path: Path
+) -> None:
+    tree.make("clean")
+    assert not sidecars(tree), "make clean removes them"
+    tree.make("-j4")  # the copy is in another directory, which the objects name
+    tree.make("clean")
+    cache = Cache(tmp_path / "cache")
+    before = cache.statistics(0)
+    tree.make("-j4")
+    after = cache.statistics(0)
+    assert after.hits - before.hits >= len(HOOKED)
+    assert after.misses == before.misses
+    assert products(tree) == products(built)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"KBUILD_BTF_HOOK": "0"},
+        {"KBUILD_BTF_KEEP_DEBUG": "1"},
+        {"KBUILD_BTF_CACHE": ""},
+        {"KBUILD_BTF_CACHE": "/proc/nowhere"},
+        {"MAKEFLAGS": "-j8"},
+    ],
+    ids=lambda how: " ".join(how),
+)
+def test_the_result_does_not_depend_on_how_it_is_built(
+    tmp_path: Path, built: MiniTree, how: dict[str, str]
+) -> None:
+    other = mini_kernel(tmp_path)
+    other.environ |= how
+    other.make()
+    assert products(other) == products(built)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-7]),
+        lambda path: path.write_bytes(path.with_name(".tmp_main.o.kbtf").read_bytes()),
+    ],
+    ids=["missing", "empty", "truncated", "of another object"],
+)
+def test_a_sidecar_that_is_not_right_is_replaced(
+    tree: MiniTree, built: MiniTree, damage: object
+) -> None:
+    assert callable(damage)
+    path = tree.directory / sidecar("kernel/sched.o")
+    damage(path)
+    (tree.directory / "vmlinux").unlink()
+    tree.make("-j4")
+    assert products(tree) == products(built)
+    name = sidecar("kernel/sched.o")
+    assert sidecars(tree)[name] == sidecars(built)[name]
+
+
+def test_a_damaged_entry_of_the_cache_is_replaced(
+    tree: MiniTree, built: MiniTree, tmp_path: Path
+) -> None:
+    entries = list((tmp_path / "cache").rglob("*.kbtf"))
+    assert entries
+    for entry in entries:
+        entry.write_bytes(entry.read_bytes()[:-1] + b"?")
+    tree.make("clean")
+    tree.make("-j4")
+    assert products(tree) == products(built)
+
+
+def test_an_object_that_was_replaced_behind_the_hooks_back(tree: MiniTree) -> None:
+    """Compiled by hand, without the hook: its sidecar is of the former object."""
+    tree.replace("kernel/sched.c", "\tu32 length;\n", "\tu32 length;\n\tu32 longest;\n")
+    tree.make("-j4", KBUILD_BTF_HOOK="0")
+    (queue,) = Btf.load(tree.directory / "vmlinux").find(Struct, "run_queue")
+    assert "longest" in [member.name for member in queue.members]
+
+
+def test_an_object_that_cannot_be_encoded_ends_the_build_with_its_name(tree: MiniTree) -> None:
+    """Debug information that is cut off: objcopy puts a shorter .debug_info into the object."""
+    victim = tree.directory / "kernel/arch.o"
+    shorter = tree.directory / "shorter"
+    subprocess.run(
+        ["objcopy", "--dump-section", f".debug_info={shorter}", victim, victim.with_suffix(".x")],
+        check=True,
+    )
+    shorter.write_bytes(shorter.read_bytes()[:100])
+    subprocess.run(["objcopy", "--update-section", f".debug_info={shorter}", victim], check=True)
+    done = tree.make("-j4", status=2)
+    assert "kernel/arch.o" in done.stderr
+    assert not (tree.directory / "vmlinux").exists()
