@@ -23,6 +23,7 @@ pub mod link;
 pub mod objects;
 pub mod reduce;
 pub mod refine;
+pub mod resolve;
 pub mod sidecar;
 
 #[cfg(feature = "python")]

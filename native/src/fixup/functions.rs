@@ -12,10 +12,12 @@ use object::elf;
 use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
 use crate::combine::{Class, Combiner};
+use crate::encode::Fast;
 use crate::encoded::function_flags as flag;
 use crate::error::Result;
 use crate::features::Features;
-use crate::image::{base_name, Image, Location, Resolution};
+use crate::image::{base_name, Image, Location};
+use crate::resolve::Resolution;
 
 /// The symbols of one base name.
 #[derive(Default)]
@@ -71,8 +73,9 @@ struct State {
 }
 
 /// Functions of the image by base name. Parts that the compiler split off are no functions.
-fn by_base_name(image: &Image) -> HashMap<&[u8], Named> {
-    let mut named: HashMap<&[u8], Named> = HashMap::new();
+fn by_base_name(image: &Image) -> Vec<(&[u8], Named)> {
+    let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(image.symbols.len());
+    let mut named: Vec<(&[u8], Named)> = Vec::new();
     for (i, symbol) in image.symbols.iter().enumerate() {
         if symbol.kind != elf::STT_FUNC.0 || symbol.section == 0 {
             continue;
@@ -82,11 +85,11 @@ fn by_base_name(image: &Image) -> HashMap<&[u8], Named> {
         if contains(suffix, b".cold") || contains(suffix, b".part") {
             continue;
         }
-        named
-            .entry(base)
-            .or_default()
-            .symbols
-            .push((i, image.location(i)));
+        let place = *places.entry(base).or_insert_with(|| {
+            named.push((base, Named::default()));
+            named.len() - 1
+        });
+        named[place].1.symbols.push((i, image.location(i)));
     }
     named
 }
@@ -103,25 +106,34 @@ pub(super) fn add(
     outcome: &mut Outcome,
 ) -> Result<()> {
     let named = by_base_name(image);
-    let mut states: HashMap<u32, Vec<State>> = HashMap::new();
-    let mut stands: Vec<bool> = vec![false; combiner.functions.len()];
+    // Candidates of names that the image has, by the place of the name in `named`.
+    let places: HashMap<u32, usize, Fast> = named
+        .iter()
+        .enumerate()
+        .filter_map(|(i, (name, _))| Some((combiner.strings.find(name)?, i)))
+        .collect();
+    let mut states: Vec<Vec<State>> = Vec::new();
+    states.resize_with(named.len(), Vec::new);
+    let mut stands = vec![false; combiner.functions.len()];
     for placed in &combiner.placed_functions {
-        let Some(location) = resolution.locate(image, placed.place) else {
+        let class = placed.class as usize;
+        let Some(&place) = places.get(&combiner.functions[class].name) else {
             continue;
         };
-        let class = placed.class as usize;
-        stands[class] = true;
-        states
-            .entry(combiner.functions[class].name)
-            .or_default()
-            .push(State {
+        if let Some(location) = resolution.locate(image, placed.place) {
+            stands[class] = true;
+            states[place].push(State {
                 class,
                 location: Some(location),
             });
+        }
     }
     for (class, function) in combiner.functions.iter().enumerate() {
-        if !function.dead && !stands[class] {
-            states.entry(function.name).or_default().push(State {
+        if function.dead || stands[class] {
+            continue;
+        }
+        if let Some(&place) = places.get(&function.name) {
+            states[place].push(State {
                 class,
                 location: None,
             });
@@ -133,24 +145,18 @@ pub(super) fn add(
         HashMap::new()
     };
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
-    let mut names: Vec<u32> = states.keys().copied().collect();
-    names.sort_unstable_by(|&a, &b| combiner.strings.get(a).cmp(combiner.strings.get(b)));
-    for name in names {
-        let text = combiner.strings.get(name).to_vec();
-        let Some(symbols) = named.get(text.as_slice()) else {
+    for ((name, symbols), mut own) in named.iter().zip(states) {
+        if own.is_empty() {
             continue;
-        };
-        let mut own = states.remove(&name).unwrap_or_default();
+        }
         own.sort_by_key(|s| {
-            (
-                combiner.functions[s.class].id,
-                s.location.map(|l| (l.section, l.value)),
-            )
+            let location = s.location.map(|l| (l.section, l.value));
+            (combiner.functions[s.class].id, location)
         });
         match judge(combiner, image, symbols, &own, features) {
             Ok(class) => {
                 let func = emit(combiner, class, features);
-                if let Some(flags) = kfuncs.get(text.as_slice()) {
+                if let Some(flags) = kfuncs.get(*name) {
                     for tag in kfuncs::tags(*flags) {
                         let value = combiner.strings.add(tag);
                         add_decl_tag(combiner, func, value, -1);

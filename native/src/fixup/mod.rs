@@ -13,7 +13,8 @@ use crate::combine::{Class, Combiner};
 use crate::encoded::Id;
 use crate::error::Result;
 use crate::features::Features;
-use crate::image::{Image, Resolution};
+use crate::image::Image;
+use crate::resolve::{self, Resolution};
 
 /// What the fix-up did, for the report.
 #[derive(Default, Debug, Clone)]
@@ -31,6 +32,7 @@ pub fn fix_up(
     features: &Features,
 ) -> Result<Outcome> {
     let resolution = Resolution::new(image, combiner, objects)?;
+    resolve::check_uncertain(combiner, &resolution, objects)?;
     let mut outcome = Outcome::default();
     functions::add(combiner, image, &resolution, features, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;

@@ -11,7 +11,8 @@ use crate::combine::{printable, Class, Combiner, PlacedVariable};
 use crate::encoded::{variable_flags, Variable, View, NONE};
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::image::{Image, Resolution};
+use crate::image::Image;
+use crate::resolve::Resolution;
 
 pub const PERCPU: &[u8] = b".data..percpu";
 
