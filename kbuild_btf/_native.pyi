@@ -53,7 +53,7 @@ def link(
     jobs: int = 0,
     base: str | PathLike[str] | None = None,
 ) -> Output:
-    """Combine the objects of a linked ELF file: their sidecars, or their DWARF where they have none.
+    """Combine the objects of a linked ELF file: their sidecars, or their DWARF without one.
 
     Of `elf` only symbols and sections are read, so it may be stripped of debug information.
     `objects` `None`: those that the linker took (see `linked_objects`). The rest as in `encode`.

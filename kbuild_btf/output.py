@@ -63,7 +63,6 @@ class Destination:
         self.elf = elf
 
 
-
 def destination(args: argparse.Namespace, elf: str) -> Destination:
     """``-o``, ``--in-place``, or beside the input with ``.btf`` appended."""
     if args.in_place:

@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub jobs: usize,
     /// ELF with `.BTF`, or raw BTF, that the result is split against.
     pub base: Option<PathBuf>,
+    /// Leave sidecars beside objects that had none, as a build does.
+    pub keep_sidecars: bool,
 }
 
 pub struct Output {
@@ -108,7 +110,7 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
     let loaded: Vec<Loaded> = pool.install(|| {
         objects
             .par_iter()
-            .map(|path| objects::load(path))
+            .map(|path| objects::load(path, request.keep_sidecars))
             .collect::<Result<_>>()
     })?;
     clock.lap("load objects");

@@ -114,9 +114,10 @@ impl Loaded {
     }
 }
 
-/// Load an object for the link. A sidecar that is missing or does not belong to it is replaced,
-/// so that the next link finds it; a directory that cannot be written is no reason to fail.
-pub fn load(object: &Path) -> Result<Loaded> {
+/// Load an object for the link. With `keep`, a sidecar that is missing or does not belong to it is
+/// replaced, so that the next link finds it; a directory that cannot be written is no reason to
+/// fail.
+pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
     let cache = Cache::from_env();
     let found = find(object, cache.as_ref())?;
     if let (Some(cache), false) = (&cache, matches!(found, Found::Beside(_))) {
@@ -126,11 +127,15 @@ pub fn load(object: &Path) -> Result<Loaded> {
     Ok(match found {
         Found::Beside(sidecar) => reuse(sidecar, Loaded::Reused),
         Found::Moved { sidecar, stamp } => {
-            let _ = sidecar::restamp(&path, stamp);
+            if keep {
+                let _ = sidecar::restamp(&path, stamp);
+            }
             reuse(sidecar, Loaded::Reused)
         }
         Found::Cached(bytes) => {
-            let _ = sidecar::write_atomically(&path, &bytes);
+            if keep {
+                let _ = sidecar::write_atomically(&path, &bytes);
+            }
             // It was checked when it was read; the copy differs in the stamp alone.
             match Sidecar::check(bytes) {
                 Some(sidecar) => reuse(sidecar, Loaded::Cached),
@@ -142,7 +147,9 @@ pub fn load(object: &Path) -> Result<Loaded> {
             }
         }
         Found::Encoded { bytes, encoded } => {
-            let _ = sidecar::write_atomically(&path, &bytes);
+            if keep {
+                let _ = sidecar::write_atomically(&path, &bytes);
+            }
             match encoded {
                 Some(encoded) => Loaded::Encoded(encoded),
                 None => Loaded::Empty { reused: false },

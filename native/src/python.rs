@@ -91,6 +91,7 @@ fn request<'a>(
             .collect::<error::Result<_>>()?,
         jobs,
         base,
+        keep_sidecars: false,
     })
 }
 

@@ -190,6 +190,7 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         excluded_languages: options.excluded.clone(),
         jobs: options.jobs.unwrap_or(1),
         base: options.base.clone(),
+        keep_sidecars: true,
     };
     let output = make(&request)?;
     if let Some(path) = &options.detached {

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""`kbuild-btf-pahole`: the command lines that kernels use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import SCRIPTS, SOURCES, compiled, run
+
+from kbuild_btf import Btf, _native
+from kbuild_btf.btf import DeclTag, Enum64, Float, Func, Var
+
+FRONT = SCRIPTS / "kbuild-btf-pahole"
+
+# What scripts/pahole-flags.sh and scripts/Makefile.btf of kernel versions make of version 1.31.
+KERNELS = {
+    "5.15": ["--btf_gen_floats"],
+    "6.1": [
+        "--btf_gen_floats",
+        "-j",
+        "--lang_exclude=rust",
+        "--skip_encoding_btf_inconsistent_proto",
+        "--btf_gen_optimized",
+    ],
+    "6.12": [
+        "-j",
+        "--btf_features=encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,"
+        "consistent_func,decl_tag_kfuncs",
+        "-j",
+        "--lang_exclude=rust",
+    ],
+    "6.12, reproducible": ["-j", "--btf_features=var,float", "--btf_features=+reproducible_build"],
+    "6.16": ["-j2", "--btf_features=var,float,enum64,consistent_func", "--btf_features=attributes"],
+    "7.1": ["-j4", "--btf_features=var,float,enum64", "--btf_features=layout"],
+}
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(SOURCES / "functions.c", tmp_path_factory.mktemp("front") / "a.o", "-O2")
+
+
+def test_it_is_a_program_of_its_own() -> None:
+    """6.1 asks for the version 29 times in one build; Python must not start for it."""
+    assert FRONT.read_bytes().startswith(b"\x7fELF")
+    needed = run("readelf", "-d", FRONT).stdout
+    assert "python" not in needed.lower()
+
+
+def test_version_is_one_that_kernels_parse() -> None:
+    done = run(FRONT, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "v1.31\n", "")
+
+
+def test_lists_its_features() -> None:
+    names = run(FRONT, "--supported_btf_features").stdout.strip().split(",")
+    assert names == _native.FEATURES
+    assert {"decl_tag_kfuncs", "distilled_base", "layout"} <= set(names)
+
+
+@pytest.mark.parametrize("version", KERNELS)
+def test_flags_of_kernels(version: str, elf: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.btf"
+    done = run(FRONT, "-J", *KERNELS[version], f"--btf_encode_detached={output}", elf)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [f.name for f in Btf.load(output) if isinstance(f, Func)]
+
+
+def test_an_unknown_flag_is_named_and_ignored(elf: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.btf"
+    done = run(FRONT, "-J", "--from_the_future", f"--btf_encode_detached={output}", elf)
+    assert done.returncode == 0
+    assert "--from_the_future" in done.stderr
+    assert output.exists()
+
+
+def test_unknown_features_are_ignored_unless_strict(elf: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.btf"
+    lax = run(FRONT, "-J", "--btf_features=var,new", f"--btf_encode_detached={output}", elf)
+    assert lax.returncode == 0
+    output.unlink()
+    option = "--btf_features_strict=var,new"
+    strict = run(FRONT, "-J", option, f"--btf_encode_detached={output}", elf)
+    assert strict.returncode == 1
+    assert "new" in strict.stderr
+    assert not output.exists()
+
+
+def test_puts_btf_into_the_file_and_can_do_it_again(elf: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.o"
+    copy.write_bytes(elf.read_bytes())
+    expected = _native.encode(str(elf)).btf
+    sizes = []
+    for _ in range(3):
+        assert run(FRONT, "-J", "--btf_features=default", copy).returncode == 0
+        sizes.append(copy.stat().st_size)
+        assert _native.read_section(str(copy), ".BTF") == expected
+    assert sizes[1:] == sizes[:1] * 2, "the old section is replaced, not left behind"
+    # The rest of the object is what it was, for other tools, too.
+    assert (
+        run("objdump", "-d", copy).stdout.splitlines()[3:]
+        == (run("objdump", "-d", elf).stdout.splitlines()[3:])
+    )
+    assert run("ld", "-r", "-o", tmp_path / "b.o", copy).returncode == 0
+
+
+def test_without_encoding_it_is_the_real_pahole(elf: Path, tmp_path: Path) -> None:
+    stub = tmp_path / "pahole"
+    stub.write_text('#!/bin/sh\necho "real pahole: $*"\n')
+    stub.chmod(0o755)
+    done = run(FRONT, "-C", "task_struct", elf, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert done.stdout == f"real pahole: -C task_struct {elf}\n"
+
+
+@pytest.mark.parametrize(
+    ("features", "absent"),
+    [("var,consistent_func", (Enum64, Float, DeclTag)), ("float,enum64", (Var,))],
+)
+def test_features_that_are_off(features: str, absent: tuple[type, ...], tmp_path: Path) -> None:
+    source = tmp_path / "a.c"
+    source.write_text(
+        "enum wide { HUGE = 1ull << 40, NEGATIVE = -1 } wide;\nenum small { MINUS = -1 } small;\n"
+        'double number;\nint per_cpu __attribute__((section(".data..percpu"))) = 1;\n'
+    )
+    elf = compiled(source, tmp_path / "a.o")
+    made = Btf.from_bytes(_native.encode(str(elf), features=features).btf)
+    assert [found for found in made if isinstance(found, absent)] == []
+    full = Btf.from_bytes(_native.encode(str(elf)).btf)
+    present = [kind for kind in absent if kind is not DeclTag]
+    assert all(any(isinstance(found, kind) for found in full) for kind in present)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The hook: one object in, its sidecar out, by the cheapest way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import SCRIPTS, SOURCES, compiled, run
+
+from kbuild_btf import _native
+
+HOOK = SCRIPTS / "kbuild-btf-hook"
+# Behind magic, checksum and stamp (docs/sidecar.md).
+HEAD = 48
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A directory with one object."""
+    directory = tmp_path / "tree"
+    directory.mkdir()
+    compiled(SOURCES / "types.c", directory / "a.o", "-O2")
+    return directory
+
+
+def events(cache: Path) -> str:
+    path = cache / "v1/events"
+    return path.read_text() if path.exists() else ""
+
+
+def hook(path: Path, cache: Path, *options: str) -> str:
+    """What the hook printed."""
+    done = run(HOOK, *options, path, env={"KBUILD_BTF_CACHE": str(cache)})
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_miss_unchanged_hit(tree: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    sidecar = Path(_native.sidecar_path(str(tree / "a.o")))
+    hook(tree / "a.o", cache)
+    first = sidecar.read_bytes()
+    hook(tree / "a.o", cache)
+    assert events(cache) == "mu"
+    sidecar.unlink()
+    hook(tree / "a.o", cache)
+    assert events(cache) == "muh"
+    assert sidecar.read_bytes() == first
+
+
+def test_a_new_file_of_the_same_content_costs_a_hash(tree: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    hook(tree / "a.o", cache)
+    again = tree / "again.o"
+    shutil.copyfile(tree / "a.o", again)
+    again.replace(tree / "a.o")
+    hook(tree / "a.o", cache)
+    assert events(cache) == "mu"
+    # And the next time not even that: the stamp is right again.
+    sidecar = Path(_native.sidecar_path(str(tree / "a.o")))
+    assert _native.write_sidecar(str(tree / "a.o")) == "unchanged"
+    assert sidecar.exists()
+
+
+def test_another_object_is_encoded(tree: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    hook(tree / "a.o", cache)
+    compiled(SOURCES / "enums.c", tree / "a.o", "-O2")
+    hook(tree / "a.o", cache)
+    assert events(cache) == "mm"
+
+
+def test_another_directory_shares_the_cache(tmp_path: Path) -> None:
+    """BTF has no paths, so the same source elsewhere is the same entry."""
+    cache = tmp_path / "cache"
+    for name in ("one", "another/deeper"):
+        directory = tmp_path / name
+        directory.mkdir(parents=True)
+        shutil.copyfile(SOURCES / "types.c", directory / "types.c")
+        compile_here = ["gcc", "-gdwarf-5", "-O2", "-c", "types.c", "-o", "types.o"]
+        subprocess.run(compile_here, cwd=directory, check=True)
+        hook(directory / "types.o", cache)
+    assert events(cache) == "mh"
+    one, other = (tmp_path / name / ".tmp_types.o.kbtf" for name in ("one", "another/deeper"))
+    assert one.read_bytes()[HEAD:] == other.read_bytes()[HEAD:]
+
+
+def test_many_at_once(tree: Path, tmp_path: Path) -> None:
+    """Hooks of two builds that share objects and a cache; each file is always whole."""
+    cache = tmp_path / "cache"
+    objects = []
+    for i in range(16):
+        objects.append(tree / f"copy{i}.o")
+        shutil.copyfile(tree / "a.o", objects[-1])
+    environment = {**os.environ, "KBUILD_BTF_CACHE": str(cache)}
+    running = [
+        subprocess.Popen([HOOK, path], env=environment, stderr=subprocess.PIPE)
+        for path in objects * 4
+    ]
+    for process in running:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (0, b"")
+    assert len(events(cache)) == 64
+    contents = {Path(_native.sidecar_path(str(path))).read_bytes()[HEAD:] for path in objects}
+    assert len(contents) == 1
+    left = [path.name for path in tmp_path.rglob(".tmp_*") if not path.name.endswith(".kbtf")]
+    assert left == [], "no temporary file stays"
+
+
+def test_without_a_cache(tree: Path) -> None:
+    done = run(HOOK, tree / "a.o", env={"KBUILD_BTF_CACHE": ""})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path(_native.sidecar_path(str(tree / "a.o"))).exists()
+
+
+def test_a_cache_that_cannot_be_used_is_no_reason_to_fail(tree: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    hook(tree / "a.o", blocked)
+    assert Path(_native.sidecar_path(str(tree / "a.o"))).exists()
+
+
+def test_an_object_without_debug_information_is_remembered(tree: Path, tmp_path: Path) -> None:
+    run("strip", "-g", tree / "a.o")
+    hook(tree / "a.o", tmp_path / "cache")
+    assert Path(_native.sidecar_path(str(tree / "a.o"))).exists()
+    hook(tree / "a.o", tmp_path / "cache")
+    assert events(tmp_path / "cache") == "mu"
+
+
+def test_says_what_kbuild_says(tree: Path, tmp_path: Path) -> None:
+    path = tree / "a.o"
+    assert hook(path, tmp_path / "cache", "--echo") == f"  BTF     {path}\n"
+
+
+def test_bitcode_is_left_alone(tree: Path, tmp_path: Path) -> None:
+    """With LTO there is nothing to encode before the link."""
+    path = tree / "lto.o"
+    path.write_bytes(b"BC\xc0\xde and more")
+    assert hook(path, tmp_path / "cache", "--echo") == ""
+    assert not Path(_native.sidecar_path(str(path))).exists()

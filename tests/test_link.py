@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The link of small programs: what only it can know, and that order and grouping do not matter."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import SCRIPTS, kbuild_btf, run
+
+from kbuild_btf import Btf, _native
+from kbuild_btf.btf import Func, FuncProto, Fwd, Ptr, Struct, Var
+
+# Each part is one file; they agree on some types, contradict each other on others.
+PARTS = [
+    "struct known { int a; struct known *next; };"
+    " struct known one(void) { struct known k = {0}; return k; }",
+    "struct known; struct holder { struct known *k; };"
+    " int two(struct holder *h) { return h != 0; }",
+    "struct known { int a; struct known *next; }; struct holder { struct known *k; };"
+    " int three(struct holder *h) { return h->k->a; }",
+    "struct private { long x; }; struct outer { struct private *p; };"
+    " long four(struct outer *o) { return o->p->x; }",
+    "struct private { char y[3]; }; struct outer { struct private *p; };"
+    " int five(struct outer *o) { return o->p->y[0]; }",
+    "struct private; struct outer { struct private *p; };"
+    " int six(struct outer *o) { return o != 0; }",
+    "enum mood; struct m { enum mood *mood; }; int seven(struct m *m) { return m != 0; }",
+    "enum mood { GOOD, BAD }; struct m { enum mood *mood; };"
+    " int eight(struct m *m) { return *m->mood == BAD; }",
+    "union u { int i; struct { short a, b; } s; }; int nine(union u *u) { return u->s.a; }",
+    "typedef struct { int (*call)(const char *, ...); } ops_t;"
+    " int ten(ops_t *o) { return o != 0; }",
+    "__attribute__((weak)) int shared(int weak) { return weak; }"
+    " int eleven(void) { return shared(1); }",
+    "int shared(int strong) { return strong + 1; }",
+    "static int same(int a) { return a; } int (*twelve)(int) = same;",
+    "static int same(int a) { return a + 1; } int (*thirteen)(int) = same;",
+]
+
+
+# Per-CPU data in a section of its own at address 0, as x86 had it before 6.15.
+SCRIPT = """SECTIONS {
+    .data..percpu 0 : { *(.data..percpu) }
+    . = 0x10000;
+    .text : { *(.text*) }
+    .data : { *(.data*) }
+}
+"""
+
+
+def linked(directory: Path, objects: list[str]) -> str:
+    """An image of these objects, by the script above."""
+    script = directory / "image.lds"
+    script.write_text(SCRIPT)
+    image = str(directory / "image")
+    done = run("ld", "-e", "0", "-T", script, "-o", image, *objects)
+    assert done.returncode == 0, done.stderr
+    return image
+
+
+class Program:
+    """The parts, compiled, and a file linked from them."""
+
+    def __init__(self, directory: Path, parts: list[str], *flags: str) -> None:
+        self.objects = []
+        for i, text in enumerate(parts):
+            source = directory / f"part{i}.c"
+            source.write_text(text + "\n")
+            self.objects.append(str(source.with_suffix(".o")))
+            done = run("gcc", "-g", "-O1", "-c", *flags, source, "-o", self.objects[-1])
+            assert done.returncode == 0, done.stderr
+        self.image = linked(directory, self.objects)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program(tmp_path_factory.mktemp("link"), PARTS)
+
+
+@pytest.fixture(scope="module")
+def btf(program: Program) -> bytes:
+    return _native.link(program.image, objects=program.objects).btf
+
+
+def test_objects_and_linked_debug_information_give_the_same(program: Program, btf: bytes) -> None:
+    assert _native.encode(program.image).btf == btf
+    assert _native.encode(program.image, jobs=1).btf == btf
+
+
+@given(order=st.permutations(range(len(PARTS))))
+def test_any_order(program: Program, btf: bytes, order: list[int]) -> None:
+    objects = [program.objects[i] for i in order]
+    assert _native.link(program.image, objects=objects).btf == btf
+
+
+def test_any_grouping(program: Program, btf: bytes, tmp_path: Path) -> None:
+    """Several units in one object, as `ld -r` makes them."""
+    choose = random.Random(1)
+    for round_number in range(6):
+        groups: list[list[str]] = [[], [], []]
+        for path in program.objects:
+            choose.choice(groups).append(path)
+        merged = []
+        for i, group in enumerate(filter(None, groups)):
+            merged.append(str(tmp_path / f"group{round_number}-{i}.o"))
+            assert run("ld", "-r", "-o", merged[-1], *group).returncode == 0
+        assert _native.link(program.image, objects=merged).btf == btf
+
+
+def test_an_object_twice_is_as_once(program: Program, btf: bytes) -> None:
+    assert _native.link(program.image, objects=program.objects * 2).btf == btf
+
+
+def test_what_the_link_decides(btf: bytes) -> None:
+    made = Btf.from_bytes(btf)
+    functions = {found.name for found in made if isinstance(found, Func)}
+    assert {"one", "ten", "shared"} <= functions
+    assert "same" not in functions, "two functions share the name"
+    (shared,) = made.find(Func, "shared")
+    prototype = made[shared.type_id]
+    assert isinstance(prototype, FuncProto)
+    assert [p.name for p in prototype.params] == ["strong"]
+
+
+def test_forward_declarations(btf: bytes) -> None:
+    """One definition: the declaration is it. Two: it stays what it is."""
+    made = Btf.from_bytes(btf)
+    assert [f.name for f in made if isinstance(f, Fwd)] == ["private"]
+    assert len(made.find(Struct, "known")) == 1
+    assert len(made.find(Struct, "holder")) == 1
+    assert len(made.find(Struct, "private")) == 2
+    pointers = [made[outer.members[0].type_id] for outer in made.find(Struct, "outer")]
+    pointees = {pointer.type_id for pointer in pointers if isinstance(pointer, Ptr)}
+    assert len(pointees) == 3, "each means its own"
+
+
+def test_static_variables_of_one_name(tmp_path: Path) -> None:
+    """Equal files in two directories: each copy is at its own address."""
+    objects = []
+    for name, kind in (("a", "long"), ("b", "int")):
+        directory = tmp_path / name
+        directory.mkdir()
+        source = directory / "same.c"
+        source.write_text(
+            f'static {kind} counter __attribute__((section(".data..percpu"))) = 1;\n'
+            f"{kind} *{name}_address(void) {{ return &counter; }}\n"
+            f"static int own_{name}(void) {{ return 1; }} int (*{name})(void) = own_{name};\n"
+        )
+        objects.append(str(directory / "same.o"))
+        assert run("gcc", "-g", "-c", source, "-o", objects[-1]).returncode == 0
+    image = linked(tmp_path, objects)
+    expected = _native.encode(image).btf
+    made = Btf.from_bytes(expected)
+    assert [v.name for v in made if isinstance(v, Var)] == ["counter", "counter"]
+    for order in (objects, objects[::-1]):
+        assert _native.link(image, objects=order).btf == expected
+
+
+def test_refuses_to_guess(tmp_path: Path) -> None:
+    """Nothing but the type tells the two variables apart, and the symbols do not have it."""
+    objects = []
+    for name, kind in (("a", "int"), ("b", "unsigned")):
+        directory = tmp_path / name
+        directory.mkdir()
+        source = directory / "same.c"
+        source.write_text(
+            f'static {kind} counter __attribute__((section(".data..percpu"), used)) = 1;\n'
+        )
+        objects.append(str(directory / "same.o"))
+        assert run("gcc", "-g", "-c", source, "-o", objects[-1]).returncode == 0
+    image = linked(tmp_path, objects)
+    with pytest.raises(_native.Error, match="cannot tell the static variables counter"):
+        _native.link(image, objects=objects)
+    assert len([v for v in Btf.from_bytes(_native.encode(image).btf) if isinstance(v, Var)]) == 2
+
+
+def test_a_file_that_was_not_linked_from_these(program: Program, tmp_path: Path) -> None:
+    other = Program(tmp_path, [f"int f{i}(void) {{ return {i}; }}" for i in range(9)])
+    done = kbuild_btf("link", program.image, *other.objects, "-o", tmp_path / "out.btf")
+    assert done.returncode == 1
+    assert "of the 9 functions that the objects define" in done.stderr
+    assert not (tmp_path / "out.btf").exists()
+
+
+def test_command_in_place(program: Program, btf: bytes) -> None:
+    done = kbuild_btf("link", program.image, *program.objects, "--in-place")
+    assert done.returncode == 0, done.stderr
+    assert f"{len(PARTS)} objects linked" in done.stdout
+    assert _native.read_section(program.image, ".BTF") == btf
+    done = kbuild_btf("encode", program.image, "--in-place", "--timings")
+    assert done.returncode == 0, done.stderr
+    assert _native.read_section(program.image, ".BTF") == btf
+    assert list(Path(program.image).parent.glob(".tmp_*")) == []
+
+
+def test_reuses_sidecars_and_says_so(program: Program, btf: bytes, tmp_path: Path) -> None:
+    for path in program.objects[:5]:
+        assert run(SCRIPTS / "kbuild-btf-hook", path).returncode == 0
+    made = _native.link(program.image, objects=program.objects)
+    assert (made.btf, made.report["reused"]) == (btf, 5)
+    assert made.report["linked"] == made.report["reused"] + made.report["encoded"]
+    for path in program.objects[:5]:
+        Path(_native.sidecar_path(path)).unlink()
