@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""What pytest sets up for every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from kernel import Kernel
+from support import CI, ROOT, require
+
+# The same examples in every run of CI; new ones on people's machines.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if CI else "here")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or fills the cache of the person who runs it."""
+    path = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("KBUILD_BTF_CACHE", str(path))
+    for name in [name for name in os.environ if name.startswith("KBUILD_BTF_")]:
+        if name not in ("KBUILD_BTF_CACHE", "KBUILD_BTF_TEST_DIR"):
+            monkeypatch.delenv(name)
+    return path
+
+
+@pytest.fixture(scope="session")
+def kernel(pytestconfig: pytest.Config) -> Kernel:
+    """A real Linux 6.12 with the small configuration, built with the hook and the link step.
+
+    It lies outside the tests' own directories, in $KBUILD_BTF_TEST_DIR or .test-cache, and is
+    used again by the next run. When our programs have changed since, the encoding and the links
+    are done again, not the compiling.
+    """
+    for tool in ("make", "gcc", "ld", "flex", "bison", "bc", "pahole"):
+        require(tool)
+    directory = Path(os.environ.get("KBUILD_BTF_TEST_DIR") or ROOT / ".test-cache").absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    tree = Kernel(directory)
+    tree.forget_what_other_programs_made()
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        if not tree.build.exists():
+            print(f"\nbuilding Linux in {directory}, once (about 8 minutes on 2 cores)")
+        elif not (tree.build / "vmlinux").exists():
+            print(f"\nlinking Linux again in {directory}")
+        tree.prepare()
+    return tree

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The real kernel tree of the tests: preparing it, making it, looking at what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from support import ROOT, SCRIPTS
+
+_VERSION = "6.12"
+_HOUR = 3600
+
+
+class Kernel:
+    """One tree below `directory`; `source` and `build` (O=) as tools/kernel lays them out."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.source = directory / f"linux-source-{_VERSION}"
+        self.build = directory / f"build-{_VERSION}"
+        self.vmlinux = self.build / "vmlinux"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Ours, with a cache of its own that lives as long as the tree."""
+        program = str(SCRIPTS / "kbuild-btf")
+        cache = str(self.directory / "cache")
+        return {**os.environ, "KBUILD_BTF_PROGRAM": program, "KBUILD_BTF_CACHE": cache}
+
+    def prepare(self) -> None:
+        """Unpack, configure and build what is not there yet."""
+        done = self._run(ROOT / "tools/kernel", "-v", _VERSION, "-b", self.directory)
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.strip()) == self.build
+        self._stamp.write_text(self._programs())
+
+    def make(self, *targets: str) -> str:
+        """`kbuild-btf make` in the tree; what it printed."""
+        jobs = f"-j{os.cpu_count() or 1}"
+        done = self._run(SCRIPTS / "kbuild-btf", "make", "-C", self.build, jobs, *targets)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done.stdout
+
+    def sidecars(self) -> dict[Path, int]:
+        """Each sidecar and when it was written, in nanoseconds."""
+        return {path: path.stat().st_mtime_ns for path in self.build.rglob(".tmp_*.o.kbtf")}
+
+    def modules(self) -> list[Path]:
+        """The modules, in the order of their paths."""
+        return sorted(self.build.rglob("*.ko"))
+
+    def forget_what_other_programs_made(self) -> None:
+        """Undo what an earlier state of our programs encoded and linked, and only that."""
+        if not self.build.exists() or self._recorded() == self._programs():
+            return
+        for sidecar in self.sidecars():
+            sidecar.unlink()
+            # What make would do had it just compiled the object.
+            compiled = sidecar.name.removeprefix(".tmp_").removesuffix(".kbtf")
+            self._run(SCRIPTS / "kbuild-btf-hook", sidecar.with_name(compiled))
+        for made in self._linked():
+            made.unlink(missing_ok=True)
+
+    def _run(self, *argv: str | Path) -> subprocess.CompletedProcess[str]:
+        words = [str(word) for word in argv]
+        return subprocess.run(
+            words, env=self.environment, capture_output=True, text=True, timeout=_HOUR
+        )
+
+    def _linked(self) -> Iterator[Path]:
+        yield self.vmlinux
+        yield from self.modules()
+
+    @property
+    def _stamp(self) -> Path:
+        return self.build / ".programs-of-the-tests"
+
+    def _recorded(self) -> str:
+        return self._stamp.read_text() if self._stamp.exists() else ""
+
+    @staticmethod
+    def _programs() -> str:
+        names = ("kbuild-btf-hook", "kbuild-btf-pahole")
+        return "".join(
+            hashlib.sha256((SCRIPTS / name).read_bytes()).hexdigest() + "\n" for name in names
+        )

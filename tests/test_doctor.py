@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The doctor names what is missing, says how to get it, and its exit status can be trusted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kbuild_btf import kbuild, paths
+from kbuild_btf.commands import doctor
+from kbuild_btf.commands.doctor import MISSING, NOTE, OK
+from kbuild_btf.errors import Error
+
+
+def ask(*argv: str) -> int:
+    parser = argparse.ArgumentParser()
+    doctor.add_arguments(parser)
+    return doctor.run(parser.parse_args(argv))
+
+
+@pytest.fixture
+def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with no program but those that a test puts into this directory."""
+    directory = tmp_path / "only"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", str(directory))
+    monkeypatch.setattr("kbuild_btf.commands.doctor.shutil.which", which_in(directory))
+    return directory
+
+
+def which_in(directory: Path) -> Callable[..., str | None]:
+    """shutil.which for a machine where nothing else is installed."""
+    return lambda name, **_: str(directory / name) if (directory / name).exists() else None
+
+
+def program(directory: Path, name: str, body: str = "echo $0 1.0") -> None:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def tree(directory: Path, config: str | None, version: str = "6 12 3") -> Path:
+    """What the doctor looks at of a kernel tree."""
+    (directory / "scripts").mkdir(parents=True)
+    (directory / "scripts/Kbuild.include").write_text("# nothing that is known\n")
+    names = ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+    lines = [f"{n} = {v}" for n, v in zip(names, version.split(), strict=True)]
+    (directory / "Makefile").write_text("\n".join([*lines, "EXTRAVERSION =", ""]))
+    if config is not None:
+        (directory / ".config").write_text(config)
+    return directory
+
+
+def test_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the tests run, everything that is needed is there."""
+    assert ask() == 0
+    assert "all that is needed is there" in capsys.readouterr().out
+
+
+def test_missing_programs_and_how_to_get_them(
+    only: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(only, "apt-get")
+    for name in ("make", "gcc", "ar"):
+        program(only, name)
+    program(only, "nm", "exit 3")
+    found = {f.what: f for f in doctor.programs(False)}
+    assert found["make"].state == OK
+    assert found["objcopy"] == (MISSING, "objcopy", "apt install binutils")
+    assert found["nm"].state == MISSING
+    assert "does not start" in found["nm"].text
+    assert found["pahole"].state == NOTE
+    assert "apt install pahole" in found["pahole"].text
+    assert "flex" not in found
+    assert ask() == 1
+    assert "missing\n" in capsys.readouterr().out
+
+
+def test_other_systems(only: Path) -> None:
+    program(only, "dnf")
+    assert {f.what: f.text for f in doctor.programs(False)}["pahole"].endswith(
+        "dnf install dwarves"
+    )
+    (only / "dnf").unlink()
+    assert "packages of your system" in doctor._how_to_get("make")
+
+
+def test_clang_in_the_place_of_gcc(only: Path) -> None:
+    program(only, "clang", "echo clang version 19")
+    found = {f.what: f for f in doctor.programs(True)}
+    assert found["clang"] == (OK, "clang", "clang version 19")
+    assert "gcc" not in found
+    assert found["flex"].state == MISSING
+
+
+def test_programs_of_ours_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KBUILD_BTF_BIN", str(tmp_path))
+    states = {f.what: f.state for f in doctor.native()}
+    assert states["programs for make"] == MISSING
+    for name in paths.EXECUTABLES:
+        program(tmp_path, name, "exit 127")
+    states = {f.what: f.state for f in doctor.native()}
+    assert [states[name] for name in paths.EXECUTABLES] == [MISSING, MISSING]
+
+
+def test_cache_directory(tmp_path: Path) -> None:
+    def states(value: str, **more: str) -> list[str]:
+        return [f.state for f in doctor.cache_directory({"KBUILD_BTF_CACHE": value, **more})]
+
+    good = str(tmp_path / "cache")
+    assert states(good, KBUILD_BTF_CACHE_SIZE="1K") == [OK]
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert states(good, KBUILD_BTF_CACHE_SIZE="lots") == [MISSING]
+    assert states(good, KBUILD_BTF_CACHE_SIZE="900000T") == [OK, NOTE]
+    assert states("") == [NOTE]
+    (tmp_path / "file").write_text("")
+    assert states(str(tmp_path / "file")) == [MISSING]
+
+
+def test_no_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask("--json", str(tmp_path)) == 1
+    found = {f["what"]: f for f in json.loads(capsys.readouterr().out)}
+    assert found["kernel tree"]["state"] == MISSING
+    assert "Kbuild.include" in found["kernel tree"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("config", "state"),
+    [
+        ("CONFIG_DEBUG_INFO_BTF=y\nCONFIG_DEBUG_INFO_BTF_MODULES=y\n", OK),
+        ("# CONFIG_DEBUG_INFO_BTF is not set\n", MISSING),
+        ("", MISSING),
+    ],
+)
+def test_configuration(config: str, state: str, tmp_path: Path) -> None:
+    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", config))}
+    assert found["kernel tree"] == (OK, "kernel tree", "Linux 6.12.3")
+    assert found["CONFIG_DEBUG_INFO_BTF"].state == state
+
+
+def test_tree_without_configuration(tmp_path: Path) -> None:
+    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", None))}
+    assert found["configuration"].state == MISSING
+
+
+def test_old_tree_and_unknown_makefiles_are_notes(tmp_path: Path) -> None:
+    config = "CONFIG_DEBUG_INFO_BTF=y\nCONFIG_LTO_CLANG=y\n"
+    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", config, "5 15 0"))}
+    assert {what: f.state for what, f in found.items()} == {
+        "kernel tree": NOTE,
+        "makefiles": NOTE,
+        "CONFIG_DEBUG_INFO_BTF": OK,
+        "CONFIG_LTO_CLANG": NOTE,
+    }
+
+
+def test_takeover_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> kbuild.Takeover:
+        raise Error("make cannot be started")
+
+    monkeypatch.setattr(kbuild, "takeover", fails)
+    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", ""))}
+    assert found["makefiles"].state == MISSING

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Each case of cases.py through the encoder: the BTF is what the case says, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import btftext
+import pytest
+from cases import CASES, REFUSED, Case, build
+from dwarfwriter import DIE
+from elfwriter import X86_64, Target
+
+from kbuild_btf import Btf, _native
+
+RUNS = [
+    pytest.param(case, version, target, id=f"{case.name}-dwarf{version}-{target.name}")
+    for case in CASES
+    for version in case.versions
+    for target in case.targets
+]
+
+
+@pytest.mark.parametrize(("case", "version", "target"), RUNS)
+def test_case(case: Case, version: int, target: Target, tmp_path: Path) -> None:
+    path = tmp_path / "a.o"
+    path.write_bytes(build(case, version, target))
+    output = _native.encode(str(path), features=case.features)
+    assert btftext.lines(Btf.from_bytes(output.btf)) == sorted(case.expect)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"), [pytest.param(make, why, id=name) for name, make, why in REFUSED]
+)
+def test_refused(make: Callable[[], list[DIE]], why: str, tmp_path: Path) -> None:
+    """Never silently less: what cannot be encoded fails, with its reason and its place."""
+    path = tmp_path / "a.o"
+    path.write_bytes(build(Case("refused", make, []), 0, X86_64))
+    with pytest.raises(_native.Error) as raised:
+        _native.encode(str(path))
+    assert why in str(raised.value)
+    assert str(path) in raised.value.where

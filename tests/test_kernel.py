@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""A real Linux 6.12, built with the hook and the link step."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kernel import Kernel
+from support import pahole, require, run
+
+from kbuild_btf import Btf, _native
+from kbuild_btf.btf import Kind, Struct
+from kbuild_btf.compare import compare
+
+pytestmark = pytest.mark.kernel
+
+# What these print on every make of a finished tree.
+_ALWAYS = {"CALL", "DESCEND", "GEN", "INSTALL", "SYNC"}
+
+# What every link compiles again; the link step encodes it, since no hook runs there.
+_OF_THE_LINK = {".tmp_version-timestamp.o.kbtf", ".tmp_.tmp_vmlinux0.kallsyms.o.kbtf"}
+
+_TYPE_KINDS = (
+    *(Kind.INT, Kind.PTR, Kind.ARRAY, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64),
+    *(Kind.FLOAT, Kind.FWD, Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT),
+)
+
+
+def steps(output: str) -> list[str]:
+    """The steps of a make ("CC lib/ctype.o"), without those of every make."""
+    found = re.findall(r"^  ([A-Z]+)\s+(?:\[M\]\s+)?(\S+)", output, re.MULTILINE)
+    return [f"{what} {name}" for what, name in found if what not in _ALWAYS]
+
+
+@pytest.fixture(scope="module")
+def vmlinux(kernel: Kernel) -> Btf:
+    return Btf.load(kernel.vmlinux)
+
+
+def test_make_again_does_nothing(kernel: Kernel) -> None:
+    before = kernel.vmlinux.stat().st_mtime_ns, kernel.sidecars()
+    assert steps(kernel.make()) == []
+    assert (kernel.vmlinux.stat().st_mtime_ns, kernel.sidecars()) == before
+
+
+def test_the_kernels_own_rules(kernel: Kernel) -> None:
+    """As our own check knows them, for vmlinux and each module."""
+    base = _native.read_section(str(kernel.vmlinux), ".BTF")
+    assert base
+    _native.check(base)
+    modules = kernel.modules()
+    assert len(modules) > 3
+    for module in modules:
+        split = _native.read_section(str(module), ".BTF")
+        assert split, module
+        _native.check(split, base)
+
+
+def test_link_and_whole_encode_are_the_same_bytes(kernel: Kernel) -> None:
+    """Sidecars and linked DWARF, one thread and two, are one road."""
+    path = str(kernel.vmlinux)
+    linked = _native.link(path, jobs=2)
+    assert linked.report["encoded"] <= len(_OF_THE_LINK)
+    assert linked.report["reused"] > 700
+    assert _native.link(path, jobs=1).btf == linked.btf
+    assert _native.encode(path, jobs=2).btf == linked.btf
+    assert _native.encode(path, jobs=1).btf == linked.btf
+
+
+def test_objects_in_any_order(kernel: Kernel) -> None:
+    path = str(kernel.vmlinux)
+    objects = _native.linked_objects(path)
+    assert len(objects) > 700
+    expected = _native.link(path).btf
+    assert _native.link(path, objects=objects[::-1]).btf == expected
+    assert _native.link(path, objects=objects[1::2] + objects[::2]).btf == expected
+
+
+def test_types_are_those_of_pahole(kernel: Kernel, vmlinux: Btf, tmp_path: Path) -> None:
+    """No type differs but for what only a function or variable of one side mentions."""
+    theirs = Btf.load(pahole(kernel.vmlinux, tmp_path / "pahole.btf"))
+    kinds = {diff.kind: diff for diff in compare(vmlinux, theirs)}
+    for kind in _TYPE_KINDS:
+        if kind in kinds:
+            diff = kinds[kind]
+            assert (diff.only_a, diff.only_b, diff.changed) == ([], [], []), kind
+    assert kinds[Kind.STRUCT].a > 2000
+
+
+def test_bpftool_makes_a_header_that_compiles(kernel: Kernel, tmp_path: Path) -> None:
+    # Debian keeps bpftool where only root's PATH looks.
+    os.environ["PATH"] += ":/usr/sbin"
+    require("bpftool")
+    done = run("bpftool", "btf", "dump", "file", kernel.vmlinux, "format", "c")
+    assert done.returncode == 0, done.stderr
+    source = tmp_path / "vmlinux.c"
+    source.write_text(done.stdout)
+    compiled = run("gcc", "-c", "-w", "-fno-builtin", "-o", tmp_path / "vmlinux.o", source)
+    assert compiled.returncode == 0, compiled.stderr[:4000]
+
+
+def test_resolve_btfids_found_its_ids(kernel: Kernel, vmlinux: Btf) -> None:
+    """The section holds ids of types that are there; unresolved ones would be 0."""
+    raw = _native.read_section(str(kernel.vmlinux), ".BTF_ids")
+    assert raw
+    words = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]
+    ids = [word for word in words if 0 < word < len(vmlinux)]
+    assert len(ids) > len(words) // 3
+    assert any(isinstance(vmlinux[i], Struct) and vmlinux[i].name == "task_struct" for i in ids)
+    assert "WARN: resolve_btfids" not in (kernel.directory / "build-6.12.log").read_text()
+
+
+def test_the_running_kernel_takes_it(kernel: Kernel) -> None:
+    """BPF_BTF_LOAD, where this machine allows it."""
+    raw = _native.read_section(str(kernel.vmlinux), ".BTF")
+    assert raw
+    numbers = {"x86_64": 321, "aarch64": 280}
+    if platform.machine() not in numbers:
+        pytest.skip(f"number of the bpf system call on {platform.machine()} unknown")
+    data = ctypes.create_string_buffer(raw, len(raw))
+
+    class Attributes(ctypes.Structure):
+        _fields_ = (
+            ("btf", ctypes.c_uint64),
+            ("log_buf", ctypes.c_uint64),
+            ("btf_size", ctypes.c_uint32),
+            ("log_size", ctypes.c_uint32),
+            ("log_level", ctypes.c_uint32),
+        )
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Without a log: that of a whole kernel is larger than the system call takes.
+    asked = Attributes(ctypes.addressof(data), 0, len(raw), 0, 0)
+    load = 18
+    fd = libc.syscall(numbers[platform.machine()], load, ctypes.byref(asked), ctypes.sizeof(asked))
+    failed = ctypes.get_errno()
+    if fd < 0 and failed in (errno.EPERM, errno.ENOSYS):
+        pytest.skip(f"this machine does not let us load BTF: {os.strerror(failed)}")
+    assert fd >= 0, os.strerror(failed)
+    os.close(fd)
+
+
+@contextmanager
+def edited(path: Path, more: str) -> Iterator[None]:
+    """A source file with something appended, as long as the block lasts."""
+    before = path.read_text()
+    path.write_text(before + more)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def test_after_an_edit_only_that_object_is_encoded(kernel: Kernel) -> None:
+    source = kernel.source / "lib/ctype.c"
+    more = "\nstruct kbuild_btf_edit { int new_member; } kbuild_btf_edit;\n"
+    original = _native.read_section(str(kernel.vmlinux), ".BTF")
+    before = kernel.sidecars()
+    try:
+        with edited(source, more):
+            made = steps(kernel.make("vmlinux"))
+            assert "CC lib/ctype.o" in made
+            after = kernel.sidecars()
+            written = {path.name for path, time in after.items() if before.get(path) != time}
+            assert written - _OF_THE_LINK == {".tmp_ctype.o.kbtf"}
+            assert after.keys() == before.keys()
+            (found,) = Btf.load(kernel.vmlinux).find(Struct, "kbuild_btf_edit")
+            assert [m.name for m in found.members] == ["new_member"]
+    finally:
+        kernel.make()
+    assert _native.read_section(str(kernel.vmlinux), ".BTF") == original
+
+
+def test_building_without_the_variables(kernel: Kernel, tmp_path: Path) -> None:
+    """By plain make the tree works as if we were not there."""
+    (tmp_path / "plain.c").write_text(
+        '#include <linux/module.h>\nstruct plain { int a; } plain;\nMODULE_LICENSE("GPL");\n'
+    )
+    (tmp_path / "Makefile").write_text("obj-m := plain.o\n")
+    before = kernel.sidecars()
+    done = run("make", "-C", kernel.build, f"M={tmp_path}", "plain.o")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "plain.o").exists()
+    assert list(tmp_path.glob(".tmp_*.kbtf")) == []
+    assert kernel.sidecars() == before
