@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// Deepest nesting of types that the kernel resolves (`MAX_RESOLVE_DEPTH`).
 const RESOLVE_DEPTH: usize = 32;
 
+/// `KSYM_NAME_LEN` since Linux 6.1.
+const NAME_LEN: usize = 512;
+
 /// Check whole BTF; for a split one with its base, whose own types are trusted.
 pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
     let own = parts(raw)?;
@@ -130,16 +133,19 @@ impl Checker<'_> {
         Some(&rest[..rest.iter().position(|&b| b == 0)?])
     }
 
-    /// A name as C writes it, or for variables and sections also with dots.
-    fn check_name(&self, offset: u32, dots: bool, what: &str) -> Result<()> {
-        let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || (dots && b == b'.');
+    /// A name as the kernel accepts it: letters, digits, underscores and, since compilers append
+    /// them, dots; shorter than `KSYM_NAME_LEN`.
+    fn check_name(&self, offset: u32, what: &str) -> Result<()> {
+        let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b'.';
         match self.text(offset) {
             None => fail(format!(
                 "{what}: name offset {offset:#x} lies outside the strings"
             )),
             Some([]) => fail(format!("{what} without a name")),
             Some(name) => {
-                let ok = letter(name[0]) && name.iter().all(|&b| letter(b) || b.is_ascii_digit());
+                let ok = letter(name[0])
+                    && name.iter().all(|&b| letter(b) || b.is_ascii_digit())
+                    && name.len() < NAME_LEN;
                 if ok {
                     Ok(())
                 } else {
@@ -156,7 +162,7 @@ impl Checker<'_> {
         if offset == 0 {
             Ok(())
         } else {
-            self.check_name(offset, false, what)
+            self.check_name(offset, what)
         }
     }
 
@@ -223,7 +229,7 @@ impl Checker<'_> {
                 self.check_reference(w[2], "it")
             }
             Kind::Typedef => {
-                self.check_name(w[0], false, "typedef")?;
+                self.check_name(w[0], "typedef")?;
                 self.check_reference(w[2], "it")
             }
             Kind::TypeTag => {
@@ -231,7 +237,7 @@ impl Checker<'_> {
                 self.check_reference(w[2], "it")
             }
             Kind::Fwd => {
-                self.check_name(w[0], false, "declaration")?;
+                self.check_name(w[0], "declaration")?;
                 if w[2] != 0 {
                     return fail("type is not 0");
                 }
@@ -252,7 +258,7 @@ impl Checker<'_> {
             Kind::Func => self.check_function(w),
             Kind::FuncProto => self.check_proto(w),
             Kind::Var => {
-                self.check_name(w[0], true, "variable")?;
+                self.check_name(w[0], "variable")?;
                 if w[2] == 0 {
                     return fail("type is void");
                 }
@@ -330,7 +336,7 @@ impl Checker<'_> {
         let step = if kind == Kind::Enum { 2 } else { 3 };
         w[3..]
             .chunks_exact(step)
-            .try_for_each(|e| self.check_name(e[0], false, "enumerator"))
+            .try_for_each(|e| self.check_name(e[0], "enumerator"))
     }
 
     fn check_proto(&self, w: &[u32]) -> Result<()> {
@@ -350,7 +356,7 @@ impl Checker<'_> {
     }
 
     fn check_function(&self, w: &[u32]) -> Result<()> {
-        self.check_name(w[0], false, "function")?;
+        self.check_name(w[0], "function")?;
         if vlen(w[1]) > 1 {
             return fail("unknown linkage");
         }

@@ -153,9 +153,18 @@ pub(super) fn add(
             let location = s.location.map(|l| (l.section, l.value));
             (combiner.functions[s.class].id, location)
         });
+        if features.true_signature {
+            if let Some((class, symbol)) = changed_signature(combiner, image, symbols, &own) {
+                let full_name = combiner.strings.add(&image.symbols[symbol].name);
+                emit(combiner, class, full_name, features);
+                outcome.functions += 1;
+                continue;
+            }
+        }
         match judge(combiner, image, symbols, &own, features) {
             Ok(class) => {
-                let func = emit(combiner, class, features);
+                let base_name = combiner.functions[class].name;
+                let func = emit(combiner, class, base_name, features);
                 if let Some(flags) = kfuncs.get(*name) {
                     for tag in kfuncs::tags(*flags) {
                         let value = combiner.strings.add(tag);
@@ -259,9 +268,39 @@ fn canonical(combiner: &Combiner<'_>, image: &Image, symbols: &Named, states: &[
     (0..states.len()).min_by_key(rank).unwrap_or(0)
 }
 
-fn emit(combiner: &mut Combiner<'_>, class: usize, features: &Features) -> Class {
+/// With true signatures: a function that the compiler changed is told of under its full symbol
+/// name (`foo.isra.0`), with the parameters that it really takes. Nothing else is told of the
+/// base name then. Of several clones the one whose name sorts first. Where the parameters of any
+/// candidate cannot be trusted, `None`.
+fn changed_signature(
+    combiner: &Combiner<'_>,
+    image: &Image,
+    symbols: &Named,
+    states: &[State],
+) -> Option<(usize, usize)> {
+    let untrusted = flag::UNEXPECTED_REG | flag::UNCERTAIN_PARM_LOC;
+    if states
+        .iter()
+        .any(|s| combiner.functions[s.class].flags & untrusted != 0)
+    {
+        return None;
+    }
+    let name = |symbol: usize| image.symbols[symbol].name.as_slice();
+    states
+        .iter()
+        .filter_map(|state| {
+            let location = state.location?;
+            let clone =
+                |&&(i, at): &&(usize, Location)| at.same(&location) && name(i).contains(&b'.');
+            let (symbol, _) = symbols.symbols.iter().find(clone)?;
+            Some((state.class, *symbol))
+        })
+        .min_by(|a, b| name(a.1).cmp(name(b.1)))
+}
+
+fn emit(combiner: &mut Combiner<'_>, class: usize, name: u32, features: &Features) -> Class {
     let function = &combiner.functions[class];
-    let (name, proto, tags) = (function.name, function.proto, function.tags.clone());
+    let (proto, tags) = (function.proto, function.tags.clone());
     let id = id_of(
         Kind::Func,
         &[

@@ -25,7 +25,7 @@ const SERVICE: [&[u8]; 5] = [
     b"__func_stack_frame_non_standard_",
 ];
 
-/// Longest name that the kernel accepts (`KSYM_NAME_LEN` before 6.1).
+/// Longest name that kernels of all versions accept (`KSYM_NAME_LEN` before 6.1).
 const NAME_LEN: usize = 128;
 
 /// Does the section of the linked file count? Linker scripts fold the sub-sections of per-CPU
