@@ -6,7 +6,7 @@ work. Paths are relative to the working directory.
 """
 
 from os import PathLike
-from typing import final
+from typing import TypedDict, final
 
 from .errors import Error as Error
 
@@ -57,6 +57,53 @@ def link(
 
     Of `elf` only symbols and sections are read, so it may be stripped of debug information.
     `objects` `None`: those that the linker took (see `linked_objects`). The rest as in `encode`.
+    """
+
+class Candidate(TypedDict):
+    """One DIE that describes a function. `address`: where it stands in the linked file."""
+
+    object: str
+    die: int
+    prototype: str
+    facts: list[str]
+    address: int | None
+    chosen: bool
+
+class FunctionVerdict(TypedDict):
+    """`reason` is empty when the function is in the BTF; `symbols` are (name, address)."""
+
+    reason: str
+    symbols: list[tuple[str, int]]
+    candidates: list[Candidate]
+
+class Definition(TypedDict):
+    """A definition of a type name, or its declaration (kind `FWD`), and who has it. `difference`:
+    where it first parts from the first definition of its kind."""
+
+    kind: str
+    size: int
+    objects: list[str]
+    difference: str
+
+class Explanation(TypedDict):
+    """`function` is `None` when no object and no symbol knows one of that name."""
+
+    function: FunctionVerdict | None
+    definitions: list[Definition]
+
+def explain(
+    elf: str | PathLike[str],
+    name: str,
+    *,
+    objects: list[str] | list[PathLike[str]] | None = None,
+    features: str | None = None,
+    lang_exclude: list[str] = ...,
+    jobs: int = 0,
+) -> Explanation:
+    """Why a function is in the BTF or not, and how the definitions of a type name differ.
+
+    Reads the objects that `elf` was linked from, as `link` does; where the tree does not tell them,
+    the debug information of `elf`.
     """
 
 def check(btf: bytes, base: bytes | None = None) -> None:

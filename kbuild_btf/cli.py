@@ -20,6 +20,7 @@ VERBS = {
     "link": "combine the BTF of all objects of a linked kernel or module",
     "dump": "show BTF: raw listing, C declarations, or the layout of a type",
     "diff": "compare two BTFs by meaning",
+    "explain": "why a function is in the BTF or not, how definitions of a type differ",
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
     "doctor": "what is missing on this machine, and how to get it",

@@ -166,6 +166,11 @@ pub struct Combiner<'a> {
     pub placed_functions: Vec<PlacedFunction>,
     pub variables: Vec<PlacedVariable>,
     pub symbols: Vec<ObjectSymbol>,
+    /// The name that `explain` asks for, and where it was met: function class, object and DIE;
+    /// class and object.
+    pub watch: Option<Vec<u8>>,
+    pub watched_functions: Vec<(u32, ObjectIndex, u64)>,
+    pub watched_types: Vec<(Class, ObjectIndex)>,
 }
 
 impl<'a> Combiner<'a> {
@@ -184,6 +189,9 @@ impl<'a> Combiner<'a> {
             placed_functions: Vec::new(),
             variables: Vec::new(),
             symbols: Vec::new(),
+            watch: None,
+            watched_functions: Vec::new(),
+            watched_types: Vec::new(),
         }
     }
 
@@ -198,6 +206,15 @@ impl<'a> Combiner<'a> {
 
     pub fn kind(&self, class: Class) -> Option<Kind> {
         identity::kind_of(self.class_words(class))
+    }
+
+    /// The kind of a class; `None` for void.
+    pub fn kind_or_void(&self, class: Class) -> Option<Kind> {
+        if class == 0 {
+            None
+        } else {
+            self.kind(class)
+        }
     }
 
     pub fn numbers(&self) -> std::ops::RangeInclusive<Class> {
@@ -348,6 +365,9 @@ impl<'a> Combiner<'a> {
             }
         }
         self.copy_fresh(local);
+        if self.watch.is_some() {
+            self.note_types(local, start.protos_end + 1..=unit.types_end);
+        }
         let overrides = local.overrides;
         let concerned = |id: u32| overrides.is_none_or(|o| o.contains_key(&id));
         let view = local.view;
@@ -440,6 +460,10 @@ impl<'a> Combiner<'a> {
                 number
             }
         };
+        if self.watch.as_deref() == Some(view.string(function.name)) {
+            self.watched_functions
+                .push((class, local.object, function.die));
+        }
         let place = if view.target.relocatable == 0 {
             match function.low_pc {
                 0 => Place::Unknown,
@@ -458,6 +482,20 @@ impl<'a> Combiner<'a> {
                 object: local.object,
                 die: function.die,
             });
+        }
+    }
+
+    /// Note where the watched name is defined or declared as a type.
+    fn note_types(&mut self, local: &Local<'_>, ids: std::ops::RangeInclusive<u32>) {
+        for id in ids {
+            let words = local.view.type_words(id);
+            let concerned = local.overrides.is_none_or(|o| o.contains_key(&id));
+            let named = identity::nominal(words).is_some()
+                && self.watch.as_deref() == Some(local.view.string(words[0]));
+            let class = local.classes[id as usize];
+            if concerned && named && class != 0 {
+                self.watched_types.push((class, local.object));
+            }
         }
     }
 
@@ -530,6 +568,9 @@ impl<'a> Combiner<'a> {
         self.placed_functions
             .retain(|p| !functions[p.class as usize].dead);
         self.variables.retain(|v| !is(v.class));
+        self.watched_functions
+            .retain(|w| !functions[w.0 as usize].dead);
+        self.watched_types.retain(|w| !is(w.0));
     }
 
     /// The classes as one view, for rules that render types again.

@@ -414,6 +414,12 @@ impl Apply {
             return Err(0);
         };
         let r_type = r_type.0;
+        if is_thread_local(machine, r_type) {
+            return Ok(Apply {
+                how: How::Ignore,
+                size: 0,
+            });
+        }
         let riscv = machine == elf::EM_RISCV.0;
         let loongarch = machine == elf::EM_LOONGARCH.0;
         // psABI documents: RISC-V 33..40 add/sub, 52..57 set/sub6; LoongArch 47..56 add/sub.
@@ -434,6 +440,21 @@ impl Apply {
             _ => return Err(r_type),
         };
         Ok(Apply { how, size })
+    }
+}
+
+/// Offsets of thread-local variables, which have no address that BTF could tell of.
+fn is_thread_local(machine: u16, r_type: u32) -> bool {
+    match elf::Machine(machine) {
+        elf::EM_X86_64 => matches!(r_type, 17 | 21),
+        elf::EM_386 => r_type == 32,
+        elf::EM_AARCH64 => r_type == 1029,
+        elf::EM_ARM => r_type == 106,
+        elf::EM_S390 => matches!(r_type, 52 | 53),
+        elf::EM_RISCV | elf::EM_LOONGARCH => matches!(r_type, 8 | 9),
+        elf::EM_PPC => r_type == 78,
+        elf::EM_PPC64 => matches!(r_type, 68 | 78),
+        _ => false,
     }
 }
 

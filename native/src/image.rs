@@ -46,6 +46,8 @@ pub struct Image {
     pub symbols: Vec<ImageSymbol>,
     pub btf_ids: Vec<u8>,
     pub big_endian: bool,
+    /// Does the linker of this architecture shorten code?
+    pub relaxes: bool,
     /// For each symbol the group of local symbols that it belongs to, one group per `STT_FILE`.
     pub groups: Vec<u32>,
     pub group_names: Vec<Vec<u8>>,
@@ -105,6 +107,7 @@ impl Image {
                 .unwrap_or_default()
                 .into_owned(),
             big_endian: elf.big_endian(),
+            relaxes: [elf::EM_RISCV.0, elf::EM_LOONGARCH.0].contains(&elf.machine()),
             groups,
             group_names,
         })

@@ -10,6 +10,7 @@ pub mod embed;
 pub mod encode;
 pub mod encoded;
 pub mod error;
+pub mod explain;
 pub mod features;
 pub mod finish;
 pub mod fixup;
@@ -25,6 +26,7 @@ pub mod reduce;
 pub mod refine;
 pub mod resolve;
 pub mod sidecar;
+pub mod spelling;
 
 #[cfg(feature = "python")]
 mod python;

@@ -15,12 +15,14 @@ use crate::elf::{Elf, Mapped};
 use crate::encode::{self, Source};
 use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
+use crate::explain::{self, Explanation};
 use crate::features::Features;
 use crate::finish::{self, Base};
 use crate::fixup;
 use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
+use crate::resolve::Resolution;
 use crate::{reduce, refine};
 
 pub struct Request<'a> {
@@ -90,6 +92,67 @@ fn pool(jobs: usize) -> Result<rayon::ThreadPool> {
 
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
+    combine_objects(request, objects, None, |combined| {
+        complete(request, combined)
+    })
+}
+
+/// From the DWARF of one file, its units in parallel.
+pub fn encode(request: &Request<'_>) -> Result<Output> {
+    combine_units(request, None, |combined| complete(request, combined))
+}
+
+/// Why a function is in the BTF or not, how definitions of a type differ. Reads the objects of the
+/// link where they are known, else the debug information of the file itself.
+pub fn explain(
+    request: &Request<'_>,
+    objects: Option<&[PathBuf]>,
+    name: &str,
+) -> Result<Explanation> {
+    let watch = Some(name.as_bytes());
+    let tell = |combined: Combined<'_, '_>| {
+        let Combined {
+            combiner,
+            image,
+            names,
+            ..
+        } = combined;
+        let resolution = Resolution::new(image, &combiner, names)?;
+        Ok(Explanation {
+            function: fixup::functions::explain(
+                &combiner,
+                image,
+                &resolution,
+                &request.features,
+                names,
+                name.as_bytes(),
+            ),
+            definitions: explain::definitions(&combiner, names),
+        })
+    };
+    if objects.is_none() && kbuild::linked_objects(request.elf).is_err() {
+        return combine_units(request, watch, tell);
+    }
+    combine_objects(request, objects, watch, tell)
+}
+
+/// What both roads have made before the fix-up.
+struct Combined<'c, 'w> {
+    combiner: Combiner<'w>,
+    image: &'c Image,
+    /// Paths of the objects, by number.
+    names: &'c [String],
+    base: Option<&'c BaseFile>,
+    report: Vec<(String, u64)>,
+    clock: Clock,
+}
+
+fn combine_objects<T>(
+    request: &Request<'_>,
+    objects: Option<&[PathBuf]>,
+    watch: Option<&[u8]>,
+    then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
+) -> Result<T> {
     let mut clock = Clock::start();
     let found;
     let objects = match objects {
@@ -115,7 +178,7 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
     })?;
     clock.lap("load objects");
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
-    let mut report = vec![
+    let report = vec![
         ("linked".to_owned(), loaded.len() as u64),
         ("reused".to_owned(), count(Loaded::is_reused)),
         ("encoded".to_owned(), count(|l| !l.is_reused())),
@@ -161,6 +224,7 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
         excluded_languages: &request.excluded_languages,
     };
     let mut combiner = Combiner::new(&wanted);
+    combiner.watch = watch.map(<[u8]>::to_vec);
     if let Some(base) = &base {
         combiner.add_base(&base.encoded.view(), None)?;
     }
@@ -184,15 +248,14 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
     clock.lap("refine");
-    complete(
-        request,
+    then(Combined {
         combiner,
-        &image,
-        &names,
-        base.as_ref(),
-        &mut report,
+        image: &image,
+        names: &names,
+        base: base.as_ref(),
+        report,
         clock,
-    )
+    })
 }
 
 fn no_dwarf(elf: &Path) -> Error {
@@ -234,8 +297,11 @@ fn refine_all(
     Ok(())
 }
 
-/// From the DWARF of one file, its units in parallel.
-pub fn encode(request: &Request<'_>) -> Result<Output> {
+fn combine_units<T>(
+    request: &Request<'_>,
+    watch: Option<&[u8]>,
+    then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
+) -> Result<T> {
     let mut clock = Clock::start();
     let mapped = Mapped::open(request.elf)?;
     let elf = Elf::parse(&mapped)?;
@@ -268,6 +334,7 @@ pub fn encode(request: &Request<'_>) -> Result<Output> {
     };
     let batches: Vec<_> = units.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
+    combiner.watch = watch.map(<[u8]>::to_vec);
     if let Some(base) = &base {
         combiner.add_base(&base.encoded.view(), None)?;
     }
@@ -320,29 +387,28 @@ pub fn encode(request: &Request<'_>) -> Result<Output> {
     if reduce::is_needed(&request.features) {
         combiner = reduce::reduce(combiner, &request.features, &wanted)?;
     }
-    let mut report = vec![("units".to_owned(), units.len() as u64)];
+    let report = vec![("units".to_owned(), units.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
-    complete(
-        request,
+    then(Combined {
         combiner,
-        &image,
-        &names,
-        base.as_ref(),
-        &mut report,
+        image: &image,
+        names: &names,
+        base: base.as_ref(),
+        report,
         clock,
-    )
+    })
 }
 
 /// The stages that both roads share.
-fn complete(
-    request: &Request<'_>,
-    mut combiner: Combiner<'_>,
-    image: &Image,
-    objects: &[String],
-    base: Option<&BaseFile>,
-    report: &mut Vec<(String, u64)>,
-    mut clock: Clock,
-) -> Result<Output> {
+fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output> {
+    let Combined {
+        mut combiner,
+        image,
+        names: objects,
+        base,
+        mut report,
+        mut clock,
+    } = combined;
     let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)?;
     clock.lap("fix up");
     let finish_base = base.map(BaseFile::as_base);
@@ -362,7 +428,7 @@ fn complete(
     }
     Ok(Output {
         btf: finished.bytes,
-        report: std::mem::take(report),
+        report,
         timings: clock.laps,
     })
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::elf::{Elf, Mapped};
 use crate::error;
@@ -126,6 +126,56 @@ fn link_objects(
     Output::new(py, output)
 }
 
+/// Plain dictionaries and lists: the caller only shows them.
+#[pyfunction]
+#[pyo3(signature = (elf, name, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0))]
+fn explain<'py>(
+    py: Python<'py>,
+    elf: PathBuf,
+    name: String,
+    objects: Option<Vec<PathBuf>>,
+    features: Option<&str>,
+    lang_exclude: Vec<String>,
+    jobs: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let request = request(&elf, features, &lang_exclude, jobs, None)?;
+    let told = py.detach(|| guarded(|| link::explain(&request, objects.as_deref(), &name)))?;
+    let result = PyDict::new(py);
+    let function = match told.function {
+        None => None,
+        Some(verdict) => {
+            let entry = PyDict::new(py);
+            entry.set_item("reason", verdict.reason)?;
+            entry.set_item("symbols", verdict.symbols)?;
+            let candidates = PyList::empty(py);
+            for c in verdict.candidates {
+                let candidate = PyDict::new(py);
+                candidate.set_item("object", c.object)?;
+                candidate.set_item("die", c.die)?;
+                candidate.set_item("prototype", c.prototype)?;
+                candidate.set_item("facts", c.facts)?;
+                candidate.set_item("address", c.address)?;
+                candidate.set_item("chosen", c.chosen)?;
+                candidates.append(candidate)?;
+            }
+            entry.set_item("candidates", candidates)?;
+            Some(entry)
+        }
+    };
+    result.set_item("function", function)?;
+    let definitions = PyList::empty(py);
+    for d in told.definitions {
+        let definition = PyDict::new(py);
+        definition.set_item("kind", d.kind)?;
+        definition.set_item("size", d.size)?;
+        definition.set_item("objects", d.objects)?;
+        definition.set_item("difference", d.difference)?;
+        definitions.append(definition)?;
+    }
+    result.set_item("definitions", definitions)?;
+    Ok(result)
+}
+
 #[pyfunction]
 #[pyo3(signature = (btf, base=None))]
 fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>) -> PyResult<()> {
@@ -180,6 +230,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Output>()?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(link_objects, module)?)?;
+    module.add_function(wrap_pyfunction!(explain, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
     module.add_function(wrap_pyfunction!(read_section, module)?)?;
     module.add_function(wrap_pyfunction!(embed, module)?)?;

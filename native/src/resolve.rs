@@ -13,7 +13,7 @@ use object::elf;
 use crate::combine::{printable, Combiner, ObjectSymbol, Place};
 use crate::encode::Fast;
 use crate::error::{Error, Result};
-use crate::image::{Image, Location};
+use crate::image::{Image, ImageSymbol, Location};
 
 pub struct Resolution {
     /// For each of `Combiner::symbols` the index of the linked symbol.
@@ -83,12 +83,18 @@ impl<'i> Linked<'i> {
         let all = self.locals.get(&group_and_name(group, symbol.name))?;
         let mut fitting = all.iter().filter(|&&i| {
             let linked = &self.image.symbols[i as usize];
-            linked.size == symbol.size && linked.kind == symbol.kind
+            linked.kind == symbol.kind && self.same_size(linked, symbol)
         });
         match (fitting.next(), fitting.next()) {
             (Some(&only), None) => Some(only),
             _ => None,
         }
+    }
+
+    /// Linkers that relax make code shorter than the assembler could; data stay as they are.
+    fn same_size(&self, linked: &ImageSymbol, symbol: &ObjectSymbol) -> bool {
+        linked.size == symbol.size
+            || (self.image.relaxes && symbol.kind == elf::STT_FUNC.0 && linked.size < symbol.size)
     }
 
     /// The groups that may be an object's: those of its source file. An assembler object names
@@ -102,6 +108,25 @@ impl<'i> Linked<'i> {
             of(file)
         };
         found.unwrap_or(&[])
+    }
+}
+
+impl Linked<'_> {
+    /// Is the linked symbol the one that this object defines? A weak definition loses to a strong
+    /// one of another object.
+    fn is_winner(
+        &self,
+        strong: &HashMap<u32, u32, Fast>,
+        symbol: &ObjectSymbol,
+        linked: u32,
+    ) -> bool {
+        if symbol.kind != elf::STT_FUNC.0 || symbol.binding != elf::STB_WEAK.0 {
+            return true;
+        }
+        let elsewhere = strong
+            .get(&symbol.name)
+            .is_some_and(|&object| object != symbol.object);
+        !elsewhere && self.same_size(&self.image.symbols[linked as usize], symbol)
     }
 }
 
@@ -127,7 +152,7 @@ impl Resolution {
                 by_file.entry(key).or_default().push(i);
             } else {
                 let found = known.global(symbol.name);
-                let won = |&f: &u32| is_winner(image, &strong, symbol, f);
+                let won = |&f: &u32| known.is_winner(&strong, symbol, f);
                 resolution.linked[i as usize] = found.filter(won);
             }
         }
@@ -248,21 +273,4 @@ pub fn check_uncertain(
         }
     }
     Ok(())
-}
-
-/// Is the linked symbol the one that this object defines? A weak definition loses to a strong one
-/// of another object.
-fn is_winner(
-    image: &Image,
-    strong: &HashMap<u32, u32, Fast>,
-    symbol: &ObjectSymbol,
-    linked: u32,
-) -> bool {
-    if symbol.kind != elf::STT_FUNC.0 || symbol.binding != elf::STB_WEAK.0 {
-        return true;
-    }
-    let elsewhere = strong
-        .get(&symbol.name)
-        .is_some_and(|&object| object != symbol.object);
-    image.symbols[linked as usize].size == symbol.size && !elsewhere
 }

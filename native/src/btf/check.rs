@@ -27,6 +27,7 @@ pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
         words: all,
         strings: own.strings,
         sizes: Vec::new(),
+        pointer_size: 8,
     };
     if let Some(parts) = &base_parts {
         let (words, _) = words(parts);
@@ -39,6 +40,7 @@ pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
         checker.base = Some(base);
     }
     check_strings(&own, base_parts.is_some())?;
+    checker.pointer_size = checker.size_of_long().unwrap_or(8);
     checker.sizes = vec![Size::New; checker.last() as usize + 1];
     for id in checker.first..=checker.last() {
         checker.check_type(id).map_err(|e| {
@@ -89,7 +91,12 @@ struct Checker<'a> {
     starts: Vec<u32>,
     strings: &'a [u8],
     sizes: Vec<Size>,
+    pointer_size: u64,
 }
+
+/// Names of the type that is as wide as a pointer in every kernel; BTF does not say otherwise how
+/// wide that is.
+const LONG: [&[u8]; 4] = [b"long int", b"long unsigned int", b"unsigned long", b"long"];
 
 fn fail(what: impl Into<String>) -> Result<()> {
     Err(Error::new(what))
@@ -117,6 +124,15 @@ impl Checker<'_> {
             }
             (None, None) => None,
         }
+    }
+
+    fn size_of_long(&self) -> Option<u64> {
+        (1..=self.last()).find_map(|id| {
+            let words = self.get(id)?;
+            let named = Kind::from_info(words[1]) == Some(Kind::Int)
+                && self.text(words[0]).is_some_and(|name| LONG.contains(&name));
+            named.then(|| u64::from(words[2]))
+        })
     }
 
     fn kind(&self, id: u32) -> Option<Kind> {
@@ -461,7 +477,7 @@ impl Checker<'_> {
             Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float | Kind::Datasec => {
                 Ok(Some(u64::from(w[2])))
             }
-            Kind::Ptr => Ok(Some(8)),
+            Kind::Ptr => Ok(Some(self.pointer_size)),
             Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
                 self.size(w[2], depth + 1)
             }

@@ -11,18 +11,21 @@ use object::elf;
 
 use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
-use crate::combine::{Class, Combiner};
+use crate::combine::{printable, Class, Combiner};
 use crate::encode::Fast;
 use crate::encoded::function_flags as flag;
 use crate::error::Result;
+use crate::explain::{facts, Candidate, FunctionVerdict};
 use crate::features::Features;
 use crate::image::{base_name, Image, Location};
 use crate::resolve::Resolution;
+use crate::spelling::declaration;
 
-/// The symbols of one base name.
+/// The symbols of one base name, and the candidates that describe them.
 #[derive(Default)]
 struct Named {
     symbols: Vec<(usize, Location)>,
+    states: Vec<State>,
 }
 
 impl Named {
@@ -66,6 +69,23 @@ impl Reason {
     }
 }
 
+impl Reason {
+    pub fn text(self) -> &'static str {
+        match self {
+            Reason::UnexpectedRegister => {
+                "a parameter is not in the register that the ABI gives it"
+            }
+            Reason::Inconsistent => "objects disagree about its parameters or result",
+            Reason::UncertainLocation => {
+                "a packed struct is passed on the stack, at an unknown place"
+            }
+            Reason::Reordered => "the compiler reordered its parameters",
+            Reason::Optimized => "the compiler removed parameters",
+            Reason::Ambiguous => "several functions have this name, at different addresses",
+        }
+    }
+}
+
 /// One candidate of a name, with where it stands if that is known.
 struct State {
     class: usize,
@@ -98,22 +118,19 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|w| w == part)
 }
 
-pub(super) fn add(
-    combiner: &mut Combiner<'_>,
-    image: &Image,
+/// Functions of the image by base name, and for each its candidates in an order that follows from
+/// what they are.
+fn gather<'i>(
+    combiner: &Combiner<'_>,
+    image: &'i Image,
     resolution: &Resolution,
-    features: &Features,
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let named = by_base_name(image);
-    // Candidates of names that the image has, by the place of the name in `named`.
+) -> Vec<(&'i [u8], Named)> {
+    let mut named = by_base_name(image);
     let places: HashMap<u32, usize, Fast> = named
         .iter()
         .enumerate()
         .filter_map(|(i, (name, _))| Some((combiner.strings.find(name)?, i)))
         .collect();
-    let mut states: Vec<Vec<State>> = Vec::new();
-    states.resize_with(named.len(), Vec::new);
     let mut stands = vec![false; combiner.functions.len()];
     for placed in &combiner.placed_functions {
         let class = placed.class as usize;
@@ -122,7 +139,7 @@ pub(super) fn add(
         };
         if let Some(location) = resolution.locate(image, placed.place) {
             stands[class] = true;
-            states[place].push(State {
+            named[place].1.states.push(State {
                 class,
                 location: Some(location),
             });
@@ -133,35 +150,100 @@ pub(super) fn add(
             continue;
         }
         if let Some(&place) = places.get(&function.name) {
-            states[place].push(State {
+            named[place].1.states.push(State {
                 class,
                 location: None,
             });
         }
     }
+    for (_, name) in &mut named {
+        name.states.sort_by_key(|s| {
+            let location = s.location.map(|l| (l.section, l.value));
+            (combiner.functions[s.class].id, location)
+        });
+    }
+    named
+}
+
+/// The verdict on one name with all its evidence. `None`: nothing is known of it.
+pub fn explain(
+    combiner: &Combiner<'_>,
+    image: &Image,
+    resolution: &Resolution,
+    features: &Features,
+    objects: &[String],
+    name: &[u8],
+) -> Option<FunctionVerdict> {
+    let named = gather(combiner, image, resolution);
+    let place = named.iter().position(|(n, _)| *n == name);
+    let verdict = place.map(|i| match named[i].1.states.as_slice() {
+        [] => Err("no object describes it"),
+        own => judge(combiner, image, &named[i].1, own, features).map_err(Reason::text),
+    });
+    if place.is_none() && combiner.watched_functions.is_empty() {
+        return None;
+    }
+    let verdict = verdict.unwrap_or(Err("the linked file has no function symbol of this name"));
+    let at = |class: u32, object, die| {
+        let placed = combiner
+            .placed_functions
+            .iter()
+            .find(|p| (p.class, p.object, p.die) == (class, object, die))?;
+        resolution.locate(image, placed.place).map(|l| l.value)
+    };
+    let candidates = combiner
+        .watched_functions
+        .iter()
+        .map(|&(class, object, die)| {
+            let function = &combiner.functions[class as usize];
+            Candidate {
+                object: objects.get(object as usize).cloned().unwrap_or_default(),
+                die,
+                prototype: declaration(combiner, function.proto, &printable(name)),
+                facts: facts(function.flags),
+                address: at(class, object, die),
+                chosen: verdict == Ok(class as usize),
+            }
+        });
+    let symbols = place.map_or(&[][..], |i| &named[i].1.symbols);
+    Some(FunctionVerdict {
+        symbols: symbols
+            .iter()
+            .map(|&(i, l)| (printable(&image.symbols[i].name).into_owned(), l.value))
+            .collect(),
+        reason: verdict.err().unwrap_or(""),
+        candidates: candidates.collect(),
+    })
+}
+
+pub(super) fn add(
+    combiner: &mut Combiner<'_>,
+    image: &Image,
+    resolution: &Resolution,
+    features: &Features,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let named = gather(combiner, image, resolution);
     let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
         kfuncs::find(image)
     } else {
         HashMap::new()
     };
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
-    for ((name, symbols), mut own) in named.iter().zip(states) {
+    for (name, symbols) in &named {
+        let own = symbols.states.as_slice();
         if own.is_empty() {
             continue;
         }
-        own.sort_by_key(|s| {
-            let location = s.location.map(|l| (l.section, l.value));
-            (combiner.functions[s.class].id, location)
-        });
         if features.true_signature {
-            if let Some((class, symbol)) = changed_signature(combiner, image, symbols, &own) {
+            if let Some((class, symbol)) = changed_signature(combiner, image, symbols, own) {
                 let full_name = combiner.strings.add(&image.symbols[symbol].name);
                 emit(combiner, class, full_name, features);
                 outcome.functions += 1;
                 continue;
             }
         }
-        match judge(combiner, image, symbols, &own, features) {
+        match judge(combiner, image, symbols, own, features) {
             Ok(class) => {
                 let base_name = combiner.functions[class].name;
                 let func = emit(combiner, class, base_name, features);

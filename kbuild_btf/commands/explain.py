@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Say why a function is in the BTF or not, and how the definitions of a type name differ."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from .. import _native
+from ..errors import Error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``kbuild-btf explain``."""
+    parser.add_argument("name", metavar="NAME", help="a function, or a struct, union or enum")
+    parser.add_argument("elf", metavar="ELF", help="the linked file")
+    parser.add_argument(
+        "objects", metavar="OBJECT", nargs="*", help="what it was linked from (default: see link)"
+    )
+    parser.add_argument("--features", metavar="LIST", help="as pahole's --btf_features")
+    parser.add_argument(
+        "--limit", metavar="N", type=int, default=10, help="objects shown of each (0: all)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the verdicts; exit status 1 when nobody knows the name."""
+    told = _native.explain(
+        args.elf, args.name, objects=args.objects or None, features=args.features
+    )
+    lines = [
+        *_function(args.name, told["function"], args.limit),
+        *_definitions(args.name, told["definitions"], args.limit),
+    ]
+    if not lines:
+        raise Error(f"no function and no type is named {args.name}", args.elf)
+    print("\n".join(lines))
+    return 0
+
+
+def _function(name: str, verdict: _native.FunctionVerdict | None, limit: int) -> Iterator[str]:
+    if verdict is None:
+        return
+    reason = verdict["reason"]
+    yield f"function {name}: left out, {reason}" if reason else f"function {name}: in the BTF"
+    yield from (f"  symbol {full} at {address:#x}" for full, address in verdict["symbols"])
+    # What was chosen first, then what has code: the rest is the same inline function many times.
+    ranked = sorted(
+        verdict["candidates"], key=lambda c: (not c["chosen"], c["address"] is None, c["object"])
+    )
+    for candidate in ranked[:limit] if limit else ranked:
+        mark = "*" if candidate["chosen"] else " "
+        address = candidate["address"]
+        place = f" at {address:#x}" if address is not None else ""
+        facts = f" ({', '.join(candidate['facts'])})" if candidate["facts"] else ""
+        yield f"{mark} {candidate['object']}, DIE {candidate['die']:#x}{place}{facts}"
+        yield f"      {candidate['prototype']}"
+    yield from _more(len(ranked), limit, "candidates")
+
+
+def _definitions(name: str, found: list[_native.Definition], limit: int) -> Iterator[str]:
+    if not found:
+        return
+    kinds = {"FWD": "declared", "STRUCT": "struct", "UNION": "union"}
+    full = [d for d in found if d["kind"] != "FWD"]
+    yield f"type {name}: {len(full)} definition{'' if len(full) == 1 else 's'}"
+    for definition in found:
+        kind = kinds.get(definition["kind"], definition["kind"].lower())
+        size = "" if definition["kind"] == "FWD" else f" of {definition['size']} bytes"
+        objects = definition["objects"]
+        yield f"  {kind}{size}, in {len(objects)} object{'' if len(objects) == 1 else 's'}:"
+        if definition["difference"]:
+            yield f"    parts from the first: {definition['difference']}"
+        yield from (f"    {path}" for path in (objects[:limit] if limit else objects))
+        yield from _more(len(objects), limit, "objects")
+
+
+def _more(count: int, limit: int, what: str) -> Iterator[str]:
+    if limit and count > limit:
+        yield f"    ... {count - limit} more {what} (--limit 0 shows all)"

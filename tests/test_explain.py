@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""`explain`: verdicts, and the objects and DIEs that they rest on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import kbuild_btf
+from test_link import Program
+
+from kbuild_btf import _native
+
+PARTS = [
+    "int plain(int a) { return a; }",
+    "static int twice(int a) { return a; } int (*one)(int) = twice;",
+    "static int twice(int a) { return a + 1; } int (*two)(int) = twice;",
+    "int disputed(int a) { return a; }",
+    "static inline long disputed(char *b) { return *b; } long caller(char *b)"
+    " { return disputed(b); }",
+    "struct task { int pid; long state; }; int has(struct task *t) { return t->pid; }",
+    "struct task { int pid; char state; }; int as(struct task *t) { return t->pid; }",
+    "struct task; int knows(struct task *t) { return t != 0; }",
+    "enum level { LOW = 1, HIGH = 2 } level_one;",
+    "enum level { LOW = 1, HIGH = 3 } level_two;",
+]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program(tmp_path_factory.mktemp("explain"), PARTS)
+
+
+def verdict(program: Program, name: str) -> _native.FunctionVerdict:
+    function = _native.explain(program.image, name, objects=program.objects)["function"]
+    assert function is not None
+    return function
+
+
+def test_a_function_that_is_in(program: Program) -> None:
+    told = verdict(program, "plain")
+    ((symbol, address),) = told["symbols"]
+    (candidate,) = told["candidates"]
+    assert (told["reason"], symbol) == ("", "plain")
+    assert (candidate["object"], candidate["address"]) == (program.objects[0], address)
+    assert candidate["prototype"] == "int plain(int a)"
+    assert candidate["chosen"]
+
+
+def test_two_functions_of_one_name(program: Program) -> None:
+    told = verdict(program, "twice")
+    assert "several functions have this name" in told["reason"]
+    assert len({address for _, address in told["symbols"]}) == 2
+    where = {candidate["object"]: candidate["address"] for candidate in told["candidates"]}
+    assert set(where) == set(program.objects[1:3])
+    assert sorted(where.values(), key=str) == sorted((a for _, a in told["symbols"]), key=str)
+
+
+def test_an_inline_function_that_contradicts(program: Program) -> None:
+    told = verdict(program, "disputed")
+    assert told["reason"] == "objects disagree about its parameters or result"
+    prototypes = {c["object"]: c["prototype"] for c in told["candidates"]}
+    assert prototypes[program.objects[3]] == "int disputed(int a)"
+    assert prototypes[program.objects[4]] == "long int disputed(char *b)"
+
+
+def test_the_definitions_of_a_type(program: Program) -> None:
+    told = _native.explain(program.image, "task", objects=program.objects)["definitions"]
+    assert sorted((d["kind"], d["objects"]) for d in told) == [
+        ("FWD", [program.objects[7]]),
+        ("STRUCT", [program.objects[5]]),
+        ("STRUCT", [program.objects[6]]),
+    ]
+    (difference,) = filter(None, (d["difference"] for d in told))
+    assert difference in (
+        "member 1: long int state or char state",
+        "member 1: char state or long int state",
+    )
+
+
+def test_the_definitions_of_an_enumeration(program: Program) -> None:
+    told = _native.explain(program.image, "level", objects=program.objects)["definitions"]
+    assert [len(d["objects"]) for d in told] == [1, 1]
+    assert "HIGH = 2" in told[1]["difference"]
+    assert "HIGH = 3" in told[1]["difference"]
+
+
+def test_from_linked_debug_information_alone(program: Program, tmp_path: Path) -> None:
+    """Somewhere where nothing tells which objects there were."""
+    image = tmp_path / "image"
+    image.write_bytes(Path(program.image).read_bytes())
+    told = _native.explain(str(image), "disputed")["function"]
+    assert told is not None
+    assert told["reason"] == verdict(program, "disputed")["reason"]
+
+
+def test_command(program: Program) -> None:
+    done = kbuild_btf("explain", "twice", program.image, *program.objects, "--limit", "1")
+    assert done.returncode == 0
+    assert done.stdout.startswith("function twice: left out, several functions have this name")
+    assert "1 more candidates (--limit 0 shows all)" in done.stdout
+    done = kbuild_btf("explain", "task", program.image, *program.objects)
+    assert "type task: 2 definitions" in done.stdout
+    assert "parts from the first: member 1" in done.stdout
+
+
+def test_command_for_a_name_that_nobody_knows(program: Program) -> None:
+    done = kbuild_btf("explain", "nobody", program.image, *program.objects)
+    assert done.returncode == 1
+    assert "no function and no type is named nobody" in done.stderr
