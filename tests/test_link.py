@@ -39,6 +39,7 @@ PARTS = [
     "int shared(int strong) { return strong + 1; }",
     "static int same(int a) { return a; } int (*twelve)(int) = same;",
     "static int same(int a) { return a + 1; } int (*thirteen)(int) = same;",
+    "enum wide { HUGE = 1ull << 40 } wide; double number; long double longer;",
 ]
 
 
@@ -89,6 +90,13 @@ def btf(program: Program) -> bytes:
 def test_objects_and_linked_debug_information_give_the_same(program: Program, btf: bytes) -> None:
     assert _native.encode(program.image).btf == btf
     assert _native.encode(program.image, jobs=1).btf == btf
+
+
+@pytest.mark.parametrize("features", ["encode_force,var", "var,type_tag", "global_var", "+layout"])
+def test_features_are_served_alike(program: Program, features: str) -> None:
+    """From sidecars, which hold everything, and from the debug information."""
+    linked = _native.link(program.image, objects=program.objects, features=features).btf
+    assert _native.encode(program.image, features=features).btf == linked
 
 
 @given(order=st.permutations(range(len(PARTS))))

@@ -195,6 +195,10 @@ impl<'a> Combiner<'a> {
         }
     }
 
+    pub fn wanted(&self) -> &'a Wanted<'a> {
+        self.wanted
+    }
+
     pub fn class_words(&self, class: Class) -> &[u32] {
         let i = class as usize;
         &self.words[self.starts[i - 1] as usize..self.starts[i] as usize]

@@ -384,9 +384,6 @@ fn combine_units<T>(
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
     clock.lap("refine");
-    if reduce::is_needed(&request.features) {
-        combiner = reduce::reduce(combiner, &request.features, &wanted)?;
-    }
     let report = vec![("units".to_owned(), units.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {
@@ -409,6 +406,10 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         mut report,
         mut clock,
     } = combined;
+    if reduce::is_needed(&request.features) {
+        combiner = reduce::reduce(combiner, &request.features)?;
+        clock.lap("reduce");
+    }
     let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)?;
     clock.lap("fix up");
     let finish_base = base.map(BaseFile::as_base);

@@ -6,7 +6,7 @@
 //! combined once more, as if it were one object.
 
 use crate::btf::{self, Field, Kind};
-use crate::combine::{Class, Combiner, Wanted};
+use crate::combine::{Class, Combiner};
 use crate::encoded::{Encoded, Unit};
 use crate::error::Result;
 use crate::features::Features;
@@ -19,14 +19,10 @@ pub fn is_needed(features: &Features) -> bool {
     !(features.type_tag && features.float && features.enum64)
 }
 
-pub fn reduce<'a>(
-    combiner: Combiner<'_>,
-    features: &Features,
-    wanted: &'a Wanted<'a>,
-) -> Result<Combiner<'a>> {
+pub fn reduce<'a>(combiner: Combiner<'a>, features: &Features) -> Result<Combiner<'a>> {
     let one = as_object(&combiner, features)?;
     let view = one.view();
-    let mut reduced = Combiner::new(wanted);
+    let mut reduced = Combiner::new(combiner.wanted());
     reduced.add(0, &view, None)?;
     let affected = refine::affected(&reduced);
     let mut overrides = None;
