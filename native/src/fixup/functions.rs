@@ -352,8 +352,8 @@ fn canonical(combiner: &Combiner<'_>, image: &Image, symbols: &Named, states: &[
 
 /// With true signatures: a function that the compiler changed is told of under its full symbol
 /// name (`foo.isra.0`), with the parameters that it really takes. Nothing else is told of the
-/// base name then. Of several clones the one whose name sorts first. Where the parameters of any
-/// candidate cannot be trusted, `None`.
+/// base name then. Of several clones the one whose name sorts first; not one whose full name, too,
+/// stands at several addresses. Where the parameters of any candidate cannot be trusted, `None`.
 fn changed_signature(
     combiner: &Combiner<'_>,
     image: &Image,
@@ -368,6 +368,13 @@ fn changed_signature(
         return None;
     }
     let name = |symbol: usize| image.symbols[symbol].name.as_slice();
+    let is_unique = |symbol: usize, location: Location| {
+        let equal = symbols
+            .symbols
+            .iter()
+            .filter(|(i, _)| name(*i) == name(symbol));
+        equal.map(|(_, at)| at).all(|at| at.same(&location))
+    };
     states
         .iter()
         .filter_map(|state| {
@@ -375,7 +382,7 @@ fn changed_signature(
             let clone =
                 |&&(i, at): &&(usize, Location)| at.same(&location) && name(i).contains(&b'.');
             let (symbol, _) = symbols.symbols.iter().find(clone)?;
-            Some((state.class, *symbol))
+            is_unique(*symbol, location).then_some((state.class, *symbol))
         })
         .min_by(|a, b| name(a.1).cmp(name(b.1)))
 }
