@@ -198,43 +198,58 @@ class Measure:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """The storage unit that bit-fields are filling: its width and its end, in bits."""
+
+    width: int
+    end: int
+
+    def holding(self, slot: Slot) -> _Storage:
+        """The unit in use after one more bit-field: a wider or a later one takes its place."""
+        width = slot.size * 8
+        if width <= self.width and slot.end_bit <= self.end:
+            return self
+        start = slot.offset * 8
+        # A packed bit-field may end in the unit behind the one that it starts in.
+        return _Storage(width, start + (2 * width if slot.end_bit > start + width else width))
+
+
 def _find_holes(shape: Shape, size: int) -> None:
-    """Fill in the holes and the padding of a struct of ``size`` bytes."""
-    unit_bits, unit_end = 0, size * 8  # storage of the bitfields at hand
-    seen = 0  # first bit that nothing uses yet
-    in_bitfield = False
-    previous: Slot | None = None
+    """Fill in the holes and the padding of a struct of ``size`` bytes.
+
+    What no member covers is a bit hole as far as it belongs to the storage unit of a bit-field,
+    before it or after it, and a hole of whole bytes between.
+    """
+    covered = 0
+    storage: _Storage | None = None
+    gaps = []
     for slot in shape.slots:
-        start, hole, bit_hole = slot.start_bit, 0, 0
-        if in_bitfield:
-            end = min(start, unit_end)
-            bit_hole = end - seen
-            seen = end
+        left_over = min(slot.start_bit, storage.end) - covered if storage else 0
+        hole, ahead = _gap(covered + left_over, slot)
+        gaps.append((hole, left_over + ahead))
+        covered = slot.end_bit
         if slot.bits:
-            if seen < slot.offset * 8 <= start:
-                hole = slot.offset - seen // 8
-                seen = slot.offset * 8
-            bit_hole += start - seen
+            storage = (storage or _Storage(0, 0)).holding(slot)
         else:
-            hole = start // 8 - seen // 8
-        seen = slot.end_bit
-        in_bitfield = bool(slot.bits)
-        if not in_bitfield:
-            unit_bits, unit_end = 0, seen
-        elif seen > unit_end or slot.size * 8 > unit_bits:
-            unit_bits = slot.size * 8
-            unit_end = slot.offset * 8 + unit_bits
-            if seen > unit_end:  # it began in the unit before
-                unit_end += unit_bits
-        if previous:
-            previous.hole, previous.bit_hole = hole, bit_hole
-        else:
-            shape.first_hole, shape.first_bit_hole = hole, bit_hole
-        shape.holes += hole > 0
-        shape.bit_holes += bit_hole != 0
-        previous = slot
-    if in_bitfield:
-        end = min(size * 8, unit_end)
-        shape.bit_padding = end - seen
-        seen = end
-    shape.padding = size - seen // 8
+            storage = None
+    # A gap stands before its member; it is shown after the one before.
+    for before, (hole, bits) in zip(shape.slots, gaps[1:], strict=False):
+        before.hole, before.bit_hole = hole, bits
+    if gaps:
+        shape.first_hole, shape.first_bit_hole = gaps[0]
+    shape.holes = sum(hole > 0 for hole, _ in gaps)
+    shape.bit_holes = sum(bits != 0 for _, bits in gaps)
+    if storage:
+        shape.bit_padding = min(size * 8, storage.end) - covered
+    shape.padding = size - (covered + shape.bit_padding) // 8
+
+
+def _gap(free: int, slot: Slot) -> tuple[int, int]:
+    """Whole bytes, then bits, from the first free bit to a member."""
+    if not slot.bits:
+        return slot.start_bit // 8 - free // 8, 0
+    unit = slot.offset * 8
+    if free < unit <= slot.start_bit:
+        return slot.offset - free // 8, slot.start_bit - unit
+    return 0, slot.start_bit - free
