@@ -246,8 +246,13 @@ pub(super) fn add(
         match judge(combiner, image, symbols, own, features) {
             Ok(class) => {
                 let base_name = combiner.functions[class].name;
+                let flags = kfuncs.get(*name);
+                if let (Some(flags), true) = (flags, features.attributes) {
+                    let proto = combiner.functions[class].proto;
+                    combiner.functions[class].proto = kfuncs::in_arena(combiner, proto, *flags);
+                }
                 let func = emit(combiner, class, base_name, features);
-                if let Some(flags) = kfuncs.get(*name) {
+                if let Some(flags) = flags {
                     for tag in kfuncs::tags(*flags) {
                         let value = combiner.strings.add(tag);
                         add_decl_tag(combiner, func, value, -1);

@@ -4,6 +4,9 @@
 
 use std::collections::HashMap;
 
+use super::id_of;
+use crate::btf::{self, Kind};
+use crate::combine::{Class, Combiner};
 use crate::image::Image;
 
 const SET: &[u8] = b"__BTF_ID__set8__";
@@ -12,6 +15,10 @@ const FUNC: &[u8] = b"__BTF_ID__func__";
 const SET_OF_KFUNCS: u32 = 1 << 0;
 /// Flag of a member: the verifier knows a fast call of it (`KF_FASTCALL`).
 const FASTCALL: u32 = 1 << 12;
+/// Flags of a member: result, first, second parameter point into a BPF arena (`KF_ARENA_*`), each
+/// with its place in the words of a prototype.
+const ARENA: [(u32, usize); 3] = [(1 << 13, 2), (1 << 14, 4), (1 << 15, 6)];
+const ARENA_TAG: &[u8] = b"address_space(1)";
 
 /// Names of kfuncs with their flags. Where a kfunc is in several sets, the last one counts.
 pub(super) fn find(image: &Image) -> HashMap<Vec<u8>, u32> {
@@ -63,4 +70,39 @@ pub(super) fn find(image: &Image) -> HashMap<Vec<u8>, u32> {
 pub(super) fn tags(flags: u32) -> impl Iterator<Item = &'static [u8]> {
     let fastcall = (flags & FASTCALL != 0).then_some(&b"bpf_fastcall"[..]);
     std::iter::once(&b"bpf_kfunc"[..]).chain(fastcall)
+}
+
+/// The prototype of a kfunc with its pointers into an arena marked: such a pointer gets a type tag
+/// with kind_flag, which means an attribute of the pointee.
+pub(super) fn in_arena(combiner: &mut Combiner<'_>, proto: Class, flags: u32) -> Class {
+    let mut words = combiner.class_words(proto).to_vec();
+    let mut identity = combiner.facts(proto).id.bytes().to_vec();
+    for (flag, place) in ARENA {
+        let Some(&pointer) = words.get(place) else {
+            continue;
+        };
+        // A pointer that hides behind a typedef cannot be marked.
+        if flags & flag == 0 || combiner.kind_or_void(pointer) != Some(Kind::Ptr) {
+            continue;
+        }
+        let pointee = combiner.class_words(pointer)[2];
+        let target = match pointee {
+            0 => [0; 16],
+            class => combiner.facts(class).id.bytes(),
+        };
+        let name = combiner.strings.add(ARENA_TAG);
+        let tag = combiner.push(
+            id_of(Kind::TypeTag, &[ARENA_TAG, &target]),
+            &[name, btf::info(Kind::TypeTag, 0, true), pointee],
+        );
+        words[place] = combiner.push(
+            id_of(Kind::Ptr, &[ARENA_TAG, &target]),
+            &[0, btf::info(Kind::Ptr, 0, false), tag],
+        );
+        identity.extend_from_slice(&flag.to_le_bytes());
+    }
+    if words == combiner.class_words(proto) {
+        return proto;
+    }
+    combiner.push(id_of(Kind::FuncProto, &[&identity]), &words)
 }
