@@ -172,12 +172,21 @@ impl<'a> Elf<'a> {
     }
 
     pub fn has_section(&self, name: &str) -> bool {
-        self.file.section_by_name(name).is_some()
+        self.file.sections().any(|s| is_named(&s, name))
+    }
+
+    /// Does the object hold code that is compiled only at the link (gcc or clang LTO)? What debug
+    /// information it has then describes code that is not linked.
+    pub fn holds_lto_code(&self) -> bool {
+        self.file.sections().any(|s| {
+            s.name_bytes()
+                .is_ok_and(|n| n.starts_with(b".gnu.lto_") || n == b".llvm.lto")
+        })
     }
 
     /// The bytes of a section as they stand in the file, decompressed; `None` when it is absent.
     pub fn raw_section(&self, name: &str) -> Result<Option<Cow<'a, [u8]>>> {
-        match self.file.section_by_name(name) {
+        match self.file.sections().find(|s| is_named(s, name)) {
             None => Ok(None),
             Some(s) => s
                 .uncompressed_data()
@@ -186,7 +195,8 @@ impl<'a> Elf<'a> {
         }
     }
 
-    /// Name and bytes, as stored, of every section whose name passes.
+    /// Name and bytes, as stored, of every section whose name passes; and of debug sections with
+    /// the old names of compressed ones.
     pub fn stored_sections(
         &self,
         wanted: impl Fn(&[u8]) -> bool,
@@ -194,7 +204,7 @@ impl<'a> Elf<'a> {
         let mut found = Vec::new();
         for section in self.file.sections() {
             let name = section.name_bytes().unwrap_or(b"");
-            if wanted(name) {
+            if wanted(name) || name.starts_with(b".zdebug_") {
                 found.push((name, section.data().map_err(|e| self.damaged(name, e))?));
             }
         }
@@ -237,7 +247,7 @@ impl<'a> Elf<'a> {
 
     /// Like `raw_section`, with relocations applied when this is a relocatable object.
     pub fn section(&self, name: &str) -> Result<Section<'a>> {
-        let mut named = self.file.sections().filter(|s| s.name() == Ok(name));
+        let mut named = self.file.sections().filter(|s| is_named(s, name));
         let Some(section) = named.next() else {
             return Ok(Section::default());
         };
@@ -441,6 +451,17 @@ impl Apply {
         };
         Ok(Apply { how, size })
     }
+}
+
+/// Compressed debug sections had names of their own before ELF had a flag for it.
+fn is_named<'d>(section: &impl ObjectSection<'d>, name: &str) -> bool {
+    let Ok(own) = section.name_bytes() else {
+        return false;
+    };
+    own == name.as_bytes()
+        || own
+            .strip_prefix(b".z")
+            .is_some_and(|rest| name.as_bytes().strip_prefix(b".") == Some(rest))
 }
 
 /// Offsets of thread-local variables, which have no address that BTF could tell of.

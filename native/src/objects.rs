@@ -7,7 +7,7 @@ use crate::cache::{Cache, Event};
 use crate::elf::{Elf, Mapped};
 use crate::encode;
 use crate::encoded::{Encoded, View};
-use crate::error::{io, Result};
+use crate::error::{io, Error, Result};
 use crate::key;
 use crate::sidecar::{self, Sidecar, Stamp};
 
@@ -32,6 +32,18 @@ fn update(object: &Path, cache: Option<&Cache>) -> Result<Event> {
         }
     }
     Ok(found.event())
+}
+
+/// Is there anything to encode before the link? Not in LLVM bitcode, and not in what gcc or clang
+/// compile for LTO.
+pub fn waits_for_the_link(object: &Path) -> bool {
+    let Ok(mapped) = Mapped::open(object) else {
+        return false;
+    };
+    if mapped.bytes().starts_with(b"BC\xc0\xde") {
+        return true;
+    }
+    Elf::parse(&mapped).is_ok_and(|elf| elf.holds_lto_code())
 }
 
 /// The content of an object's sidecar, and where it comes from.
@@ -72,6 +84,13 @@ fn find(object: &Path, cache: Option<&Cache>) -> Result<Found> {
     };
     let mapped = Mapped::open(object)?;
     let elf = Elf::parse(&mapped)?;
+    if elf.holds_lto_code() {
+        return Err(
+            Error::new("compiled for LTO: the code that it will become is not there yet")
+                .at(object.display())
+                .hint("encode the linked file instead, with its debug information"),
+        );
+    }
     let key = key::of(&elf)?;
     if let Some(sidecar) = old.filter(|s| s.key() == key) {
         return Ok(Found::Moved { sidecar, stamp });
@@ -139,11 +158,7 @@ pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
             // It was checked when it was read; the copy differs in the stamp alone.
             match Sidecar::check(bytes) {
                 Some(sidecar) => reuse(sidecar, Loaded::Cached),
-                None => {
-                    return Err(
-                        crate::error::Error::new("memory changed under us").at(object.display())
-                    )
-                }
+                None => return Err(Error::new("memory changed under us").at(object.display())),
             }
         }
         Found::Encoded { bytes, encoded } => {

@@ -22,7 +22,7 @@ fn main() {
 }
 
 fn update(object: &Path, echo: bool) {
-    if is_bitcode(object) {
+    if guarded(|| Ok(objects::waits_for_the_link(object))).unwrap_or(false) {
         return;
     }
     if echo {
@@ -31,13 +31,4 @@ fn update(object: &Path, echo: bool) {
     if let Err(error) = guarded(|| objects::write_sidecar(object)) {
         eprintln!("kbuild-btf-hook: warning: {error}");
     }
-}
-
-/// Compiled for LTO: the debug information comes into being at the link.
-fn is_bitcode(object: &Path) -> bool {
-    use std::io::Read;
-    let mut magic = [0; 4];
-    std::fs::File::open(object)
-        .and_then(|mut f| f.read_exact(&mut magic))
-        .is_ok_and(|()| &magic == b"BC\xc0\xde")
 }

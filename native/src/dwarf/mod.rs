@@ -115,6 +115,8 @@ attributes! {
     AddrBase = dw::DW_AT_addr_base,
     LoclistsBase = dw::DW_AT_loclists_base,
     Signature = dw::DW_AT_signature,
+    DwoName = dw::DW_AT_dwo_name,
+    GnuDwoName = dw::DW_AT_GNU_dwo_name,
     GnuAnnotation = AT_GNU_ANNOTATION,
 }
 

@@ -17,8 +17,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Only registers with an operation of their own count: those of floating point have numbers
+    /// above on most machines, and no place in the order of arguments.
     fn first_wins(&mut self, register: u16) {
-        self.register.get_or_insert(register);
+        if register < 32 {
+            self.register.get_or_insert(register);
+        }
     }
 }
 

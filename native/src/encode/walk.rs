@@ -215,9 +215,14 @@ impl Walk<'_, '_> {
     }
 
     fn root(&mut self, tag: DwTag, attrs: &Attrs) -> Result<Frame> {
+        // Before DWARF 5 a skeleton looked like any other unit.
+        let skeleton = attrs
+            .get(Attr::GnuDwoName)
+            .or(attrs.get(Attr::DwoName))
+            .is_some();
         match tag {
-            dw::DW_TAG_compile_unit | dw::DW_TAG_type_unit => {}
-            dw::DW_TAG_skeleton_unit => {
+            dw::DW_TAG_compile_unit | dw::DW_TAG_type_unit if !skeleton => {}
+            dw::DW_TAG_compile_unit | dw::DW_TAG_skeleton_unit => {
                 return Err(Error::new("split DWARF: the types are in a .dwo file")
                     .hint("build without -gsplit-dwarf"))
             }
