@@ -114,7 +114,9 @@ class _Side:
         for found in btf:
             if isinstance(found, Datasec):
                 for entry in found.entries:
-                    self.placed[entry.type_id] = found.name, entry.offset, entry.size
+                    place = found.name, entry.offset, entry.size
+                    # Listed twice (nobody should): the same choice in any order of sections.
+                    self.placed[entry.type_id] = min(place, self.placed.get(entry.type_id, place))
             elif isinstance(found, DeclTag):
                 self.tags[found.type_id].append(found.id)
 
