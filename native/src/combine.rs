@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use hashbrown::hash_table::{Entry, HashTable};
 
 use crate::btf::{self, Field, Kind};
-use crate::encoded::{Function, Id, Target, Variable, View, NONE};
+use crate::encoded::{text_at, Function, Id, Target, Variable, View, NONE};
 use crate::error::{Error, Result};
 use crate::identity::{self, Space};
 
@@ -73,11 +73,6 @@ impl Strings {
             .find(xxhash_rust::xxh3::xxh3_64(text), |&at| self.get(at) == text)
             .copied()
     }
-}
-
-fn text_at(bytes: &[u8], offset: u32) -> &[u8] {
-    let rest = &bytes[offset as usize..];
-    &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
 }
 
 /// What is known of a class besides its words.

@@ -2,6 +2,8 @@
 //! What encode makes of one object: its types in the layout of BTF, the identity of each, and its
 //! function and variable *candidates* with all evidence, undecided. It is what a sidecar stores.
 
+use std::ffi::CStr;
+
 use bytemuck::{Pod, Zeroable};
 
 /// The identity of a type or candidate: XXH3-128 of its rendering (see `identity`).
@@ -173,13 +175,20 @@ impl<'a> View<'a> {
     }
 
     pub fn string(&self, offset: u32) -> &'a [u8] {
-        let rest = &self.strings[offset as usize..];
-        &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
+        text_at(self.strings, offset)
     }
 
     pub fn type_count(&self) -> usize {
         self.ids.len()
     }
+}
+
+/// The string at an offset of a string section, without its NUL.
+#[inline]
+pub fn text_at(strings: &[u8], offset: u32) -> &[u8] {
+    let rest = &strings[offset as usize..];
+    // The library's search for NUL compares words at a time.
+    CStr::from_bytes_until_nul(rest).map_or(rest, CStr::to_bytes)
 }
 
 #[derive(Default)]

@@ -100,16 +100,28 @@ fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Featu
             });
         }
     }
-    let mut order: Vec<Class> = combiner.numbers().filter(|&c| chosen[c as usize]).collect();
-    order.sort_unstable_by(|&a, &b| {
+    // The first bytes of the name decide nearly always.
+    let prefix = |class: Class| {
+        let name = combiner.strings.get(combiner.class_words(class)[0]);
+        let mut bytes = [0; 8];
+        let len = name.len().min(8);
+        bytes[..len].copy_from_slice(&name[..len]);
+        u64::from_be_bytes(bytes)
+    };
+    let mut order: Vec<(u64, Class)> = combiner
+        .numbers()
+        .filter(|&c| chosen[c as usize])
+        .map(|c| (prefix(c), c))
+        .collect();
+    order.sort_unstable_by(|&(p, a), &(q, b)| {
         let (x, y) = (combiner.class_words(a), combiner.class_words(b));
         let name = |words: &[u32]| combiner.strings.get(words[0]);
-        name(x)
-            .cmp(name(y))
+        p.cmp(&q)
+            .then_with(|| name(x).cmp(name(y)))
             .then_with(|| identity::kind_of(x).cmp(&identity::kind_of(y)))
             .then_with(|| combiner.facts(a).id.cmp(&combiner.facts(b).id))
     });
-    order
+    order.into_iter().map(|(_, class)| class).collect()
 }
 
 /// The string section of the result; strings that the base has are not repeated.

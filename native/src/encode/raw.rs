@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::Source;
@@ -280,7 +281,8 @@ impl<'s> Raw<'s> {
 
 fn text_at<'d>(section: &'d [u8], name: &str, offset: u64) -> Result<&'d [u8]> {
     let rest = usize::try_from(offset).ok().and_then(|o| section.get(o..));
-    rest.and_then(|r| Some(&r[..r.iter().position(|&b| b == 0)?]))
+    rest.and_then(|r| CStr::from_bytes_until_nul(r).ok())
+        .map(CStr::to_bytes)
         .ok_or_else(|| Error::new(format!("string offset {offset:#x} lies outside {name}")))
 }
 
@@ -329,8 +331,7 @@ impl Strings {
     }
 
     pub fn get(&self, offset: u32) -> &[u8] {
-        let rest = &self.bytes[offset as usize..];
-        &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
+        crate::encoded::text_at(&self.bytes, offset)
     }
 }
 
