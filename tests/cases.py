@@ -1028,6 +1028,28 @@ REFUSED: list[tuple[str, Callable[[], Sequence[DIE] | Sequence[Unit]], str]] = [
         lambda: [DIE("structure_type", {"declaration": True})],
         "without a name",
     ),
+    # What only the kernel's own rules forbid.
+    (
+        "array_larger_than_4_gib",
+        lambda: [array(integer(), {"upper_bound": 0xFFFFFFFE})],
+        "larger than 4 GiB",
+    ),
+    (
+        "bit_field_wider_than_its_type",
+        lambda: [struct("s", 8, bitfield("v", integer(), 0, 33))],
+        "a bit-field of 33 bits",
+    ),
+    (
+        "bit_field_of_a_float",
+        lambda: [struct("s", 4, bitfield("v", base("float", 4, ATE.float), 0, 8))],
+        "whose type is no integer",
+    ),
+    (
+        "float_that_is_not_aligned",
+        lambda: [struct("s", 16, member("v", base("float", 4, ATE.float), 1))],
+        "not aligned",
+    ),
+    ("name_with_a_newline", lambda: [struct("a\nb", 4)], "a\\nb"),
     ("float_of_10_bytes", lambda: [base("odd", 10, ATE.float)], "10 bytes"),
     ("enum_of_3_bytes", lambda: [enumeration("e", 3, ("A", 1))], "3 bytes"),
     ("enumerator_too_large", lambda: [enumeration("e", 4, ("A", 1 << 40))], "1099511627776"),

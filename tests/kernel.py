@@ -27,9 +27,13 @@ class Kernel:
     @property
     def environment(self) -> dict[str, str]:
         """Ours, with a cache of its own that lives as long as the tree."""
-        program = str(SCRIPTS / "kbuild-btf")
-        cache = str(self.directory / "cache")
-        return {**os.environ, "KBUILD_BTF_PROGRAM": program, "KBUILD_BTF_CACHE": cache}
+        return {
+            **os.environ,
+            "KBUILD_BTF_PROGRAM": str(SCRIPTS / "kbuild-btf"),
+            "KBUILD_BTF_CACHE": str(self.directory / "cache"),
+            # Else each link counts up, and the banner's array of char grows with the number.
+            "KBUILD_BUILD_VERSION": "1",
+        }
 
     def prepare(self) -> None:
         """Unpack, configure and build what is not there yet."""

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::encoded::Id;
@@ -50,16 +50,19 @@ impl Event {
 }
 
 impl Cache {
-    /// `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` or `~/.cache`. Set but empty: no cache.
+    /// `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` (a relative one does not count, by the rule of
+    /// XDG) or `~/.cache`. Set but empty: no cache.
     pub fn from_env() -> Option<Cache> {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
         let root = match std::env::var_os("KBUILD_BTF_CACHE") {
             Some(value) if value.is_empty() => return None,
             Some(value) => PathBuf::from(value),
             None => match (set("XDG_CACHE_HOME"), set("HOME")) {
-                (Some(cache), _) => PathBuf::from(cache).join("kbuild-btf"),
-                (None, Some(home)) => PathBuf::from(home).join(".cache/kbuild-btf"),
-                (None, None) => return None,
+                (Some(cache), _) if Path::new(&cache).is_absolute() => {
+                    PathBuf::from(cache).join("kbuild-btf")
+                }
+                (_, Some(home)) => PathBuf::from(home).join(".cache/kbuild-btf"),
+                (_, None) => return None,
             },
         };
         Some(Cache {

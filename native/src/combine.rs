@@ -599,7 +599,10 @@ struct Local<'v> {
     object: ObjectIndex,
 }
 
-/// A string for a person.
+/// A string for a person, on one line.
 pub fn printable(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(text)
+    match std::str::from_utf8(text) {
+        Ok(plain) if !plain.contains(char::is_control) => Cow::Borrowed(plain),
+        _ => Cow::Owned(text.escape_ascii().to_string()),
+    }
 }

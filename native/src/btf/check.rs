@@ -49,7 +49,7 @@ pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
                 .get(id)
                 .map(|w| checker.text(w[0]))
                 .unwrap_or_default();
-            let name = String::from_utf8_lossy(name.unwrap_or(b"")).into_owned();
+            let name = name.unwrap_or(b"").escape_ascii().to_string();
             e.at(format!("BTF type {id} ({kind} {name})"))
         })?;
     }
@@ -167,7 +167,7 @@ impl Checker<'_> {
                 } else {
                     fail(format!(
                         "{what}: the kernel refuses the name {}",
-                        String::from_utf8_lossy(name)
+                        name.escape_ascii()
                     ))
                 }
             }
@@ -465,6 +465,53 @@ impl Checker<'_> {
         Ok(size)
     }
 
+    /// Where a member may lie, by its type: integers and enumerations at any bit, if the bit-field
+    /// fits them; all others at whole bytes, floating point aligned.
+    fn check_place(&self, id: u32, offset: u32, bits: u32, size: u64) -> Result<()> {
+        match self.stripped_kind(id) {
+            Some(Kind::Int | Kind::Enum | Kind::Enum64) => {
+                if u64::from(bits) > size.saturating_mul(8) {
+                    return fail(format!(
+                        "a bit-field of {bits} bits in a type of {size} bytes"
+                    ));
+                }
+                if bits == 0 && !offset.is_multiple_of(8) {
+                    return fail(format!("a member at bit {offset}"));
+                }
+            }
+            _ if bits != 0 => {
+                return fail(format!(
+                    "a bit-field of {bits} bits whose type is no integer"
+                ));
+            }
+            _ if !offset.is_multiple_of(8) => return fail(format!("a member at bit {offset}")),
+            Some(Kind::Float) => {
+                let alignment = size.min(self.pointer_size).max(1);
+                if !u64::from(offset / 8).is_multiple_of(alignment) {
+                    return fail(format!(
+                        "a floating point member at bit {offset}, not aligned"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The kind of a type without typedefs, qualifiers and tags.
+    fn stripped_kind(&self, id: u32) -> Option<Kind> {
+        let mut id = id;
+        for _ in 0..RESOLVE_DEPTH * 8 {
+            match self.kind(id)? {
+                Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                    id = self.get(id)?[2];
+                }
+                kind => return Some(kind),
+            }
+        }
+        None
+    }
+
     fn compute_size(&mut self, id: u32, depth: usize) -> Result<Option<u64>> {
         let Some(w) = self.get(id) else {
             return Ok(None);
@@ -483,9 +530,14 @@ impl Checker<'_> {
             }
             Kind::Array => {
                 let element = self.size(w[3], depth + 1)?;
-                element
-                    .map(|size| Some(size.saturating_mul(u64::from(w[5]))))
-                    .ok_or_else(|| Error::new("elements have no size"))
+                let size = element.ok_or_else(|| Error::new("elements have no size"))?;
+                match size.checked_mul(u64::from(w[5])) {
+                    Some(whole) if whole <= u64::from(u32::MAX) => Ok(Some(whole)),
+                    _ => Err(Error::new(format!(
+                        "an array of {} elements of {size} bytes is larger than 4 GiB",
+                        w[5]
+                    ))),
+                }
             }
             Kind::Struct | Kind::Union => {
                 let flagged = w[1] & KIND_FLAG != 0;
@@ -499,6 +551,7 @@ impl Checker<'_> {
                     } else {
                         (m[2], 0)
                     };
+                    self.check_place(m[1], offset, bits, size)?;
                     if bits == 0 && u64::from(offset / 8).saturating_add(size) > u64::from(w[2]) {
                         return Err(Error::new(format!(
                             "a member at bit {offset} lies behind the end"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""What is installed is all of what is here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, SCRIPTS, run
+
+import kbuild_btf
+from kbuild_btf import paths
+
+INSTALLED = Path(kbuild_btf.__file__).parent
+
+
+def files(directory: Path) -> set[str]:
+    """Files below a directory, but for what Python or an editable install puts there."""
+    return {
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".so")
+    }
+
+
+@pytest.mark.parametrize("name", ["kbuild_btf", "fixtures", "makefile-snippets"])
+def test_every_file_is_installed(name: str) -> None:
+    """A new directory of Python modules has to be named in pyproject.toml."""
+    here = INSTALLED if name == "kbuild_btf" else INSTALLED / name
+    if INSTALLED == ROOT / "kbuild_btf":
+        pytest.skip("an editable install: nothing is copied")
+    assert files(ROOT / name) <= files(here)
+
+
+def test_programs_are_installed() -> None:
+    for name in (*paths.EXECUTABLES, "kbuild-btf"):
+        assert os.access(SCRIPTS / name, os.X_OK), name
+    assert os.access(paths.linker_wrapper(), os.X_OK)
+
+
+def test_without_rust_there_is_one_line(tmp_path: Path) -> None:
+    """And it says what to install."""
+    program = [sys.executable, str(ROOT / "tools/build_backend.py")]
+    done = run(*program, env={"PATH": str(tmp_path), "CARGO": "cargo", "RUSTC": "rustc"})
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "found no cargo" in done.stderr
+    assert "rustup" in done.stderr
+    for name in ("cargo", "rustc"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} 1.50.0\n")
+        (tmp_path / name).chmod(0o755)
+    done = run(*program, env={"PATH": str(tmp_path), "CARGO": "cargo", "RUSTC": "rustc"})
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "found cargo 1.50.0" in done.stderr
+    if shutil.which("cargo"):
+        assert run(*program).returncode == 0
