@@ -355,6 +355,7 @@ impl<'a> Elf<'a> {
     /// `.symtab` without the null entry; position i is symbol index i + 1.
     pub fn symbols(&self) -> Vec<Symbol<'_>> {
         let mut symbols = Vec::new();
+        let arm = self.machine() == elf::EM_ARM.0;
         for s in self.file.symbols() {
             let (info, _other) = match s.flags() {
                 SymbolFlags::Elf {
@@ -365,9 +366,11 @@ impl<'a> Elf<'a> {
             let index = s.index().0;
             // The iterator leaves out index 0; keep positions equal to indices minus one.
             debug_assert_eq!(index, symbols.len() + 1);
+            // On ARM bit 0 says that the function is Thumb code; it is no part of the address.
+            let thumb = u64::from(arm && info.st_type() == elf::STT_FUNC);
             symbols.push(Symbol {
                 name: s.name_bytes().unwrap_or(b""),
-                value: s.address(),
+                value: s.address() & !thumb,
                 size: s.size(),
                 section: s.section_index().map_or(0, |i| i.0 as u32),
                 kind: info.st_type().0,

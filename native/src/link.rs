@@ -410,7 +410,8 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         combiner = reduce::reduce(combiner, &request.features)?;
         clock.lap("reduce");
     }
-    let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)?;
+    let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)
+        .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("fix up");
     let finish_base = base.map(BaseFile::as_base);
     let finished = finish::finish(&combiner, &request.features, finish_base.as_ref())?;

@@ -162,7 +162,7 @@ impl Resolution {
         for (_, own) in by_file {
             resolution.pair(&known, combiner, objects, &own, &mut taken);
         }
-        resolution.check(image, combiner)?;
+        resolution.check(combiner)?;
         Ok(resolution)
     }
 
@@ -205,7 +205,7 @@ impl Resolution {
     }
 
     /// Refuse a file that plainly is not made of these objects.
-    fn check(&self, image: &Image, combiner: &Combiner<'_>) -> Result<()> {
+    fn check(&self, combiner: &Combiner<'_>) -> Result<()> {
         let functions = combiner
             .symbols
             .iter()
@@ -218,7 +218,6 @@ impl Resolution {
             return Err(Error::new(format!(
                 "of the {all} functions that the objects define, only {found} are in this file"
             ))
-            .at(image.path.display())
             .hint("give the objects that it was linked from"));
         }
         Ok(())

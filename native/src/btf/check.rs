@@ -39,6 +39,10 @@ pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
         checker.first = base.starts.len() as u32;
         checker.base = Some(base);
     }
+    if own.types.is_empty() && base.is_none() {
+        return Err(Error::new("there are no types")
+            .hint("the debug information has none: build with -g, not -g1 or -gmlt"));
+    }
     check_strings(&own, base_parts.is_some())?;
     checker.pointer_size = checker.size_of_long().unwrap_or(8);
     checker.sizes = vec![Size::New; checker.last() as usize + 1];

@@ -197,7 +197,10 @@ fn add_section(
             printable(section),
             btf::MAX_VLEN
         ))
-        .hint("leave global_var out of the features"));
+        .hint(match section == PERCPU {
+            true => "leave var out of the features",
+            false => "leave global_var out of the features",
+        }));
     }
     let name = combiner.strings.add(section);
     let mut entries = Vec::with_capacity(chosen.len() * 3);
