@@ -21,6 +21,7 @@ VERBS = {
     "dump": "show BTF: raw listing, C declarations, or the layout of a type",
     "diff": "compare two BTFs by meaning",
     "explain": "why a function is in the BTF or not, how definitions of a type differ",
+    "verify": "check BTF against the DWARF it came from, and by the kernel's rules",
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
     "doctor": "what is missing on this machine, and how to get it",
@@ -29,7 +30,7 @@ VERBS = {
 }
 
 # diff(1) and its kind: 1 says that something differs, so trouble is 2.
-TROUBLE = {"diff": 2}
+TROUBLE = {"diff": 2, "verify": 2}
 
 
 class Command(Protocol):

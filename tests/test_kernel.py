@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
-import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from support import pahole, require, run
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Kind, Struct
 from kbuild_btf.compare import compare
+from kbuild_btf.verify import running, verify
 
 pytestmark = pytest.mark.kernel
 
@@ -122,30 +120,21 @@ def test_the_running_kernel_takes_it(kernel: Kernel) -> None:
     """BPF_BTF_LOAD, where this machine allows it."""
     raw = _native.read_section(str(kernel.vmlinux), ".BTF")
     assert raw
-    numbers = {"x86_64": 321, "aarch64": 280}
-    if platform.machine() not in numbers:
-        pytest.skip(f"number of the bpf system call on {platform.machine()} unknown")
-    data = ctypes.create_string_buffer(raw, len(raw))
+    outcome = running.load(raw)
+    if outcome.accepted is None:
+        pytest.skip(outcome.why)
+    assert outcome.accepted, outcome.why
 
-    class Attributes(ctypes.Structure):
-        _fields_ = (
-            ("btf", ctypes.c_uint64),
-            ("log_buf", ctypes.c_uint64),
-            ("btf_size", ctypes.c_uint32),
-            ("log_size", ctypes.c_uint32),
-            ("log_level", ctypes.c_uint32),
-        )
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    # Without a log: that of a whole kernel is larger than the system call takes.
-    asked = Attributes(ctypes.addressof(data), 0, len(raw), 0, 0)
-    load = 18
-    fd = libc.syscall(numbers[platform.machine()], load, ctypes.byref(asked), ctypes.sizeof(asked))
-    failed = ctypes.get_errno()
-    if fd < 0 and failed in (errno.EPERM, errno.ENOSYS):
-        pytest.skip(f"this machine does not let us load BTF: {os.strerror(failed)}")
-    assert fd >= 0, os.strerror(failed)
-    os.close(fd)
+def test_it_is_what_the_dwarf_says(kernel: Kernel) -> None:
+    """By a reader that shares nothing with the encoder: a tenth of vmlinux, and a whole module."""
+    verdict = verify(kernel.vmlinux, sample=80, kernel=False)
+    assert [str(problem) for problem in verdict.problems] == []
+    assert verdict.units == 80
+    module = min(kernel.modules(), key=lambda path: path.stat().st_size)
+    verdict = verify(module, base=kernel.vmlinux, kernel=False)
+    assert [str(problem) for problem in verdict.problems] == []
+    assert not verdict.sampled
 
 
 @contextmanager

@@ -229,10 +229,7 @@ def _find_holes(shape: Shape, size: int) -> None:
         hole, ahead = _gap(covered + left_over, slot)
         gaps.append((hole, left_over + ahead))
         covered = slot.end_bit
-        if slot.bits:
-            storage = (storage or _Storage(0, 0)).holding(slot)
-        else:
-            storage = None
+        storage = (storage or _Storage(0, 0)).holding(slot) if slot.bits else None
     # A gap stands before its member; it is shown after the one before.
     for before, (hole, bits) in zip(shape.slots, gaps[1:], strict=False):
         before.hole, before.bit_hole = hole, bits

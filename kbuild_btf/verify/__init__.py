@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""A second opinion on BTF: is it what the DWARF says, and does the kernel take it?
+
+DWARF is read by pyelftools and by what is in this package, BTF by ``kbuild_btf.btf``: none of it is
+part of the encoder, which is native. Both sides are spelled as text, which is then compared in both
+directions. References end at names: that a member is a ``struct page *`` is compared here, and
+``struct page`` itself where it is defined.
+
+``dies`` and ``dwarf`` read the one side, ``btf`` the other; ``check`` compares; ``running`` asks
+the kernel of this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..btf import Btf
+from ..btf.elf import is_elf
+from ..btf.elf import section as elf_section
+from ..errors import Error
+from . import check, image, running, units
+from .btf import Facts
+from .facts import DECLARATIONS, LAYOUTS, Described, Features, Problem
+
+__all__ = ["Problem", "Verdict", "verify"]
+
+
+@dataclass
+class Verdict:
+    """What was compared, what differs."""
+
+    problems: list[Problem] = field(default_factory=list)
+    units: int = 0
+    """Units that were read, of ``all_units``."""
+    all_units: int = 0
+    left_out: int = 0
+    """Of those, in a language that is left out."""
+    dies: int = 0
+    compared: list[tuple[str, int, int, int]] = field(default_factory=list)
+    """Each kind: types in the BTF, DIEs, different definitions that these say."""
+    functions_without_btf: int = 0
+    """Names of functions that have a symbol and no FUNC: left out by rules that depend on registers
+    and clones, which are not checked."""
+    notes: list[str] = field(default_factory=list)
+    """What the other checks said, and what was not checked."""
+
+    @property
+    def sampled(self) -> bool:
+        return self.units < self.all_units
+
+
+def verify(
+    elf: str | os.PathLike[str],
+    *,
+    btf: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
+    features: str | None = None,
+    lang_exclude: Iterable[str] = (),
+    jobs: int = 1,
+    sample: int = 0,
+    kernel: bool = True,
+) -> Verdict:
+    """Compare BTF with the DWARF of an ELF file, and ask for the kernel's opinion.
+
+    ``btf`` is a file of raw BTF or ELF (None: the section of ``elf``), ``base`` what split BTF
+    builds on. ``features`` and ``lang_exclude`` are those that the BTF was made with. ``jobs``
+    processes read (0: one per processor), ``sample`` units (0: all). ``kernel``: try to load it
+    into the running one. Raises Error when something cannot be read at all.
+    """
+    chosen = Features.named(features)
+    left_out = units.languages(list(lang_exclude))
+    path, btf_path = os.fspath(elf), os.fspath(elf if btf is None else btf)
+    based_on = Btf.load(base) if base is not None else None
+    types = Btf.load(btf_path, based_on)
+    where, section = image.load(path)
+    if types.big_endian != where.big_endian:
+        raise Error("BTF and DWARF are in different byte orders", btf_path, "is it of this file?")
+
+    indices = units.sample(len(section.units), sample)
+    verdict = Verdict(units=len(indices), all_units=len(section.units))
+    # Before anything that starts threads: the processes are forked.
+    dwarf = units.read(section, indices, chosen, left_out, jobs)
+    verdict.left_out, verdict.dies = dwarf.seen["left out"], dwarf.seen["DIE"]
+    facts = Facts(types, chosen)
+    distilled = types.base is not None and types.base is not based_on
+    _compare(verdict, dwarf, facts, where, chosen, distilled)
+    _count(verdict, dwarf, facts, where)
+    _rules(verdict, btf_path, base, where.bits if kernel else 0)
+    return verdict
+
+
+def _compare(
+    verdict: Verdict,
+    dwarf: Described,
+    facts: Facts,
+    where: image.Image,
+    chosen: Features,
+    distilled: bool,
+) -> None:
+    """All subjects of ``check``, in both directions where both can be checked."""
+    complete = not verdict.sampled
+    problems = verdict.problems
+    found = list(check.layouts(dwarf, facts, complete))
+    if distilled:
+        # A distilled base keeps names and sizes of what vmlinux has; the rest is only there.
+        found = [problem for problem in found if problem.btf_id is not None]
+        verdict.notes.append("distilled base: types that vmlinux has were not looked for")
+    problems += found
+    problems += check.indices(facts)
+    problems += check.functions(dwarf, facts, where, complete)
+    problems += check.variables(dwarf, facts, where, complete)
+    if complete:
+        problems += check.plain_missing(dwarf, facts, where)
+    if chosen.var or chosen.global_var:
+        problems += check.missing_variables(dwarf, facts, where, chosen.global_var)
+
+
+def _count(verdict: Verdict, dwarf: Described, facts: Facts, where: image.Image) -> None:
+    """What the summary tells."""
+    own = Counter(layout.kind for layout, _ in facts.own)
+    said = Counter(layout.kind for layout in dwarf.layouts)
+    for kind in LAYOUTS:
+        forward = DECLARATIONS.get(kind)
+        verdict.compared.append((kind, own[kind], dwarf.seen[kind], said[kind]))
+        if forward and (own[forward] or said[forward]):
+            verdict.compared.append((forward, own[forward], dwarf.seen[forward], said[forward]))
+    entries = sum(len(section.entries) for section in facts.sections)
+    functions = len(facts.functions)
+    verdict.compared += [
+        ("function", functions, dwarf.seen["function"], len(dwarf.functions)),
+        ("variable", entries, dwarf.seen["variable"], len(dwarf.variables)),
+    ]
+    if verdict.sampled:
+        return
+    present = {func.name.partition(".")[0] for func in facts.functions}
+    known = {fact.name for fact in dwarf.functions}
+    verdict.functions_without_btf = len((known & where.base_names.keys()) - present)
+
+
+def _rules(
+    verdict: Verdict,
+    btf_path: str,
+    base: str | os.PathLike[str] | None,
+    bits: int,
+) -> None:
+    """The rules by which kernels accept BTF; those of the running one if ``bits`` is not 0."""
+    from .. import _native
+
+    raw = _raw(btf_path, ".BTF")
+    below = _raw(btf_path, ".BTF.base", raw_too=False)
+    if below is None and base is not None:
+        below = _raw(os.fspath(base), ".BTF")
+    assert raw is not None
+    try:
+        _native.check(raw, below)
+        verdict.notes.append("the kernel's rules: kept")
+    except _native.Error as failed:
+        verdict.problems.append(Problem(f"the kernel's rules: {failed}"))
+    if not bits:
+        return
+    if below is not None:
+        verdict.notes.append("running kernel: not asked; programs cannot load split BTF")
+        return
+    outcome = running.load(raw, bits)
+    name = f"running kernel {platform.release()}"
+    if outcome.accepted is None:
+        verdict.notes.append(f"{name}: not asked; {outcome.why}")
+    elif outcome.accepted:
+        verdict.notes.append(f"{name}: takes it")
+    else:
+        verdict.problems.append(Problem(f"{name} refuses it: {outcome.why}"))
+
+
+def _raw(path: str, section: str, raw_too: bool = True) -> bytes | None:
+    """The bytes of a section of an ELF file; of any other file all, if ``raw_too``."""
+    content = Path(path).read_bytes()
+    if is_elf(memoryview(content)):
+        found = elf_section(memoryview(content), section, path)
+        return None if found is None else bytes(found)
+    return content if raw_too else None
