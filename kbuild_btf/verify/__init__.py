@@ -105,7 +105,7 @@ def _compare(
     """All subjects of ``check``, in both directions where both can be checked."""
     complete = not verdict.sampled
     problems = verdict.problems
-    found = list(check.layouts(dwarf, facts, complete))
+    found = sorted(check.layouts(dwarf, facts, complete), key=check.by_use)
     if distilled:
         # A distilled base keeps names and sizes of what vmlinux has; the rest is only there.
         found = [problem for problem in found if problem.btf_id is not None]

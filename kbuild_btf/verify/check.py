@@ -89,8 +89,16 @@ def indices(btf: Facts) -> Iterator[Problem]:
                 yield Problem(f"array: its index is no int but '{index.name}'", found.id)
 
 
+_NAMELESS = "without a name"
+
+
 def _called(kind: str, name: str) -> str:
-    return f"{kind} {name}" if name else f"{kind} without a name"
+    return f"{kind} {name or _NAMELESS}"
+
+
+def by_use(problem: Problem) -> bool:
+    """To sort by: a type without a name differs wherever the type around it does, so it is last."""
+    return _NAMELESS in problem.what
 
 
 def _common(one: str, other: str) -> int:

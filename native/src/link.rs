@@ -416,7 +416,9 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     let finish_base = base.map(BaseFile::as_base);
     let finished = finish::finish(&combiner, &request.features, finish_base.as_ref())?;
     clock.lap("finish");
-    btf::check::check(&finished.bytes, base.map(|b| b.raw.as_slice()))
+    let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
+    let base = base.map(|b| b.raw.as_slice());
+    btf::check::check(&finished.bytes, base, pointer_size)
         .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check");
     report.push(("types".to_owned(), finished.types));

@@ -78,6 +78,12 @@ fn request<'a>(
             features
         }
     };
+    if features.distilled_base {
+        return Err(
+            error::Error::new("a distilled base (.BTF.base) cannot be made yet")
+                .hint("leave distilled_base out of the features"),
+        );
+    }
     let language = |name: &String| {
         languages::number(name)
             .ok_or_else(|| error::Error::new(format!("language {name} is not known")))
@@ -179,7 +185,7 @@ fn explain<'py>(
 #[pyfunction]
 #[pyo3(signature = (btf, base=None))]
 fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>) -> PyResult<()> {
-    Ok(py.detach(|| guarded(|| btf::check::check(btf, base)))?)
+    Ok(py.detach(|| guarded(|| btf::check::check(btf, base, None)))?)
 }
 
 #[pyfunction]

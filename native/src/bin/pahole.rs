@@ -178,10 +178,19 @@ impl Options {
 fn encode(options: &Options, file: &Path) -> Result<()> {
     let features = options.features();
     if features.distilled_base {
-        return Err(
-            Error::new("a distilled base (.BTF.base) cannot be made yet")
-                .at(file.display())
-                .hint("build external modules without kbuild-btf"),
+        if options.base.is_none() {
+            return Err(
+                Error::new("a distilled base is asked for, but no base is given")
+                    .at(file.display())
+                    .hint("name the vmlinux that it belongs to with --btf_base"),
+            );
+        }
+        // The module's BTF is whole without: it is bound to this vmlinux, as that of modules in
+        // the tree is.
+        eprintln!(
+            "kbuild-btf: warning: {}: no distilled base (.BTF.base) is made; the BTF fits only the \
+             vmlinux that it was made with",
+            file.display()
         );
     }
     let request = Request {

@@ -12,8 +12,9 @@ const RESOLVE_DEPTH: usize = 32;
 /// `KSYM_NAME_LEN` since Linux 6.1.
 const NAME_LEN: usize = 512;
 
-/// Check whole BTF; for a split one with its base, whose own types are trusted.
-pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
+/// Check whole BTF; for a split one with its base, whose own types are trusted. `pointer_size` in
+/// bytes, where it is known: BTF itself tells it only by the size of `long`.
+pub fn check(raw: &[u8], base: Option<&[u8]>, pointer_size: Option<u64>) -> Result<()> {
     let own = parts(raw)?;
     let base_parts = base.map(parts).transpose()?;
     let (all, whole) = words(&own);
@@ -44,7 +45,7 @@ pub fn check(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
             .hint("the debug information has none: build with -g, not -g1 or -gmlt"));
     }
     check_strings(&own, base_parts.is_some())?;
-    checker.pointer_size = checker.size_of_long().unwrap_or(8);
+    checker.pointer_size = pointer_size.or_else(|| checker.size_of_long()).unwrap_or(8);
     checker.sizes = vec![Size::New; checker.last() as usize + 1];
     for id in checker.first..=checker.last() {
         checker.check_type(id).map_err(|e| {
@@ -193,6 +194,7 @@ impl Checker<'_> {
         }
     }
 
+    /// A reference to a type in the proper sense: not to a function, variable, section or tag.
     fn check_reference(&self, id: u32, what: &str) -> Result<()> {
         if id > self.last() {
             return fail(format!(
@@ -200,7 +202,12 @@ impl Checker<'_> {
                 self.last()
             ));
         }
-        Ok(())
+        match self.kind(id) {
+            Some(kind @ (Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag)) => {
+                fail(format!("{what} refers to type {id}, a {}", kind.name()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_type(&self, id: u32) -> Result<()> {
@@ -360,6 +367,9 @@ impl Checker<'_> {
     }
 
     fn check_proto(&self, w: &[u32]) -> Result<()> {
+        if w[0] != 0 {
+            return fail("has a name");
+        }
         self.check_reference(w[2], "result")?;
         let params = vlen(w[1]);
         for (i, p) in w[3..].chunks_exact(2).enumerate() {
@@ -401,7 +411,6 @@ impl Checker<'_> {
         }
         let mut end = 0u64;
         for v in w[3..].chunks_exact(3) {
-            self.check_reference(v[0], "entry")?;
             if self.kind(v[0]) != Some(Kind::Var) {
                 return fail("an entry is not a variable");
             }

@@ -107,7 +107,7 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
 
 /// As one object whose types are all there already.
 pub fn parse(raw: &[u8], target: Target) -> Result<Encoded> {
-    super::check::check(raw, None)?;
+    super::check::check(raw, None, Some(u64::from(target.address_size)))?;
     let parts = parts(raw)?;
     let (words, _) = words(&parts);
     let starts = starts(&words)?;
