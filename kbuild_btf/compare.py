@@ -9,6 +9,9 @@ definitions would hide which one is meant; there, the mention holds the definiti
 Types without names (PTR, CONST, FUNC_PROTO, ...) are compared as multisets of identities. Of what
 is on one side only, a part merely follows from functions and variables that are on that side
 only or differ: types reachable from those and from nothing else. They are kept apart.
+
+Of split BTF only its own types are compared. One that says what a type of its base says already is
+counted as repeated and not as a difference: it adds bytes and no meaning.
 """
 
 from __future__ import annotations
@@ -67,6 +70,8 @@ class KindDiff:
     changed: list[Change] = field(default_factory=list)
     follows_a: list[str] = field(default_factory=list)
     follows_b: list[str] = field(default_factory=list)
+    repeated_a: int = 0
+    repeated_b: int = 0
 
     @property
     def differs(self) -> bool:
@@ -76,7 +81,8 @@ class KindDiff:
 def compare(a: Btf, b: Btf) -> list[KindDiff]:
     """Differences kind by kind, in the order of the kinds' numbers; kinds without types left out.
 
-    Of split BTF only its own types are compared; what they mention of the base counts.
+    Of split BTF only its own types are compared; what they mention of the base counts, what they
+    repeat of it does not.
     """
     return _Comparison(a, b).result()
 
@@ -176,6 +182,16 @@ class _Side:
                 entries = tuple((mention(e.type_id), e.offset, e.size) for e in found.entries)
                 return *head, found.size, entries
         return head
+
+    def repeated(self) -> set[int]:
+        """Own types that are in the base as well; functions and variables are never the same."""
+        base = {self.identity(type_id) for type_id in range(1, self.btf.start)}
+        return {
+            found.id
+            for found in self.btf
+            if not isinstance(found, (Func, Var, Datasec, DeclTag))
+            and self.identity(found.id) in base
+        }
 
     def edges(self, type_id: int) -> Iterable[int]:
         """Types that are there because of this one: what it mentions, and its DECL_TAGs.
@@ -289,11 +305,17 @@ class _Comparison:
         named: defaultdict[Name, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         unnamed: tuple[list[int], list[int]] = ([], [])
         for number, side in enumerate((self.a, self.b)):
+            repeated = side.repeated()
             for found in side.btf:
+                diff = kinds[found.kind]
                 if number:
-                    kinds[found.kind].b += 1
+                    diff.b += 1
+                    diff.repeated_b += found.id in repeated
                 else:
-                    kinds[found.kind].a += 1
+                    diff.a += 1
+                    diff.repeated_a += found.id in repeated
+                if found.id in repeated:
+                    continue
                 space = _namespace(found)
                 (named[space, found.name] if space else unnamed)[number].append(found.id)
 

@@ -364,6 +364,27 @@ def test_split_btf_over_bases_numbered_differently(tmp_path: Path) -> None:
     assert main(["diff", a, b, "--base", base_a]) == 1
 
 
+def test_what_split_btf_repeats_of_its_base_is_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blob = write([INT, *struct(A)[1:], Ptr(6, "", 1)])
+    base = Btf.from_bytes(blob)
+    (known,) = base.find(Struct, "s")
+    first = len(base)
+    own: list[Type] = [Typedef(first, "own", known.id)]
+    again = replace(known, id=first + 1)
+    longer = replace(known, id=first + 1, size=known.size + 8)
+    paths = [tmp_path / name for name in ("base", "own", "again", "longer")]
+    paths[0].write_bytes(blob)
+    for path, types in zip(paths[1:], (own, [*own, again], [*own, longer]), strict=True):
+        path.write_bytes(write(types, base=base, base_strings=strings_size(blob)))
+    base_path, *rest = map(str, paths)
+    assert main(["diff", rest[0], rest[1], "--base", base_path]) == 0
+    assert "repeat the base, no difference: 0 of A, 1 of B" in capsys.readouterr().out
+    assert main(["diff", rest[0], rest[2], "--base", base_path]) == 1
+    assert "repeat the base" not in capsys.readouterr().out
+
+
 @pytest.fixture
 def two_files(tmp_path: Path) -> tuple[str, str]:
     """struct s with a member more, and 25 typedefs more."""
@@ -413,6 +434,8 @@ def test_json(two_files: tuple[str, str], capsys: pytest.CaptureFixture[str]) ->
         "changed": [{"name": "struct s", "what": ["b only in B: int"]}],
         "follows_a": [],
         "follows_b": [],
+        "repeated_a": 0,
+        "repeated_b": 0,
     }
     assert len(found["kinds"]["TYPEDEF"]["only_b"]) == 25
 

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_as_dict(args.a, args.b, same, kinds), indent=2))
     else:
-        print("\n".join([*_table(kinds), *_details(kinds, args.limit)]))
+        print("\n".join([*_table(kinds), *_repeated(kinds), *_details(kinds, args.limit)]))
         print(f"{'no difference' if same else 'they differ'}: A {args.a}, B {args.b}")
     return 0 if same else 1
 
@@ -64,6 +64,13 @@ def _table(kinds: list[KindDiff]) -> Iterator[str]:
         columns = " ".join(f"{n:>{w}}" for n, w in zip(counts, widths, strict=True))
         yield f"{diff.kind.name:10} {diff.a:8} {diff.b:8} {columns}"
     yield ""
+
+
+def _repeated(kinds: list[KindDiff]) -> Iterator[str]:
+    a, b = sum(diff.repeated_a for diff in kinds), sum(diff.repeated_b for diff in kinds)
+    if a or b:
+        yield f"types that repeat the base, no difference: {a} of A, {b} of B"
+        yield ""
 
 
 def _details(kinds: list[KindDiff], limit: int) -> Iterator[str]:
