@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import SCRIPTS, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
-from kbuild_btf.btf import Func, FuncProto, Fwd, Ptr, Struct, Var
+from kbuild_btf.btf import Datasec, Func, FuncProto, Fwd, Ptr, Struct, Var
 
 # Each part is one file; they agree on some types, contradict each other on others.
 PARTS = [
@@ -213,3 +213,26 @@ def test_reuses_sidecars_and_says_so(program: Program, btf: bytes, tmp_path: Pat
     assert made.report["linked"] == made.report["reused"] + made.report["encoded"]
     for path in program.objects[:5]:
         Path(_native.sidecar_path(path)).unlink()
+
+
+def test_btf_that_is_there_already_changes_nothing(tmp_path: Path) -> None:
+    """Linker scripts reserve room for .BTF; filled, it reaches over the data behind it."""
+    source = tmp_path / "a.c"
+    source.write_text(
+        'asm(".section .BTF, \\"a\\"; .long 0; .text");\n'
+        "int first = 1, second = 2;\nint main(void) { return first + second; }\n"
+    )
+    elf = tmp_path / "a"
+    done = run("gcc", "-g", "-nostdlib", "-static", "-Wl,-N,-e,main", "-o", elf, source)
+    assert done.returncode == 0, done.stderr
+    written = []
+    for _ in range(2):
+        out = tmp_path / "a.btf"
+        done = kbuild_btf("encode", elf, "-o", out, "--features", "default,global_var")
+        assert done.returncode == 0, done.stderr
+        written.append(out.read_bytes())
+        done = kbuild_btf("encode", elf, "--in-place", "--features", "default,global_var")
+        assert done.returncode == 0, done.stderr
+    (section,) = Btf.from_bytes(written[0]).find(Datasec, ".data")
+    assert len(section.entries) == 2
+    assert written[1] == written[0]

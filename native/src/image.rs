@@ -113,10 +113,12 @@ impl Image {
         })
     }
 
-    /// The section that an address lies in: the first one by index that holds data.
+    /// The section that an address lies in: the first one by index that holds data. `.BTF` holds
+    /// none, and where it was filled after the link, it reaches over the sections behind it.
     pub fn section_of(&self, address: u64) -> Option<u32> {
         let holds = |s: &ImageSection| {
-            s.alloc && s.holds_data && address >= s.address && address - s.address < s.size
+            let inside = address >= s.address && address - s.address < s.size;
+            s.alloc && s.holds_data && inside && s.name != b".BTF"
         };
         self.sections.iter().position(holds).map(|i| i as u32)
     }
