@@ -22,6 +22,7 @@ pub mod key;
 pub mod languages;
 pub mod link;
 pub mod objects;
+pub mod progress;
 pub mod reduce;
 pub mod refine;
 pub mod resolve;
