@@ -9,6 +9,7 @@ pub mod elf;
 pub mod embed;
 pub mod encode;
 pub mod encoded;
+pub mod endian;
 pub mod error;
 pub mod explain;
 pub mod features;
