@@ -124,3 +124,7 @@ def sidecar_path(object: str | PathLike[str]) -> str:
 
 def write_sidecar(object: str | PathLike[str]) -> str:
     """Bring the sidecar of an object up to date: `unchanged`, `hit` (cache) or `miss` (encoded)."""
+
+def progress() -> tuple[str, int, int]:
+    """How far `encode`, `link` or `explain` is in another thread: the stage, how much is done, of
+    how much. With a total of 0 the stage is a word for what is being done, else for what counts."""

@@ -32,12 +32,16 @@ from kbuild_btf.btf import (
     Type,
     Typedef,
     TypeTag,
+    Union,
 )
 from kbuild_btf.btf.header import render
+from kbuild_btf.btf.layout import Layouts
 from kbuild_btf.btf.outline import outline
 from kbuild_btf.btf.raw import lines
-from kbuild_btf.btf.spelling import declare
+from kbuild_btf.btf.spelling import declare, keyword
 from kbuild_btf.cli import main
+
+_INT = Int(1, "int", 4, Int.SIGNED, 0, 32)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +112,9 @@ def _shown(text: str) -> list[str]:
 
 
 LAYOUTS = """
-    plain bits holes packed inside aligned packed_and_aligned lines nested functions numbers
-    empty with_empty mixed roomy rooms uses_typedef colour tiny huge stamp_t compare_t triple_t
+    plain bits holes packed packed_bytes inside aligned packed_and_aligned lines nested functions
+    numbers empty with_empty mixed roomy rooms uses_typedef
+    colour tiny huge stamp_t compare_t triple_t
 """
 
 
@@ -142,6 +147,104 @@ def test_cacheline_size_can_be_chosen(layouts: Path, capsys: pytest.CaptureFixtu
     assert "/* --- cacheline 1 boundary (32 bytes) was" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["dump", str(layouts), "-C", "lines", "--cacheline", "48"])
+
+
+# Without bitfields, which no offsetof() knows, and without what the attributes do not explain.
+EXPLAINED = """
+    plain holes inside aligned lines nested functions numbers with_empty mixed rooms uses_typedef
+    packed_bytes
+"""
+
+
+def test_inferred_attributes_lead_a_compiler_to_the_recorded_layout(
+    layouts: Path, tmp_path: Path
+) -> None:
+    read = Btf.load(layouts)
+    known = Layouts(read)
+    text = []
+    for name in EXPLAINED.split():
+        (found,) = (t for t in read if isinstance(t, Composite) and t.name == name)
+        layout = known.of(found)
+        # Members of the same size and alignment, so that the attributes alone are on trial.
+        body = "".join(
+            f"unsigned char m{i}[{place.size}] __attribute__((aligned({to})));"
+            for i, place in enumerate(layout.places)
+            for to in [place.aligned or (known.alignment(place.member.type_id))]
+        )
+        if layout.packed:
+            body = re.sub(r" __attribute__\(\(aligned\(\d+\)\)\)", "", body)
+        words = f"{keyword(found)} again_{name}"
+        attribute = f"__attribute__((aligned({layout.aligned})))" if layout.aligned else ""
+        text.append(f"{words} {{ {body} }} {attribute};")
+        text.append(f'_Static_assert(sizeof({words}) == {found.size}, "size of {name}");')
+        text += [
+            f'_Static_assert(__builtin_offsetof({words}, m{i}) == {place.offset}, "{name}");'
+            for i, place in enumerate(layout.places)
+        ]
+    compile_header("\n".join(text), [], tmp_path)
+
+
+def test_natural_alignment_is_the_compilers(layouts: Path, tmp_path: Path) -> None:
+    read = Btf.load(layouts)
+    known = Layouts(read)
+    checks = [
+        f'_Static_assert(_Alignof({keyword(found)} {name}) == {known.alignment(found.id)}, "");'
+        for name in ("plain", "bits", "holes", "packed", "inside", "nested", "numbers", "mixed")
+        for found in [*read.find(Struct, name), *read.find(Union, name)]
+    ]
+    assert len(checks) == 8
+    compile_header((SOURCES / "layouts.c").read_text(), checks, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("occupied", "size", "expected"),
+    [(45, 48, 0), (40, 64, 64), (5, 16, 16), (100, 256, 256), (164, 208, 0)],
+    ids=["natural", "cacheline", "least", "larger", "impossible"],
+)
+def test_alignment_of_a_struct_is_told_where_it_is_needed(
+    occupied: int, size: int, expected: int
+) -> None:
+    """A struct of an int and bytes behind it, so many in all."""
+    members = (Member("a", 1, 0, 0), Member("b", 3, 32, 0))
+    read = btf(
+        [
+            _INT,
+            Struct(2, "s", size, members, False),
+            Array(3, "", 4, 1, occupied - 4),
+            Int(4, "char", 1, 0, 0, 8),
+        ]
+    )
+    found = re.findall(r"__aligned__\((\d+)\)", outline(read, read[2]))
+    assert found == ([str(expected)] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pointed", "int (*pointed)[4];"),
+        ("handler", "int (* const handler)(void);"),
+        ("twice", "int (**twice)(void);"),
+    ],
+)
+def test_pointers_to_functions_and_arrays_are_spelled_as_in_c(name: str, words: str) -> None:
+    types: list[Type] = [
+        _INT,
+        FuncProto(2, "", 1, ()),
+        Ptr(3, "", 2),
+        Const(4, "", 3),
+        Ptr(5, "", 3),
+        Array(6, "", 1, 1, 4),
+        Ptr(7, "", 6),
+        Struct(
+            8,
+            "s",
+            24,
+            (Member("pointed", 7, 0, 0), Member("handler", 4, 64, 0), Member("twice", 5, 128, 0)),
+            False,
+        ),
+    ]
+    read = btf(types)
+    assert words in re.sub(" +", " ", outline(read, read[8]))
 
 
 @given(models())
@@ -201,9 +304,6 @@ def test_compiler_refuses_a_wrong_layout(layouts: Path, tmp_path: Path) -> None:
     require("gcc")
     done = run("gcc", "-c", "-o", tmp_path / "wrong.o", source)
     assert "static assertion failed" in done.stderr
-
-
-_INT = Int(1, "int", 4, Int.SIGNED, 0, 32)
 
 
 @pytest.mark.parametrize(

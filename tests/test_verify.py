@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -36,7 +35,7 @@ from kbuild_btf.btf import (
     Union,
     Var,
 )
-from kbuild_btf.verify import progress, running, units, verify
+from kbuild_btf.verify import running, units, verify
 from kbuild_btf.verify.dies import Die, Section, uleb
 from kbuild_btf.verify.facts import Features
 from kbuild_btf.verify.image import load
@@ -671,27 +670,6 @@ def test_damaged_dwarf_is_one_message(sample: Sample, tmp_path: Path) -> None:
             outcomes.add(error.where.startswith(str(damaged)) and "error")
     assert outcomes <= {True, False, "error"}
     assert {True, "error"} <= outcomes
-
-
-def test_progress_shows_on_terminals_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    for stream, patience, shown in ((Terminal, 0, True), (Terminal, 99, False)):
-        terminal = stream()
-        monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setattr(progress, "_PATIENCE", patience)
-        line = progress.Progress("reading", 200)
-        line.add(50)
-        line.close()
-        assert ("reading: 25 %" in terminal.getvalue()) == shown
-    monkeypatch.setattr(sys, "stderr", plain := io.StringIO())
-    monkeypatch.setattr(progress, "_PATIENCE", 0)
-    line = progress.Progress("reading", 200)
-    line.add(50)
-    line.close()
-    assert plain.getvalue() == ""
 
 
 def test_the_running_kernel(sample: Sample) -> None:

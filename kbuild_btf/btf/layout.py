@@ -1,252 +1,253 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""Where the members of a struct lie: sizes, holes, padding, and what can be inferred from them.
+"""Where the members of a type lie, what lies between them, and which attributes say so.
 
-BTF records offsets and sizes only. Holes follow from them; attributes (``aligned``,
-``packed``) are guessed by the rules that pahole uses for BTF, so that both tools agree.
+BTF records offsets and sizes; alignment and attributes are gone. They are found by asking what a
+C compiler would have done: a member goes to the first multiple of its alignment behind what is
+occupied, a struct ends at a multiple of the largest alignment in it, and ``packed`` makes all
+alignments one byte. Where the record differs, the least attribute that leads to it is given:
+
+* ``packed``, if the natural rules do not give the offsets and the size, and the packed ones do;
+* ``aligned(N)``, if rounding up to N, and not to the natural alignment, gives the offset or the
+  size. Several N may do: then the cache line's size, which kernel code asks for by name, or else
+  the smallest.
+
+Alignments here are those of the kinds of types, so an attribute is given where its effect is
+seen, and again for a struct around it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import Error
 from .reader import Btf
-from .types import (
-    Array,
-    Composite,
-    Enumeration,
-    Float,
-    FuncProto,
-    Fwd,
-    Int,
-    Member,
-    Ptr,
-    Struct,
-    Type,
-    Union,
-)
+from .types import Array, Composite, Enumeration, Float, Int, Member, Ptr, Struct, Type
+
+# No type of a 64-bit target is aligned to more by nature (long double, __int128).
+_LARGEST = 16
 
 
-@dataclass(slots=True)
-class Slot:
-    """Place of one member: bytes, except for the fields called bit."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Space that no member covers: in the storage unit of a bitfield, and whole bytes outside."""
+
+    bits: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A member of a struct or union.
+
+    ``offset`` and ``size``, in bytes, are those of the type; for a bitfield of its storage unit,
+    in which the member starts at bit ``shift``. ``gap`` is what is free in front of it,
+    ``aligned`` the N of the attribute that explains the offset, or 0.
+    """
 
     member: Member
-    type: Type  # without typedefs and qualifiers
-    offset: int  # of a bitfield: of its storage unit
+    type: Type
+    offset: int
     size: int
-    bit: int = 0  # of a bitfield: first bit within the storage unit
-    start_bit: int = 0  # within the struct
-    alignment: int = 0  # inferred; 0: natural
-    hole: int = 0  # after this member
-    bit_hole: int = 0
+    shift: int
+    gap: Gap
+    aligned: int
 
     @property
-    def bits(self) -> int:
-        return self.member.bit_size
+    def end(self) -> int:
+        """The first byte behind the type or storage unit."""
+        return self.offset + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A struct or union; ``tail`` is what is free at its end."""
+
+    places: tuple[Place, ...]
+    tail: Gap
+    alignment: int
+    packed: bool
+    aligned: int
 
     @property
-    def end_bit(self) -> int:
-        return self.start_bit + (self.bits or self.size * 8)
+    def gaps(self) -> list[Gap]:
+        """What is free in front of each member."""
+        return [place.gap for place in self.places]
+
+    @property
+    def holes(self) -> int:
+        """How many gaps between members have whole bytes."""
+        return sum(gap.bytes > 0 for gap in self.gaps)
+
+    @property
+    def bit_holes(self) -> int:
+        """How many gaps between members have bits of a storage unit."""
+        return sum(gap.bits > 0 for gap in self.gaps)
 
 
-@dataclass(slots=True)
-class Shape:
-    """A struct or union measured; bytes, except for the fields called bit."""
-
-    slots: list[Slot]
-    alignment: int = 0  # inferred; 0: natural
-    first_hole: int = 0  # before the first member
-    first_bit_hole: int = 0
-    holes: int = 0
-    bit_holes: int = 0
-    padding: int = 0
-    bit_padding: int = 0
-
-
-class Measure:
-    """Shapes of the types of one BTF, remembered."""
+class Layouts:
+    """The layouts of one file's types; ``cacheline`` is in bytes."""
 
     def __init__(self, btf: Btf, cacheline: int = 64) -> None:
         self.btf = btf
         self.cacheline = cacheline
-        self.pointer = btf.pointer_size
-        self._shapes: dict[int, Shape] = {}
-        self._natural: dict[int, int] = {}
-        self._packed: dict[int, bool] = {}
+        self._pointer = btf.pointer_size
+        self._known: dict[int, Layout] = {}
+        self._open: set[int] = set()
 
-    def size_of(self, found: Type) -> int:
-        match found:
-            case Int():
-                return (found.bits + 7) // 8
-            case Array():
-                return found.nelems * self.size_of(self.btf.strip(found.type_id))
-            case Struct() | Union():
-                return 0 if found.size == 1 and not found.members else found.size
-            case Enumeration():
-                return found.size or 4
-            case Ptr() | FuncProto():
-                return self.pointer
-        return found.size if isinstance(found, Float) else 0
+    def of(self, found: Composite) -> Layout:
+        """The layout of a struct or union."""
+        known = self._known.get(found.id)
+        if known is None:
+            if found.id in self._open:
+                raise Error(
+                    f"type [{found.id}] contains itself",
+                    self.btf.where,
+                    "the file is damaged: build it again",
+                )
+            self._open.add(found.id)
+            known = self._known[found.id] = self._find(found)
+            self._open.remove(found.id)
+        return known
 
-    def natural_alignment(self, found: Type) -> int:
-        """Alignment in bytes without any attribute."""
+    def alignment(self, type_id: int) -> int:
+        """Natural alignment in bytes."""
+        found = self.btf.strip(type_id)
         match found:
+            case Int() | Enumeration() | Float():
+                return _power_of_two_below(min(found.size, _LARGEST))
             case Ptr():
-                return self.pointer
-            case Int() | Float() | Enumeration():
-                return self.size_of(found) or 1
+                return self._pointer
             case Array():
-                return self.natural_alignment(self.btf.strip(found.type_id))
+                return self.alignment(found.type_id)
             case Composite():
-                if found.id not in self._natural:
-                    self._natural[found.id] = max(
-                        (self.natural_alignment(self.btf.strip(m.type_id)) for m in found.members),
-                        default=1,
-                    )
-                return self._natural[found.id]
+                return self.of(found).alignment
         return 1
 
-    def shape(self, found: Composite | Fwd) -> Shape:
-        shape = self._shapes.get(found.id)
-        if shape is None:
-            shape = self._shapes[found.id] = (
-                Shape([]) if isinstance(found, Fwd) else self._measure(found)
-            )
-        return shape
-
-    def _measure(self, found: Composite) -> Shape:
-        shape = Shape([])
-        end = 0
+    def _find(self, found: Composite) -> Layout:
+        natural = max((self.alignment(m.type_id) for m in found.members), default=1)
+        packed = not self._is_natural(found, natural) and self._is_close(found)
+        if packed:
+            natural = 1
+        places: list[Place] = []
+        covered = occupied = unit_end = 0  # the first two in bits, the third in bytes
         for member in found.members:
-            slot = self._slot(member)
-            slot.alignment = self._alignment(slot.offset, self.natural_alignment(slot.type), end)
-            if slot.size:
-                used = (slot.bit + slot.bits + 7) // 8 if slot.bits else slot.size
-                end = slot.offset + used
-            shape.slots.append(slot)
-        shape.alignment = self._alignment(found.size, self.natural_alignment(found), end)
-        if isinstance(found, Struct):
-            _find_holes(shape, found.size)
-        return shape
-
-    def _slot(self, member: Member) -> Slot:
-        found = self.btf.strip(member.type_id)
-        size = self.size_of(found)
-        start = member.bit_offset
-        slot = Slot(member, found, start // 8, size, start_bit=start)
-        if member.bit_size and size and isinstance(found, (Int, Enumeration)):
-            # The storage unit is the naturally aligned one that holds the first bit.
-            slot.offset = start // (size * 8) * size
-            slot.bit = start - slot.offset * 8
-        return slot
-
-    def _alignment(self, offset: int, natural: int, end: int) -> int:
-        """Alignment that explains why something lies at ``offset`` and not sooner after ``end``.
-
-        The power of two above the gap; when a whole cacheline explains it as well, that.
-        """
-        gap = offset - end
-        if gap <= 0 or offset % 2:
-            return 0
-        alignment: int = 1 << gap.bit_length()
-        if alignment <= natural:
-            return 0
-        fits = self.cacheline % alignment == 0 and offset % self.cacheline == 0
-        return self.cacheline if alignment < self.cacheline and fits else alignment
-
-    # --- inferred attributes ----------------------------------------------------------------
-
-    def is_packed(self, found: Type) -> bool:
-        """Whether a struct seems packed, by itself or by what was inspected so far."""
-        return self._packed.get(found.id, False)
-
-    def inspect(self, found: Type) -> None:
-        """Infer ``packed`` for a type and, from the places it gives them, for its members.
-
-        Sometimes only the place inside another type shows that a struct is packed.
-        """
-        if found.id in self._packed or not isinstance(found, Composite):
-            return
-        shape = self.shape(found)
-        self._packed[found.id] = False
-        if isinstance(found, Union):
-            misplaced = [s for s in shape.slots if found.size % self.natural_alignment(s.type)]
-        else:
-            misplaced = [s for s in shape.slots if s.offset % self.natural_alignment(s.type)]
-        if isinstance(found, Struct) and not (shape.padding or shape.holes):
-            largest = max((self.natural_alignment(s.type) for s in shape.slots), default=1)
-            self._packed[found.id] = bool(misplaced) or self.size_of(found) % largest != 0
-        else:
-            self._packed.update(
-                (slot.type.id, True) for slot in misplaced if isinstance(slot.type, (Struct, Fwd))
+            if not isinstance(found, Struct):
+                covered = occupied = unit_end = 0
+            offset, size = self._storage(member)
+            start, end = member.bit_offset, self._end(member)
+            if member.bit_size:
+                gap = _between(covered, start, unit_end or offset, bool(unit_end))
+                unit_end = max(unit_end, offset + size)
+            else:
+                gap = _between(covered, start, unit_end, True)
+                unit_end = 0
+            aligned = 0
+            if not packed and start % 8 == 0:
+                to = self.alignment(member.type_id)
+                aligned = self._explain(_bytes(occupied), to, start // 8)
+            places.append(
+                Place(
+                    member,
+                    self.btf[member.type_id],
+                    offset,
+                    size,
+                    start - offset * 8,
+                    gap,
+                    aligned,
+                )
             )
+            covered = max(covered, end)
+            # An array of no elements lies somewhere, but what follows may lie there as well.
+            if end > start:
+                occupied = max(occupied, end)
+        tail = _between(covered, found.size * 8, unit_end, True)
+        aligned = 0
+        if isinstance(found, Struct) and not packed:
+            aligned = self._explain(_bytes(occupied), natural, found.size)
+        return Layout(tuple(places), tail, natural, packed, aligned)
 
-    # --- flexible arrays ----------------------------------------------------------------------
+    def _storage(self, member: Member) -> tuple[int, int]:
+        """Offset and size in bytes of the type, or of the unit that a bitfield starts in."""
+        size = self.btf.size_of(member.type_id)
+        if not member.bit_size:
+            return member.bit_offset // 8, size
+        unit = max(size, 1)
+        return member.bit_offset // 8 // unit * unit, unit
 
-    def ends_in_flexible_array(self, found: Type) -> bool:
-        if not isinstance(found, Composite) or not found.members:
-            return False
-        last = self.btf[found.members[-1].type_id]
-        return isinstance(last, Array) and not last.nelems
+    def _end(self, member: Member) -> int:
+        """The bit behind the member."""
+        return member.bit_offset + (member.bit_size or self.btf.size_of(member.type_id) * 8)
 
-    def embeds_flexible_array(self, found: Type) -> bool:
-        """Whether a member, at any depth, is a struct that ends in a flexible array."""
-        return isinstance(found, Struct) and any(
-            isinstance(slot.type, Struct)
-            and (self.ends_in_flexible_array(slot.type) or self.embeds_flexible_array(slot.type))
-            for slot in self.shape(found).slots
-        )
+    def _is_natural(self, found: Composite, alignment: int) -> bool:
+        """Could members lie there, and the type end there, without ``packed``?"""
+        return found.size % alignment == 0 and all(map(self._is_at_home, found.members))
+
+    def _is_at_home(self, member: Member) -> bool:
+        """Is a member at a multiple of its alignment, a bitfield inside one storage unit?"""
+        if member.bit_size:
+            offset, size = self._storage(member)
+            return self._end(member) <= (offset + size) * 8
+        return member.bit_offset % (self.alignment(member.type_id) * 8) == 0
+
+    def _is_close(self, found: Composite) -> bool:
+        """Is this what ``packed`` gives: each member right behind the last, the end as well?"""
+        if not isinstance(found, Struct):
+            return found.size == max((_bytes(self._end(m)) for m in found.members), default=0)
+        at = 0
+        for member in found.members:
+            if not member.bit_size:
+                at = _bytes(at) * 8
+            if member.bit_offset != at:
+                return False
+            at = self._end(member)
+        return found.size == _bytes(at)
+
+    def _explain(self, occupied: int, natural: int, recorded: int) -> int:
+        """The N of ``aligned(N)`` that leads from the occupied bytes to the recorded place.
+
+        0 if none does, or if none is needed.
+        """
+        fitting = [n for n in _powers_of_two(recorded) if _round_up(occupied, n) == recorded]
+        if natural in fitting or not fitting:
+            return 0
+        if self.cacheline in fitting:
+            return self.cacheline
+        # What is smaller than the natural alignment asks for nothing.
+        return min((n for n in fitting if n > natural), default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Storage:
-    """The storage unit that bit-fields are filling: its width and its end, in bits."""
+def _between(covered: int, start: int, unit: int, behind: bool) -> Gap:
+    """What is free from bit ``covered`` to bit ``start``.
 
-    width: int
-    end: int
-
-    def holding(self, slot: Slot) -> _Storage:
-        """The unit in use after one more bit-field: a wider or a later one takes its place."""
-        width = slot.size * 8
-        if width <= self.width and slot.end_bit <= self.end:
-            return self
-        start = slot.offset * 8
-        # A packed bit-field may end in the unit behind the one that it starts in.
-        return _Storage(width, start + (2 * width if slot.end_bit > start + width else width))
-
-
-def _find_holes(shape: Shape, size: int) -> None:
-    """Fill in the holes and the padding of a struct of ``size`` bytes.
-
-    What no member covers is a bit hole as far as it belongs to the storage unit of a bit-field,
-    before it or after it, and a hole of whole bytes between.
+    ``unit`` is the byte where a storage unit ends (``behind``) or where the next one starts: on
+    that unit's side the gap counts in bits, on the other in bytes.
     """
-    covered = 0
-    storage: _Storage | None = None
-    gaps = []
-    for slot in shape.slots:
-        left_over = min(slot.start_bit, storage.end) - covered if storage else 0
-        hole, ahead = _gap(covered + left_over, slot)
-        gaps.append((hole, left_over + ahead))
-        covered = slot.end_bit
-        storage = (storage or _Storage(0, 0)).holding(slot) if slot.bits else None
-    # A gap stands before its member; it is shown after the one before.
-    for before, (hole, bits) in zip(shape.slots, gaps[1:], strict=False):
-        before.hole, before.bit_hole = hole, bits
-    if gaps:
-        shape.first_hole, shape.first_bit_hole = gaps[0]
-    shape.holes = sum(hole > 0 for hole, _ in gaps)
-    shape.bit_holes = sum(bits != 0 for _, bits in gaps)
-    if storage:
-        shape.bit_padding = min(size * 8, storage.end) - covered
-    shape.padding = size - (covered + shape.bit_padding) // 8
+    free = max(0, start - covered)
+    if not free:
+        return Gap()
+    if behind:
+        bits = min(free, max(0, unit * 8 - covered))
+        return Gap(bits + (free - bits) % 8, (free - bits) // 8)
+    whole = max(0, unit * 8 - covered) // 8
+    return Gap(free - whole * 8, whole)
 
 
-def _gap(free: int, slot: Slot) -> tuple[int, int]:
-    """Whole bytes, then bits, from the first free bit to a member."""
-    if not slot.bits:
-        return slot.start_bit // 8 - free // 8, 0
-    unit = slot.offset * 8
-    if free < unit <= slot.start_bit:
-        return slot.offset - free // 8, slot.start_bit - unit
-    return 0, slot.start_bit - free
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def _powers_of_two(top: int) -> Iterator[int]:
+    power = 1
+    while power <= top:
+        yield power
+        power *= 2
+
+
+def _power_of_two_below(size: int) -> int:
+    """The largest power of two that is not more than the size."""
+    return 1 << max(size, 1).bit_length() - 1

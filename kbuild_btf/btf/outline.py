@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""One type as ``pahole -C NAME`` shows it: members with offset and size, holes, cachelines.
+"""One type with offsets, sizes, holes and cache lines, in the format of ``pahole -C NAME``.
 
-The columns follow pahole's: a type in 26 characters (8 fewer per level of nesting), a name in
-23, then ``/* offset size */``, bitfields as ``offset:bit``. Offsets are bytes from the start
-of the outermost type.
+A table: each member is a row of the cells type, name, and ``/* offset size */`` (of a bitfield
+``offset:bit size``); notes stand between the rows. Types within a type follow it indented.
+Offsets are bytes from the start of the outermost type. Rows are collected first and brought into
+columns at the end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from .layout import Measure, Shape, Slot
+from .layout import Layout, Layouts, Place
 from .reader import Btf
-from .spelling import keyword
+from .spelling import keyword, plain
 from .types import (
     Array,
     Composite,
@@ -20,7 +24,6 @@ from .types import (
     Enumeration,
     Float,
     FuncProto,
-    Fwd,
     Ptr,
     Restrict,
     Struct,
@@ -28,455 +31,392 @@ from .types import (
     Typedef,
     TypeTag,
     Union,
-    Void,
     Volatile,
 )
 
+_TAB = 8
+# Where names and comments start; types inside a type keep to that.
+_NAMES = _TAB + 27
+_COMMENTS_OF_STRUCT = _NAMES + 22
+_COMMENTS_OF_UNION = _NAMES + 20
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """How a type is shown at one place."""
-
-    indent: int = 0
-    type_width: int = 26
-    name_width: int = 23
-    base: int = 0  # offset of the enclosing type
-    relative: bool = False  # behind a pointer offsets count from the start of the pointee
-    suffix: str | None = None  # what follows the closing brace
-    summary: bool = True
-    first: bool = False
-    last: bool = False
-    in_union: bool = False
-
-    @property
-    def tabs(self) -> str:
-        return "\t" * self.indent
+# How spelling.plain() writes what is between the braces of a type without a name.
+_BODY = "{...}"
 
 
 @dataclass(slots=True)
-class _Sums:
-    """What the members of a struct add up to."""
+class _Row:
+    """A line: its cells, the tabs in front, and by how many tabs its columns are narrower."""
 
-    bytes: int = 0
-    bits: int = 0
-    holes: int = 0
-    bit_holes: int = 0
-    forced: int = 0
-    forced_holes: list[int] = field(default_factory=list)
-    inner_holes: list[int] = field(default_factory=list)
-    inner_bit_holes: list[int] = field(default_factory=list)
-    inner_padding: list[int] = field(default_factory=list)
-    inner_bit_padding: list[int] = field(default_factory=list)
-    flexible: int = 0
-    embedded_flexible: int = 0
+    depth: int = 0
+    type: str = ""
+    name: str = ""
+    comment: str = ""
+    inset: int = 0
+
+    def text(self, comments: int) -> str:
+        """The line; ``comments`` is the column where comments start."""
+        start = _TAB * (self.depth + self.inset)
+        line = self.type
+        if self.name:
+            line = f"{line:{max(_NAMES - start - 1, 0)}} {self.name}"
+        if self.comment:
+            line = f"{line:{max(comments - start - 1, 0)}} {self.comment}"
+        return "\t" * self.depth + line if line else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where members are written: indentation, its inset (see _Row), and the offset in bytes."""
+
+    depth: int
+    inset: int
+    start: int
 
 
 def outline(btf: Btf, found: Type, cacheline: int = 64) -> str:
-    """The text for one struct, union, enum or typedef, without a line end."""
-    return _Outline(btf, cacheline).text(found)
+    """The text for a struct, union, enum or typedef, without a newline at its end."""
+    writer = _Outline(btf, cacheline)
+    writer.define(found)
+    comments = _COMMENTS_OF_UNION if isinstance(found, Union) else _COMMENTS_OF_STRUCT
+    return "\n".join(row.text(comments) for row in writer.rows)
 
 
 class _Outline:
+    """Collects the rows of one type."""
+
     def __init__(self, btf: Btf, cacheline: int) -> None:
         self.btf = btf
-        self.measure = Measure(btf, cacheline)
         self.cacheline = cacheline
-        self.line = 0  # cacheline of the member at hand
+        self.layouts = Layouts(btf, cacheline)
+        self.rows: list[_Row] = []
+        self._line = 0  # the last cache line that was reached
 
-    def text(self, found: Type) -> str:
-        view = _View(name_width=21 if isinstance(found, Union) else 23)
-        match found:
-            case Typedef():
-                body = self._typedef(found, view)
-            case Enumeration():
-                body = self._enum(found, view)
-            case Union():
-                body = self._union(found, view)
-            case _:
-                body = self._struct(found, view)
-        return body + ";"
+    def define(self, found: Type) -> None:
+        """The rows of the type itself."""
+        if not isinstance(found, Typedef):
+            assert isinstance(found, (Composite, Enumeration))
+            if isinstance(found, Enumeration) and not found.values:
+                self.rows.append(_Row(0, f"{plain(found)};"))
+                return
+            self._body(found, plain(found) if found.name else keyword(found), _Scope(0, 0, 0))
+            self.rows.append(_Row(0, f"}}{self._attribute(found)};"))
+            return
+        base, declarator = self._split(found.type_id, found.name)
+        words = self._words(base).rstrip()
+        if (inner := self._unnamed(base)) is not None:
+            head, tail = words.split(_BODY)
+            self._body(inner, f"typedef {head.rstrip()}", _Scope(0, 1, 0))
+            self.rows.append(_Row(0, f"}}{self._attribute(inner)}{tail} {declarator};"))
+        elif self._array(self.btf[found.type_id]):
+            self.rows.append(_Row(0, f"typedef {words:26} {declarator};"))
+        else:
+            self.rows.append(_Row(0, f"typedef {words} {declarator};"))
 
-    # --- types in words -----------------------------------------------------------------------
+    # --- declarations -------------------------------------------------------------------
 
-    def _name(self, type_id: int) -> str:
-        """A type without a declarator; where C needs one, pahole's approximation of it."""
+    def _split(self, type_id: int, name: str) -> tuple[int, str]:
+        """What a declaration has on the left, as a type, and the declarator on the right.
+
+        A pointer is on the left, unless C has it on the right because of what it points to.
+        """
+        found = self.btf[type_id]
+        if isinstance(found, FuncProto):
+            words = [
+                self._type(param.type_id) if param.type_id else "..." for param in found.params
+            ]
+            return self._split(found.type_id, f"({name})({', '.join(words) or 'void'})")
+        if (array := self._array(found)) is not None:
+            count, element = array
+            base, declarator = self._split(element, f"({name})" if name.startswith("*") else name)
+            return base, f"{declarator}[{count}]"
+        if self._is_wrapped(found):
+            word = "*" if isinstance(found, Ptr) else f" {_qualifier(found)} "
+            (target,) = found.references()
+            return self._split(target, f"{word}{name}".rstrip())
+        return type_id, name
+
+    def _array(self, found: Type) -> tuple[int, int] | None:
+        """Number of elements in all dimensions, those in typedefs as well, and their type.
+
+        Qualifiers of an array are passed over: its elements have the same.
+        """
+        while isinstance(found, (Const, Volatile)):
+            found = self.btf[found.type_id]
+        if not isinstance(found, Array):
+            return None
+        count, element = found.nelems, found.type_id
+        while isinstance(inner := self.btf.strip(element), Array):
+            count, element = count * inner.nelems, inner.type_id
+        return count, element
+
+    def _is_wrapped(self, found: Type) -> bool:
+        """Do pointers lead to a function or an array?"""
+        if isinstance(found, (Ptr, Const, Volatile, Restrict)):
+            return self._is_wrapped(self.btf[found.type_id])
+        return isinstance(found, (FuncProto, Array))
+
+    def _type(self, type_id: int) -> str:
+        """A type without a name."""
+        base, declarator = self._split(type_id, "")
+        return " ".join(filter(None, (self._words(base), declarator)))
+
+    def _words(self, type_id: int) -> str:
+        """The left side of a declaration; what has no name is ``struct {...}``."""
         found = self.btf[type_id]
         match found:
-            case Void():
-                return "void"
+            case Const() | Volatile():
+                end = "" if isinstance(self.btf[found.type_id], Ptr) else " "
+                return f"{_qualifier(found)} {self._words(found.type_id)}{end}"
+            case Restrict():
+                return f"{self._words(found.type_id)} restrict"
+            case TypeTag():
+                return self._words(found.type_id)
             case Ptr():
                 target = self.btf[found.type_id]
-                if isinstance(target, Void):
-                    return "void *"
                 if isinstance(target, Const) and isinstance(self.btf[target.type_id], Ptr):
-                    return f"{self._name(target.type_id)} const *"
-                return f"{self._name(found.type_id)} *"
-            case Const():
-                return f"const {self._name(found.type_id)} "
-            case Volatile():
-                return f"volatile {self._name(found.type_id)} "
-            case Restrict():
-                return f"{self._name(found.type_id)} restrict "
-            case Array() | TypeTag():
-                return self._name(found.type_id)
-            case FuncProto():
-                return self._function(found, "", 0)
+                    return f"{self._words(target.type_id)} const *"
+                return f"{self._words(found.type_id)} *"
             case Float():
                 return f"single {found.name}"
-            case Composite() | Enumeration() | Fwd():
-                return f"{keyword(found)} {found.name}"
-        return found.name
+        return plain(found)
 
-    def _function(
-        self, found: FuncProto, name: str, width: int, pointer: str = "", bare: bool = False
-    ) -> str:
-        shown = name if bare else f"({pointer}{name})"
-        return f"{self._name(found.type_id):<{abs(width)}} {shown}{self._parameters(found)}"
-
-    def _parameters(self, found: FuncProto) -> str:
-        words = []
-        for param in found.params:
-            if not param.type_id:
-                continue
-            kind = self.btf[param.type_id]
-            target = self.btf[kind.type_id] if isinstance(kind, Ptr) else None
-            if isinstance(target, FuncProto):
-                words.append(self._function(target, param.name, 0, "*"))
-            elif isinstance(kind, FuncProto):
-                words.append("inline " + self._function(kind, param.name, 0, bare=True))
-            else:
-                words.append(self._name(param.type_id) + (f" {param.name}" if param.name else ""))
-        if not words:
-            return "(void)"
-        if any(not param.type_id for param in found.params):
-            words.append("...")
-        return f"({', '.join(words)})"
-
-    # --- declarations -------------------------------------------------------------------------
-
-    def _declare(self, type_id: int, name: str | None, view: _View) -> str:
-        """A member or a typedef'd name with its type; unnamed types with their whole body."""
+    def _unnamed(self, type_id: int) -> Composite | Enumeration | None:
+        """The type without a name that has to be written out in a declaration."""
         found = self.btf[type_id]
-        if isinstance(found, (Composite, Fwd, Enumeration)):
-            view = replace(view, suffix=name, summary=False)
-        prefix = ""
-        while True:
-            match found:
-                case Const():
-                    prefix += "const "
-                    view = replace(view, type_width=view.type_width - 6)
-                case TypeTag():
-                    pass
-                case Ptr():
-                    return prefix + self._pointer(found, name or "", view)
-                case Array():
-                    return prefix + self._array(found, name or "", view)
-                case FuncProto():
-                    return prefix + self._function(found, name or "", view.type_width)
-                case Composite() | Fwd() | Enumeration():
-                    return prefix + self._tagged(found, name, view)
-                case _:
-                    break
-            if not found.type_id:
-                break
-            found = self.btf[found.type_id]
-        return f"{prefix}{self._name(found.id):<{abs(view.type_width)}} {name or ''}"
+        if isinstance(found, (Ptr, TypeTag, Const, Volatile, Restrict)):
+            return self._unnamed(found.type_id)
+        if isinstance(found, (Composite, Enumeration)) and not found.name:
+            return found
+        return None
 
-    def _pointer(self, found: Ptr, name: str, view: _View) -> str:
-        target = self.btf[found.type_id]
-        while isinstance(target, TypeTag):
-            target = self.btf[target.type_id]
-        if isinstance(target, FuncProto):
-            return self._function(target, name, view.type_width, "*")
-        if isinstance(target, (Composite, Enumeration)) and not target.name:
-            inner = replace(
-                view,
-                relative=True,
-                type_width=view.type_width - 8,
-                suffix=f"* {name}",
-                summary=False,
-            )
-            return self._tagged(target, f"* {name}", inner)
-        return f"{self._name(found.id):<{abs(view.type_width)}} {name}"
-
-    def _array(self, found: Array, name: str, view: _View) -> str:
-        element_id = found.type_id
-        element = self.btf[element_id]
-        if not found.nelems and isinstance(element, Const):
-            element_id = element.type_id
-        only = view.first and view.last
-        sized = found.nelems or not view.last or only or view.in_union
-        return self._declare(element_id, name, view) + (f"[{found.nelems}]" if sized else "[]")
-
-    def _tagged(self, found: Composite | Fwd | Enumeration, name: str | None, view: _View) -> str:
-        if found.name:
-            word = keyword(found)
-            width = abs(view.type_width - len(word) - 1)
-            return f"{word} {found.name:<{width}} {name or ''}"
+    def _attribute(self, found: Composite | Enumeration) -> str:
+        """What stands behind the closing brace."""
         if isinstance(found, Enumeration):
-            return self._enum(found, view)
-        view = replace(view, type_width=view.type_width - 8)
-        if isinstance(found, Union):
-            return self._union(found, replace(view, suffix=name))
-        return self._struct(found, view)
+            return " __attribute__((__packed__))" if found.size != 4 else ""
+        layout = self.layouts.of(found)
+        return " __attribute__((__packed__))" if layout.packed else _aligned(layout.aligned)
 
-    def _typedef(self, found: Typedef, view: _View) -> str:
-        target = self.btf[found.type_id]
-        pointee = self.btf[target.type_id] if isinstance(target, Ptr) else None
-        match target:
-            case Array():
-                return "typedef " + self._array(target, found.name, view)
-            case FuncProto():
-                return "typedef " + self._function(target, found.name, 0)
-            case Ptr() if isinstance(pointee, FuncProto):
-                return "typedef " + self._function(pointee, found.name, 0, "*")
-            case Union() | Struct() | Enumeration() if not target.name or isinstance(target, Union):
-                inner = replace(view, suffix=found.name)
-                return "typedef " + self._tagged(target, found.name, inner)
-        return f"typedef {self._name(found.type_id)} {found.name}"
+    # --- bodies -------------------------------------------------------------------------
 
-    def _enum(self, found: Enumeration, view: _View) -> str:
-        head = "enum" + (f" {found.name}" if found.name else "")
-        if not found.values:
-            return head
-        width = max(len(value.name) for value in found.values)
-        lines = [f"{view.tabs}\t{v.name:<{width}} = {v.value},\n" for v in found.values]
-        packed = "" if found.size in (0, 4) else " __attribute__((__packed__))"
-        suffix = f" {view.suffix}" if view.suffix is not None else ""
-        return f"{head} {{\n{''.join(lines)}{view.tabs}}}{packed}{suffix}"
-
-    # --- bodies -------------------------------------------------------------------------------
-
-    def _union(self, found: Union, view: _View) -> str:
-        head = "union" + (f" {found.name}" if found.name else "")
-        inner = replace(view, indent=view.indent + 1, in_union=True)
-        self.measure.inspect(found)
-        line = self.line
-        lines = []
-        for slot in self.measure.shape(found).slots:
-            lines.append(f"{inner.tabs}{self._member(slot, inner, in_union=True)}\n")
-            self.line = line
-        suffix = f" {view.suffix}" if view.suffix is not None else ""
-        return f"{head} {{\n{''.join(lines)}{view.tabs}}}{suffix}"
-
-    def _struct(self, found: Type, view: _View) -> str:
-        shape = self.measure.shape(found) if isinstance(found, (Composite, Fwd)) else Shape([])
-        self.measure.inspect(found)
-        inner = replace(view, indent=view.indent + 1)
-        sums = _Sums()
-        text = "struct" + (f" {found.name}" if found.name else "") + " {\n"
-        gap = ""
-        if shape.first_bit_hole > 0 or shape.first_hole > 0:
-            gap = text
-            text += "\n"
-        text += self._hole_comments(shape.first_bit_hole, shape.first_hole, sums, inner, "{}\n")
-        blank = bool(gap)
-        last: Slot | None = None
-        last_size = 0
-        for index, slot in enumerate(shape.slots):
-            self._count_forced(slot, last.hole if last else shape.first_hole, sums)
-            if last and last_size:
-                between, comment = self._transition(last, slot, last_size, inner)
-                text += between
-                if comment:
-                    text += ("" if blank else "\n") + comment
-                    blank = True
-            text += "\n" if blank else ""
-            place = replace(inner, first=last is None, last=index == len(shape.slots) - 1)
-            text += inner.tabs + self._member(slot, place)
-            comments = self._inner_comment(slot, sums, inner) + self._hole_comments(
-                slot.bit_hole, slot.hole, sums, inner, "\n{}"
-            )
-            blank = bool(comments)
-            text += ("\n" if blank else "") + comments + "\n"
-            if slot.bits:
-                sums.bits += slot.bits
-            else:
-                sums.bytes += slot.size
-            if (
-                last is None
-                or not last_size
-                or last.offset != slot.offset
-                or (not last.bits and slot.bits)
-            ):
-                last_size = slot.size
-            last = slot
-        if view.summary and isinstance(found, Composite):
-            text += self._summary(found, shape, sums, inner)
-        text += f"{view.tabs}}}"
-        packed = self.measure.is_packed(found)
-        text += " __attribute__((__packed__))" if packed else ""
-        text += f" {view.suffix}" if view.suffix is not None else ""
-        if shape.alignment and not packed:
-            text += f" __attribute__((__aligned__({shape.alignment})))"
-        return text
-
-    def _member(self, slot: Slot, view: _View, in_union: bool = False) -> str:
-        offset = slot.offset
-        if not view.relative:
-            offset += view.base
-            if not in_union:
-                view = replace(view, base=offset)
-        boundary = self._boundary(offset, view)
-        name = slot.member.name
-        found = self.btf[slot.member.type_id]
-        tagged = isinstance(found, (Composite, Fwd, Enumeration))
-        inline = tagged and not found.name
-        if tagged:
-            text = self._declare(found.id, None, view)
-            text += (" " if inline and name else "") + name
+    def _body(self, found: Composite | Enumeration, head: str, scope: _Scope) -> None:
+        """From ``head`` to the last line before the closing brace."""
+        self.rows.append(_Row(scope.depth, f"{head} {{"))
+        inner = replace(scope, depth=scope.depth + 1)
+        if isinstance(found, Enumeration):
+            width = max((len(value.name) for value in found.values), default=0)
+            for value in found.values:
+                self.rows.append(_Row(inner.depth, f"{value.name:{width}} = {value.value},"))
+        elif isinstance(found, Struct):
+            self._struct(self.layouts.of(found), inner)
+            if not scope.depth:
+                self._summary(found)
         else:
-            text = self._declare(found.id, name, view)
-        text += f":{slot.bits}" if slot.bits else ""
-        aligned = f" __attribute__((__aligned__({slot.alignment})))" if slot.alignment else ""
-        text += aligned + ";"
-        if inline:
-            used = len(aligned) + (len(name) if name else -1)
-            if self.measure.is_packed(found):
-                used += len(" __attribute__((__packed__))")
-            width = view.type_width + view.name_width - used - 3
-        else:
-            width = max(view.type_width + view.name_width - len(text), 0)
-        gap = " ".rjust(width) if width >= 0 else " ".ljust(-width)
-        if slot.bits:
-            return f"{boundary}{text}{gap}/* {offset:5}:{slot.bit:2} {slot.size:2} */"
-        return f"{boundary}{text}{gap}/* {offset:5} {slot.size:5} */"
+            reached = self._line
+            for place in self.layouts.of(found).places:
+                self._member(place, inner)
+                self._line = reached
 
-    def _boundary(self, offset: int, view: _View) -> str:
+    def _struct(self, layout: Layout, scope: _Scope) -> None:
+        last = None
+        for place in layout.places:
+            self._transition(last, place, scope.depth)
+            self._boundary(scope.start + place.offset, scope.depth)
+            self._member(place, scope, place is layout.places[-1])
+            last = place
+        if last is not None:
+            self._notes(scope.depth, self._inside(last))
+        if self.rows[-1] == _Row():
+            self.rows.pop()
+
+    def _member(self, place: Place, scope: _Scope, last: bool = False) -> None:
+        """A row, or several for a type without a name; ``last``: in a struct, at its end."""
+        member = place.member
+        base, declarator = self._split(member.type_id, member.name)
+        # C allows an array without a length behind other members only.
+        if last and place.offset:
+            declarator = re.sub(r"\[0\]$", "[]", declarator)
+        width = f":{member.bit_size}" if member.bit_size else ""
+        end = f"{width}{_aligned(place.aligned)};"
+        offset = scope.start + place.offset
+        at = f"{offset:5}:{place.shift:2} {place.size:2}" if width else f"{offset:5} {place.size:5}"
+        comment = f"/* {at} */"
+        words = self._words(base).rstrip()
+        inner = self._unnamed(base)
+        if inner is None:
+            self.rows.append(_Row(scope.depth, words, declarator + end, comment, scope.inset))
+            return
+        head, pointers = words.split(_BODY)
+        inside = replace(scope, start=offset)
+        if pointers.strip():
+            inside = replace(scope, inset=scope.inset + 1, start=0)
+        self._body(inner, head.rstrip(), inside)
+        tail = " ".join(filter(None, (pointers.strip(), declarator)))
+        text = f"}}{self._attribute(inner)}{' ' if tail else ''}{tail}{end}"
+        if pointers.strip() or declarator != member.name:
+            # Offset and size are not those of what is in the braces.
+            self.rows.append(_Row(scope.depth, f"{text} {comment}"))
+        else:
+            self.rows.append(_Row(scope.depth, text, comment=comment, inset=scope.inset))
+
+    # --- notes --------------------------------------------------------------------------
+
+    def _notes(self, depth: int, notes: Iterable[str]) -> None:
+        """Comments, with an empty line on either side."""
+        rows = [_Row(depth, f"/* {note} */") for note in notes]
+        if rows:
+            before = [] if self.rows[-1] == _Row() else [_Row()]
+            self.rows += [*before, *rows, _Row()]
+
+    def _boundary(self, offset: int, depth: int) -> None:
+        """A line where a new cache line has begun since the last member."""
         line, past = divmod(offset, self.cacheline)
-        if line <= self.line:
-            return ""
-        self.line = line
-        ago = f" was {past} byte{'s' if past > 1 else ''} ago" if past else ""
-        return (
-            f"/* --- cacheline {line} boundary ({line * self.cacheline} bytes){ago} --- */\n"
-            f"{view.tabs}"
-        )
+        if line > self._line:
+            self._line = line
+            ago = f" was {_count(past, 'byte')} ago" if past else ""
+            where = f"cacheline {line} boundary ({line * self.cacheline} bytes){ago}"
+            self.rows.append(_Row(depth, f"/* --- {where} --- */"))
 
-    # --- comments -----------------------------------------------------------------------------
+    def _transition(self, last: Place | None, place: Place, depth: int) -> None:
+        """What there is to say between two members."""
+        notes = self._inside(last) if last else []
+        gap = place.gap
+        if gap.bits:
+            notes.append(f"XXX {_count(gap.bits, 'bit')} hole, try to pack")
+        if gap.bytes:
+            notes.append(f"XXX {_count(gap.bytes, 'byte')} hole, try to pack")
+        together = _combined(last, place) if last else ""
+        if gap.bits and place.member.bit_size:
+            # A bitfield without a name would leave this gap, one of no width go to the next unit.
+            words = self._words(place.member.type_id)
+            filler = _Row(depth, words, f":{gap.bits};")
+            if last is None or last.offset != place.offset:
+                self._notes(depth, notes)
+                notes = ["Force alignment to the next boundary:"]
+                filler = replace(filler, name=":0;")
+            self._notes(depth, notes)
+            self.rows[-1:] = [filler, _Row()]
+            notes = []
+        if together:
+            notes.append(f"Bitfield combined with {together} fields")
+        self._notes(depth, notes)
 
-    def _transition(self, last: Slot, slot: Slot, last_size: int, view: _View) -> tuple[str, str]:
-        """What stands between two members: an unnamed bitfield, and a comment on sharing."""
-        text = comment = ""
-        if last.bit_hole and slot.bits:
-            width = last.bit_hole
-            if last.offset != slot.offset:
-                text = f"\n{view.tabs}/* Force alignment to the next boundary: */\n"
-                width = 0
-            text += f"{view.tabs}{self._declare(slot.member.type_id, '', view)}:{width};\n"
-        if slot.offset < last.offset or (
-            slot.offset == last.offset and not last.bits and slot.bits
-        ):
-            comment = f"{view.tabs}/* Bitfield combined with previous fields */\n"
-        elif 0 < slot.offset - last.offset < last_size:
-            comment = f"{view.tabs}/* Bitfield combined with next fields */\n"
-        return text, comment
-
-    def _count_forced(self, slot: Slot, hole: int, sums: _Sums) -> None:
-        if slot.alignment:
-            sums.forced += 1
-            if hole:
-                sums.forced_holes.append(hole)
-
-    def _hole_comments(self, bits: int, size: int, sums: _Sums, view: _View, frame: str) -> str:
-        text = ""
-        if bits:
-            sums.bit_holes += bits
-            words = f"{view.tabs}/* XXX {_plural(bits, 'bit')} hole, try to pack */"
-            text += frame.format(words)
-        if size > 0:
-            sums.holes += size
-            words = f"{view.tabs}/* XXX {_plural(size, 'byte')} hole, try to pack */"
-            text += frame.format(words)
-        return text
-
-    def _inner_comment(self, slot: Slot, sums: _Sums, view: _View) -> str:
-        """What is left unused inside a member that is a struct itself (not behind a typedef)."""
-        found = self.btf[slot.member.type_id]
-        if not isinstance(found, Struct):
-            return ""
-        shape = self.measure.shape(found)
-        self.measure.inspect(found)
-        words = []
-        if self.measure.ends_in_flexible_array(found):
-            sums.flexible += 1
-            words.append("a flexible array")
-        if self.measure.embeds_flexible_array(found):
-            sums.embedded_flexible += 1
-            words.append("embedded flexible array(s)")
-        for amount, totals, unit in (
-            (shape.padding, sums.inner_padding, "byte"),
-            (shape.bit_padding, sums.inner_bit_padding, "bit"),
-        ):
-            if amount:
-                totals.append(amount)
-                words.append(f"{_plural(amount, unit)} of padding")
-        for amount, totals, unit in (
-            (shape.holes, sums.inner_holes, "hole"),
-            (shape.bit_holes, sums.inner_bit_holes, "bit hole"),
-        ):
-            if amount:
-                totals.append(amount)
-                words.append(_plural(amount, unit))
-        return f"\n{view.tabs}/* XXX last struct has {', '.join(words)} */" if words else ""
-
-    def _summary(self, found: Composite, shape: Shape, sums: _Sums, view: _View) -> str:
-        size = self.measure.size_of(found)
-        cachelines = -(-size // self.cacheline)
-        lines = [f"size: {found.size}, cachelines: {cachelines}, members: {len(found.members)}"]
-        if sums.holes or sums.bit_holes:
-            if sums.bytes:
-                holes = f", holes: {shape.holes}, sum holes: {sums.holes}" if sums.holes else ""
-                lines.append(f"sum members: {sums.bytes}{holes}")
-            if sums.bits:
-                rest = (
-                    f", bit holes: {shape.bit_holes}, sum bit holes: {sums.bit_holes} bits"
-                    if sums.bit_holes
-                    else f" ({sums.bits // 8} bytes)"
-                )
-                lines.append(f"sum bitfield members: {sums.bits} bits{rest}")
-        if shape.padding > 0:
-            lines.append(f"padding: {shape.padding}")
-        inner = [
-            f"{name}: {len(amounts)}, total: {sum(amounts)}{unit}"
-            for name, amounts, unit in (
-                ("holes", sums.inner_holes, ""),
-                ("bit holes", sums.inner_bit_holes, ""),
-                (
-                    "bit paddings",
-                    sums.inner_bit_padding,
-                    " bits" if sum(sums.inner_bit_padding) > 1 else " bit",
-                ),
-            )
-            if amounts
+    def _inside(self, place: Place) -> list[str]:
+        """What the struct that a member is has in it; not said of types behind a typedef."""
+        if not isinstance(place.type, Struct):
+            return []
+        layout = self.layouts.of(place.type)
+        found = [
+            {"end": "a flexible array", "middle": "embedded flexible array(s)"}.get(
+                self._flexible(place.type), ""
+            ),
+            layout.tail.bytes and f"{_count(layout.tail.bytes, 'byte')} of padding",
+            layout.tail.bits and f"{_count(layout.tail.bits, 'bit')} of padding",
+            layout.holes and _count(layout.holes, "hole"),
+            layout.bit_holes and _count(layout.bit_holes, "bit hole"),
         ]
-        if inner:
-            lines.append(f"member types with {', '.join(inner)}")
-        if sums.inner_padding:
-            paddings = len(sums.inner_padding), sum(sums.inner_padding)
-            lines.append("paddings: {}, sum paddings: {}".format(*paddings))
-        if shape.bit_padding > 0:
-            lines.append(f"bit_padding: {shape.bit_padding} bits")
-        if sums.forced:
-            forced = sums.forced_holes
-            holes = f", forced holes: {len(forced)}, sum forced holes: {sum(forced)}"
-            lines.append(f"forced alignments: {sums.forced}{holes if forced else ''}")
-        if sums.flexible or sums.embedded_flexible:
-            counts = [("end", sums.flexible), ("middle", sums.embedded_flexible)]
-            words = ", ".join(f"{name}: {count}" for name, count in counts if count)
-            lines.append(f"flexible array members: {words}")
-        if rest_of_line := (view.base + found.size) % self.cacheline:
-            lines.append(f"last cacheline: {rest_of_line} bytes")
-        text = "\n" + "".join(f"{view.tabs}/* {line} */\n" for line in lines)
-        bits = sums.bytes * 8 + sums.bits + sums.holes * 8 + sums.bit_holes
-        missing = found.size * 8 - bits - shape.padding * 8 - shape.bit_padding
-        if missing and found.members:
-            text += (
-                f"\n{view.tabs}/* members, holes and padding differ from the size"
-                f" by {missing} bits */\n"
-            )
-        return text
+        words = ", ".join(str(words) for words in found if words)
+        return [f"XXX last struct has {words}"] if words else []
+
+    def _flexible(self, found: Type) -> str:
+        """Where a struct has an array of no elements: at its "end", or in a struct in it."""
+        if not isinstance(found, Struct) or not found.members:
+            return ""
+        kinds = [self.btf.strip(member.type_id) for member in found.members]
+        if isinstance(kinds[-1], Array) and not self.btf.size_of(found.members[-1].type_id):
+            return "end"
+        return "middle" if any(map(self._flexible, kinds)) else ""
+
+    # --- summary ------------------------------------------------------------------------
+
+    def _summary(self, found: Struct) -> None:
+        """The lines at the end of a struct."""
+        layout = self.layouts.of(found)
+        places, gaps, tail = layout.places, layout.gaps, layout.tail
+        whole = sum(place.size for place in places if not place.member.bit_size)
+        fields = sum(place.member.bit_size for place in places)
+        lines = -(-found.size // self.cacheline)
+        notes = [f"size: {found.size}, cachelines: {lines}, members: {len(places)}"]
+        hole_bytes, hole_bits = sum(g.bytes for g in gaps), sum(g.bits for g in gaps)
+        if layout.holes or layout.bit_holes:
+            holes = f", holes: {layout.holes}, sum holes: {hole_bytes}" if layout.holes else ""
+            if whole or holes:
+                notes.append(f"sum members: {whole}{holes}")
+            if fields:
+                holes = f" ({fields // 8} bytes)"
+                if layout.bit_holes:
+                    holes = f", bit holes: {layout.bit_holes}, sum bit holes: {hole_bits} bits"
+                notes.append(f"sum bitfield members: {fields} bits{holes}")
+        if tail.bytes:
+            notes.append(f"padding: {tail.bytes}")
+        notes += self._summary_of_inside(found)
+        if tail.bits:
+            notes.append(f"bit_padding: {tail.bits} bits")
+        forced = [place.gap.bytes for place in places if place.aligned]
+        if forced:
+            holes = ""
+            if any(forced):
+                count = sum(map(bool, forced))
+                holes = f", forced holes: {count}, sum forced holes: {sum(forced)}"
+            notes.append(f"forced alignments: {len(forced)}{holes}")
+        kinds = Counter(self._flexible(place.type) for place in places)
+        flexible = [f"{where}: {kinds[where]}" for where in ("end", "middle") if kinds[where]]
+        if flexible:
+            notes.append(f"flexible array members: {', '.join(flexible)}")
+        if found.size % self.cacheline:
+            notes.append(f"last cacheline: {found.size % self.cacheline} bytes")
+        told = whole + hole_bytes + tail.bytes
+        if missing := found.size * 8 - (told * 8 + fields + hole_bits + tail.bits):
+            notes.append(f"XXX members, holes and padding differ from the size by {missing} bits")
+        self._notes(1, notes)
+        self.rows.pop()
+
+    def _summary_of_inside(self, found: Struct) -> list[str]:
+        """How much is unused in the structs that are members."""
+        inside = [
+            self.layouts.of(place.type)
+            for place in self.layouts.of(found).places
+            if isinstance(place.type, Struct)
+        ]
+        words = [
+            _total("holes", [layout.holes for layout in inside]),
+            _total("bit holes", [layout.bit_holes for layout in inside]),
+            _total("bit paddings", [layout.tail.bits for layout in inside], "bit"),
+        ]
+        paddings = [layout.tail.bytes for layout in inside if layout.tail.bytes]
+        notes = []
+        if any(words):
+            notes.append("member types with " + ", ".join(filter(None, words)))
+        if paddings:
+            notes.append(f"paddings: {len(paddings)}, sum paddings: {sum(paddings)}")
+        return notes
 
 
-def _plural(count: int, unit: str) -> str:
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+def _qualifier(found: Type) -> str:
+    return found.kind.name.lower()
+
+
+def _combined(last: Place, place: Place) -> str:
+    """Whose storage unit two members share, the "previous" or the "next" one's, if they do."""
+    either = last.member.bit_size or place.member.bit_size
+    both = last.member.bit_size and place.member.bit_size
+    if not either or not last.size or (both and last.offset == place.offset):
+        return ""
+    if last.offset < place.offset:
+        return "next" if place.offset < last.end else ""
+    return "previous" if last.offset < place.end else ""
+
+
+def _aligned(to: int) -> str:
+    return f" __attribute__((__aligned__({to})))" if to else ""
+
+
+def _total(what: str, amounts: list[int], unit: str = "") -> str:
+    """In how many members there is something, and how much; nothing if there is none."""
+    some = [amount for amount in amounts if amount]
+    total = _count(sum(some), unit) if unit else sum(some)
+    return f"{what}: {len(some)}, total: {total}" if some else ""
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from .. import output
+from ..progress import watched
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,8 @@ def run(args: argparse.Namespace) -> int:
     from .. import _native
 
     destination = output.destination(args, args.elf)
-    made = _native.encode(args.elf, **output.options(args))
+    options = output.options(args)
+    made = watched("encode", lambda: _native.encode(args.elf, **options))
     output.write(made, destination)
     output.report(made, args)
     return 0

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from .. import _native
 from ..errors import Error
+from ..progress import watched
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts; exit status 1 when nobody knows the name."""
-    told = _native.explain(
-        args.elf, args.name, objects=args.objects or None, features=args.features
+    objects = args.objects or None
+    told = watched(
+        "explain",
+        lambda: _native.explain(args.elf, args.name, objects=objects, features=args.features),
     )
     lines = [
         *_function(args.name, told["function"], args.limit),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 
 from .. import output
+from ..progress import watched
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from .. import _native
 
     destination = output.destination(args, args.elf)
-    made = _native.link(args.elf, objects=args.objects or None, **output.options(args))
+    objects, options = args.objects or None, output.options(args)
+    made = watched("link", lambda: _native.link(args.elf, objects=objects, **options))
     output.write(made, destination)
     output.report(made, args)
     return 0

@@ -12,10 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from elftools.dwarf.enums import ENUM_DW_LANG
 
 from ..errors import Error
+from ..progress import Progress
 from .dies import Section
 from .dwarf import Reader
 from .facts import Described, Features
-from .progress import Progress
 
 # Less than this is read faster than processes start.
 _WORTH_IT = 2 << 20

@@ -12,6 +12,7 @@ use object::read::{
 };
 use object::{RelocationFlags, RelocationKind, SymbolFlags};
 
+use crate::endian;
 use crate::error::{io, Error, Result};
 
 /// A file mapped read-only. A length change by another process while we read would be a fault in
@@ -131,13 +132,8 @@ impl<'a> Elf<'a> {
 
     /// `e_machine`
     pub fn machine(&self) -> u16 {
-        let at = |i| self.bytes.get(i).copied().unwrap_or(0);
-        let raw = [at(18), at(19)];
-        if self.big_endian() {
-            u16::from_be_bytes(raw)
-        } else {
-            u16::from_le_bytes(raw)
-        }
+        let field = self.bytes.get(18..20).unwrap_or(&[]);
+        endian::get(field, self.big_endian()) as u16
     }
 
     fn damaged(&self, section: &[u8], cause: impl std::fmt::Display) -> Error {
@@ -305,7 +301,7 @@ impl<'a> Elf<'a> {
                     format!("relocation at {offset:#x} lies outside"),
                 ));
             };
-            let old = get(field, big);
+            let old = endian::get(field, big);
             let addend = if relocation.has_implicit_addend() && apply.how == How::Set {
                 old as i64
             } else {
@@ -318,7 +314,7 @@ impl<'a> Elf<'a> {
                 How::Sub => old.wrapping_sub(value),
                 How::Ignore => continue,
             };
-            put(field, new, big);
+            endian::put(field, new, big);
             if apply.how == How::Set && !debug.get(section).copied().unwrap_or(false) {
                 targets.push((
                     offset,
@@ -479,22 +475,5 @@ fn is_thread_local(machine: u16, r_type: u32) -> bool {
         elf::EM_PPC => r_type == 78,
         elf::EM_PPC64 => matches!(r_type, 68 | 78),
         _ => false,
-    }
-}
-
-fn get(field: &[u8], big: bool) -> u64 {
-    let fold = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
-    if big {
-        field.iter().fold(0, fold)
-    } else {
-        field.iter().rev().fold(0, fold)
-    }
-}
-
-fn put(field: &mut [u8], value: u64, big: bool) {
-    let size = field.len();
-    for (i, byte) in field.iter_mut().enumerate() {
-        let shift = if big { size - 1 - i } else { i } * 8;
-        *byte = (value >> shift) as u8;
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::elf::Mapped;
+use crate::endian;
 use crate::error::{io, Error, Result};
 use crate::sidecar;
 
@@ -61,19 +62,18 @@ impl Editor<'_> {
         let field = from
             .get(at..at + size)
             .ok_or_else(|| Error::new("damaged ELF: the section headers lie outside"))?;
-        let fold = |v: u64, &b: &u8| v << 8 | u64::from(b);
-        Ok(if self.big {
-            field.iter().fold(0, fold)
-        } else {
-            field.iter().rev().fold(0, fold)
-        })
+        Ok(endian::get(field, self.big))
     }
 
     fn put(&self, into: &mut [u8], at: usize, size: usize, value: u64) {
-        for i in 0..size {
-            let shift = if self.big { size - 1 - i } else { i } * 8;
-            into[at + i] = (value >> shift) as u8;
-        }
+        endian::put(&mut into[at..at + size], value, self.big);
+    }
+
+    /// Where the contents of the section lie whose header starts at `at`.
+    fn put_place(&self, headers: &mut [u8], at: usize, offset: usize, size: usize) {
+        let class = self.class;
+        self.put(headers, at + class.sh_offset, class.word, offset as u64);
+        self.put(headers, at + class.sh_size, class.word, size as u64);
     }
 }
 
@@ -182,32 +182,10 @@ fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
                 count - 1
             }
         };
-        elf.put(
-            &mut headers,
-            i * entry + class.sh_offset,
-            class.word,
-            out.len() as u64,
-        );
-        elf.put(
-            &mut headers,
-            i * entry + class.sh_size,
-            class.word,
-            data.len() as u64,
-        );
+        elf.put_place(&mut headers, i * entry, out.len(), data.len());
         out.extend_from_slice(data);
     }
-    elf.put(
-        &mut headers,
-        names_index * entry + class.sh_offset,
-        class.word,
-        out.len() as u64,
-    );
-    elf.put(
-        &mut headers,
-        names_index * entry + class.sh_size,
-        class.word,
-        names.len() as u64,
-    );
+    elf.put_place(&mut headers, names_index * entry, out.len(), names.len());
     out.extend_from_slice(&names);
     align(&mut out);
     let table = out.len() as u64;

@@ -23,7 +23,7 @@ use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
-use crate::{reduce, refine};
+use crate::{progress, reduce, refine};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -170,10 +170,12 @@ fn combine_objects<T>(
     let image = Image::read(&elf)?;
     clock.lap("read image");
     let pool = pool(request.jobs)?;
+    progress::begin("objects", objects.len());
     let loaded: Vec<Loaded> = pool.install(|| {
         objects
             .par_iter()
             .map(|path| objects::load(path, request.keep_sidecars))
+            .inspect(|_| progress::add(1))
             .collect::<Result<_>>()
     })?;
     clock.lap("load objects");
@@ -228,12 +230,15 @@ fn combine_objects<T>(
     if let Some(base) = &base {
         combiner.add_base(&base.encoded.view(), None)?;
     }
+    progress::begin("objects combined", parts.len());
     for (i, view) in &parts {
         combiner
             .add(*i, view, None)
             .map_err(|e| e.at(&names[*i as usize]))?;
+        progress::add(1);
     }
     clock.lap("combine");
+    progress::begin("refining", 0);
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let concerned = parts
@@ -340,6 +345,7 @@ fn combine_units<T>(
     }
     let shared = Mutex::new(combiner);
     let pool = pool(request.jobs)?;
+    progress::begin("units", units.len());
     // Identities are kept: they tell which units must be read again for refinement.
     let identities: Vec<Vec<Id>> = pool.install(|| {
         (0..batches.len() as u32)
@@ -348,12 +354,14 @@ fn combine_units<T>(
                 let mut encoded = encode::encode_units(&source, batches[i as usize])?;
                 let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
                 combiner.add(i, &encoded.view(), None)?;
+                progress::add(batches[i as usize].len());
                 Ok(std::mem::take(&mut encoded.ids))
             })
             .collect::<Result<_>>()
     })?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
     clock.lap("encode and combine");
+    progress::begin("refining", 0);
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let locals: Vec<(u32, Vec<u32>)> = (0..)
@@ -406,6 +414,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         mut report,
         mut clock,
     } = combined;
+    progress::begin("finishing", 0);
     if reduce::is_needed(&request.features) {
         combiner = reduce::reduce(combiner, &request.features)?;
         clock.lap("reduce");

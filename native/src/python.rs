@@ -11,7 +11,7 @@ use crate::error;
 use crate::features::Features;
 use crate::guard::guarded;
 use crate::link::{self, Request};
-use crate::{btf, embed as embedding, kbuild, languages, objects, sidecar};
+use crate::{btf, embed as embedding, kbuild, languages, objects, progress as counter, sidecar};
 
 /// The exception of the package: errors of both halves are one class.
 fn exception(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -228,6 +228,11 @@ fn write_sidecar(py: Python<'_>, object: PathBuf) -> PyResult<&'static str> {
     Ok(event.name())
 }
 
+#[pyfunction]
+fn progress() -> (&'static str, usize, usize) {
+    counter::now()
+}
+
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Error", exception(module.py())?)?;
@@ -243,5 +248,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(linked_objects, module)?)?;
     module.add_function(wrap_pyfunction!(sidecar_path, module)?)?;
     module.add_function(wrap_pyfunction!(write_sidecar, module)?)?;
+    module.add_function(wrap_pyfunction!(progress, module)?)?;
     Ok(())
 }

@@ -57,6 +57,12 @@ struct packed {
 	u32 f : 31;
 } __attribute__((packed));
 
+struct packed_bytes {
+	u8 a;
+	u64 b;
+	u16 c;
+} __attribute__((packed));
+
 struct inside {
 	u16 before;
 	struct packed packed;
@@ -178,6 +184,7 @@ struct uses_typedef {
 
 struct plain v_plain;
 struct bits v_bits;
+struct packed_bytes v_packed_bytes;
 struct inside v_inside;
 struct packed_and_aligned v_packed_and_aligned;
 struct lines v_lines;

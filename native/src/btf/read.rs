@@ -39,12 +39,7 @@ pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
     };
     let word = |at: usize| -> Result<usize> {
         let field = raw.get(at..at + 4).ok_or_else(|| bad("short header"))?;
-        let field: [u8; 4] = field.try_into().map_err(|_| bad("short header"))?;
-        Ok(if big {
-            u32::from_be_bytes(field)
-        } else {
-            u32::from_le_bytes(field)
-        } as usize)
+        Ok(crate::endian::get(field, big) as usize)
     };
     let header = word(4)?;
     let section = |offset: usize, len: usize, name: &str| {
@@ -71,14 +66,7 @@ pub fn words(parts: &Parts<'_>) -> (Vec<u32>, bool) {
     let chunks = parts.types.chunks_exact(4);
     let whole = chunks.remainder().is_empty();
     let words = chunks
-        .map(|c| {
-            let raw = [c[0], c[1], c[2], c[3]];
-            if parts.big {
-                u32::from_be_bytes(raw)
-            } else {
-                u32::from_le_bytes(raw)
-            }
-        })
+        .map(|word| crate::endian::get(word, parts.big) as u32)
         .collect();
     (words, whole)
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::id_of;
 use crate::btf::{self, Kind};
 use crate::combine::{Class, Combiner};
+use crate::endian;
 use crate::image::Image;
 
 const SET: &[u8] = b"__BTF_ID__set8__";
@@ -28,12 +29,8 @@ pub(super) fn find(image: &Image) -> HashMap<Vec<u8>, u32> {
     let base = image.sections[section].address;
     let word = |at: u64| -> Option<u32> {
         let at = usize::try_from(at).ok()?;
-        let raw: [u8; 4] = image.btf_ids.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if image.big_endian {
-            u32::from_be_bytes(raw)
-        } else {
-            u32::from_le_bytes(raw)
-        })
+        let field = image.btf_ids.get(at..at.checked_add(4)?)?;
+        Some(endian::get(field, image.big_endian) as u32)
     };
     let inside = || {
         image
