@@ -43,6 +43,8 @@ pub struct Output {
     pub btf: Vec<u8>,
     /// Counts by name.
     pub report: Vec<(String, u64)>,
+    /// Functions that are not in the BTF.
+    pub left_out: Vec<(String, fixup::functions::Reason)>,
     /// Seconds by stage, in order.
     pub timings: Vec<(&'static str, f64)>,
 }
@@ -433,6 +435,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     Ok(Output {
         btf: finished.bytes,
         report,
+        left_out: outcome.left_out,
         timings: clock.laps,
     })
 }
