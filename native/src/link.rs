@@ -9,6 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::btf;
+use crate::btf::check::Rules;
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
@@ -420,7 +421,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     clock.lap("finish");
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
     let base = base.map(|b| b.raw.as_slice());
-    btf::check::check(&finished.bytes, base, pointer_size)
+    btf::check::check(&finished.bytes, base, pointer_size, Rules::Kernel)
         .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check");
     report.push(("types".to_owned(), finished.types));
