@@ -106,8 +106,9 @@ def explain(
     the debug information of `elf`.
     """
 
-def check(btf: bytes, base: bytes | None = None) -> None:
-    """Check raw BTF by the rules by which the kernel accepts it (kernel/bpf/btf.c)."""
+def check(btf: bytes, base: bytes | None = None, *, kernel: bool = False) -> None:
+    """Check raw BTF by the rules of the kernel (kernel/bpf/btf.c): all that BPF_BTF_LOAD asks, or
+    with `kernel` only what the kernel asks of its own BTF and what holds for any C program."""
 
 def read_section(elf: str | PathLike[str], name: str) -> bytes | None:
     """The bytes of a section, decompressed; `None` when there is none of that name."""

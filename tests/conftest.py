@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from kernel import Kernel
-from support import CI, ROOT, require
+from support import CI, PAHOLE, ROOT, require
 
 # The same examples in every run of CI; new ones on people's machines.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
@@ -36,7 +36,7 @@ def kernel(pytestconfig: pytest.Config) -> Kernel:
     used again by the next run. When our programs have changed since, the encoding and the links
     are done again, not the compiling.
     """
-    for tool in ("make", "gcc", "ld", "flex", "bison", "bc", "pahole"):
+    for tool in ("make", "gcc", "ld", "flex", "bison", "bc", PAHOLE):
         require(tool)
     directory = Path(os.environ.get("KBUILD_BTF_TEST_DIR") or ROOT / ".test-cache").absolute()
     directory.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -17,6 +18,10 @@ CI = os.environ.get("CI", "") not in ("", "0", "false")
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = Path(__file__).resolve().parent / "c"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+# The pahole to compare with: PAHOLE=/path/to/pahole, or the one that is installed. Not left in the
+# environment, since make reads a variable of that name.
+PAHOLE = os.environ.pop("PAHOLE", "") or "pahole"
 
 # Nothing that these tests start may run longer than this, whatever the input.
 SECONDS = 120
@@ -64,18 +69,26 @@ def compiled(source: Path, output: Path, *flags: str) -> Path:
     return output
 
 
-def pahole(elf: Path, output: Path) -> Path:
+@functools.cache
+def recent_pahole() -> bool:
+    """Is it as new as the one that docs/differences.md compares with?"""
+    require(PAHOLE)
+    done = run(PAHOLE, "--supported_btf_features")
+    return done.returncode == 0 and "layout" in done.stdout.strip().split(",")
+
+
+def pahole(elf: Path, output: Path, features: str = "default") -> Path:
     """The BTF that pahole makes of a file with everything we encode by default.
 
     pahole reports most failures with exit status 0, so only the file it writes counts.
     """
-    require("pahole")
-    version = run("pahole", "--version").stdout.strip().lstrip("v")
+    require(PAHOLE)
+    version = run(PAHOLE, "--version").stdout.strip().lstrip("v")
     major, minor = (int(number) for number in version.split(".")[:2])
     if (major, minor) < (1, 24):
         missing(f"pahole {version} does not know all kinds of BTF, 1.24 does")
-    flags = ["--btf_features=default"] if (major, minor) >= (1, 26) else ["--btf_gen_floats"]
+    flags = [f"--btf_features={features}"] if (major, minor) >= (1, 26) else ["--btf_gen_floats"]
     output.unlink(missing_ok=True)
-    done = run("pahole", "-J", *flags, f"--btf_encode_detached={output}", elf)
+    done = run(PAHOLE, "-J", *flags, f"--btf_encode_detached={output}", elf)
     assert output.exists(), done.stdout + done.stderr
     return output

@@ -15,7 +15,7 @@ from pathlib import Path
 import btftext
 import pytest
 from elftools.elf.elffile import ELFFile
-from support import CI, SCRIPTS, kbuild_btf, missing, require, run
+from support import CI, SCRIPTS, kbuild_btf, missing, recent_pahole, require, run
 from toolchains import (
     ALL,
     CLANGS,
@@ -24,7 +24,6 @@ from toolchains import (
     GCC,
     Toolchain,
     pahole_says,
-    recent_pahole,
 )
 
 from kbuild_btf import Btf, _native

@@ -13,8 +13,8 @@ import btftext
 import pytest
 from dwarfwriter import ATE, DIE, Form, Unit, write_dwarf
 from elfwriter import X86_64
-from support import kbuild_btf
-from toolchains import CLANGS, COMPILERS, GCC, Toolchain, pahole_says, recent_pahole
+from support import kbuild_btf, recent_pahole
+from toolchains import CLANGS, COMPILERS, GCC, Toolchain, pahole_says
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Array, Datasec, Func, FuncProto, Fwd, Ptr, Struct, Typedef, Var

@@ -12,7 +12,7 @@ import pytest
 from btfwriter import EVERY_KIND, btf, models, strings_size, write
 from hypothesis import given
 from layout_check import assertions
-from support import SOURCES, compiled, pahole, require, run
+from support import PAHOLE, SOURCES, compiled, pahole, require, run
 
 from kbuild_btf.btf import (
     Array,
@@ -120,8 +120,8 @@ LAYOUTS = """
 
 @pytest.mark.parametrize("name", LAYOUTS.split())
 def test_layout_equals_pahole(layouts: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    require("pahole")
-    theirs = run("pahole", "-F", "btf", "-C", name, layouts)
+    require(PAHOLE)
+    theirs = run(PAHOLE, "-F", "btf", "-C", name, layouts)
     assert theirs.returncode == 0, theirs.stderr
     assert main(["dump", str(layouts), "-C", name]) == 0
     assert _shown(capsys.readouterr().out) == _shown(theirs.stdout)

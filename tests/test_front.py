@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ FRONT = SCRIPTS / "kbuild-btf-pahole"
 # What scripts/pahole-flags.sh and scripts/Makefile.btf of kernel versions make of version 1.31.
 KERNELS = {
     "5.15": ["--btf_gen_floats"],
+    "5.15 stable": ["--btf_gen_floats", "-j", "--skip_encoding_btf_enum64", "--lang_exclude=rust"],
     "6.1": [
         "--btf_gen_floats",
         "-j",
@@ -51,6 +53,9 @@ def test_it_is_a_program_of_its_own() -> None:
 def test_version_is_one_that_kernels_parse() -> None:
     done = run(FRONT, "--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, "v1.31\n", "")
+    # As scripts/pahole-version.sh makes a number of it, and as pahole itself does.
+    assert re.sub(r"v([0-9]+)\.([0-9]+)", r"\1\2", done.stdout) == "131\n"
+    assert run(FRONT, "--numeric_version").stdout == "131\n"
 
 
 def test_lists_its_features() -> None:
@@ -67,12 +72,90 @@ def test_flags_of_kernels(version: str, elf: Path, tmp_path: Path) -> None:
     assert [f.name for f in Btf.load(output) if isinstance(f, Func)]
 
 
-def test_an_unknown_flag_is_named_and_ignored(elf: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["6.1", "6.12", "7.1"])
+def test_flags_of_kernels_for_modules(version: str, elf: Path, tmp_path: Path) -> None:
+    """The base, separate or attached, and old and new ways to name the threads."""
+    base, output = tmp_path / "base.btf", tmp_path / "out.btf"
+    base.write_bytes(_native.encode(str(elf)).btf)
+    for words in (["--btf_base", str(base)], [f"--btf_base={base}"]):
+        done = run(FRONT, "-J", *KERNELS[version], *words, "--btf_encode_detached", output, elf)
+        assert (done.returncode, done.stderr) == (0, "")
+        _native.check(output.read_bytes(), base.read_bytes())
+        output.unlink()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("--btf_gen_floats", "float"),
+        ("--btf_gen_optimized", "optimized_func"),
+        ("--skip_encoding_btf_inconsistent_proto", "consistent_func"),
+        ("--btf_encode_force", "encode_force"),
+        ("--btf_attributes", "attributes"),
+    ],
+)
+def test_old_options_are_features(old: str, new: str, tmp_path: Path) -> None:
+    """`-J` alone is what pahole did before it had features: these four."""
+    source = tmp_path / "a.c"
+    source.write_text(
+        "double number;\nstatic __attribute__((noinline)) int f(int a, int b) { return a * 2; }\n"
+        "int g(int a) { return f(a, 3) + f(a + 1, 4); }\n"
+    )
+    elf = compiled(source, tmp_path / "a.o", "-O2")
+    made = []
+    for words in ([old], [f"--btf_features=var,decl_tag,type_tag,enum64,{new}"]):
+        output = tmp_path / "out.btf"
+        done = run(FRONT, "-J", *words, f"--btf_encode_detached={output}", elf)
+        assert (done.returncode, done.stderr) == (0, "")
+        made.append(output.read_bytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("flag", ["--from_the_future", "--from_the_future=4", "-Z"])
+def test_an_unknown_option_is_an_error_as_it_is_for_pahole(
+    flag: str, elf: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out.btf"
-    done = run(FRONT, "-J", "--from_the_future", f"--btf_encode_detached={output}", elf)
-    assert done.returncode == 0
-    assert "--from_the_future" in done.stderr
-    assert output.exists()
+    done = run(FRONT, "-J", flag, f"--btf_encode_detached={output}", elf)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"kbuild-btf: error: option {flag} is not known")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("words", [["-J", "--btf_base"], ["-J", "-jmany"], ["-J"]])
+def test_command_lines_that_are_not_whole(words: list[str]) -> None:
+    done = run(FRONT, *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith("kbuild-btf: error: ")
+    assert len(done.stderr.splitlines()) <= 2
+
+
+OPTIMISED = """
+__attribute__((noinline)) int kept(int used, int unused) { return used + 1; }
+static __attribute__((noinline)) int fewer(int a, int b, int c) { return a * b - a; }
+static __attribute__((noinline)) int moved(int a, int b, int c) { return a * c - c; }
+int caller(int a, int b, int c) { return kept(a, c) + fewer(a, b, c) + moved(c, a, b); }
+"""
+
+
+def test_verbose_names_what_is_left_out_and_why(tmp_path: Path) -> None:
+    """In the words of pahole, which scripts look for; and no more than that."""
+    source = tmp_path / "a.c"
+    source.write_text(OPTIMISED)
+    elf = compiled(source, tmp_path / "a.o", "-O2")
+    output = tmp_path / "out.btf"
+    for flag in ("--verbose", "-V"):
+        command = [flag, "--btf_features=default", f"--btf_encode_detached={output}", elf]
+        done = run(FRONT, "-J", *command)
+        assert done.returncode == 0
+        skipped = [line for line in done.stdout.splitlines() if "skipping" in line]
+        due = "skipping BTF encoding of function due to"
+        assert sorted(skipped) == [
+            f"fewer : {due} optimized parameters",
+            f"moved : {due} unexpected register usage for parameter",
+        ]
+    names = [f.name for f in Btf.load(output) if isinstance(f, Func)]
+    assert sorted(names) == ["caller", "kept"]
 
 
 def test_unknown_features_are_ignored_unless_strict(elf: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kernel import Kernel
-from support import pahole, require, run
+from support import pahole, recent_pahole, require, run
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Kind, Struct
@@ -22,6 +22,11 @@ pytestmark = pytest.mark.kernel
 
 # What these print on every make of a finished tree.
 _ALWAYS = {"CALL", "DESCEND", "GEN", "INSTALL", "SYNC"}
+
+# What scripts/Makefile.btf of 6.12 asks of a pahole of version 1.26 or later.
+_FEATURES = (
+    "encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,consistent_func,decl_tag_kfuncs"
+)
 
 # What every link compiles again; the link step encodes it, since no hook runs there.
 _OF_THE_LINK = {".tmp_version-timestamp.o.kbtf", ".tmp_.tmp_vmlinux0.kallsyms.o.kbtf"}
@@ -91,6 +96,19 @@ def test_types_are_those_of_pahole(kernel: Kernel, vmlinux: Btf, tmp_path: Path)
             diff = kinds[kind]
             assert (diff.only_a, diff.only_b, diff.changed) == ([], [], []), kind
     assert kinds[Kind.STRUCT].a > 2000
+
+
+def test_everything_is_that_of_a_recent_pahole(
+    kernel: Kernel, vmlinux: Btf, tmp_path: Path
+) -> None:
+    """Functions, variables and tags, too, with the features that this kernel asks for."""
+    if not recent_pahole():
+        pytest.skip("PAHOLE=/path/to/pahole: one that lists the feature layout")
+    theirs = Btf.load(pahole(kernel.vmlinux, tmp_path / "pahole.btf", _FEATURES))
+    differing = [diff for diff in compare(vmlinux, theirs) if diff.differs]
+    assert [(d.kind, d.only_a[:9], d.only_b[:9], d.changed[:9]) for d in differing] == []
+    counts = {diff.kind: diff.a for diff in compare(vmlinux, theirs)}
+    assert min(counts[kind] for kind in (Kind.FUNC, Kind.VAR, Kind.DATASEC, Kind.DECL_TAG)) > 0
 
 
 def test_bpftool_makes_a_header_that_compiles(kernel: Kernel, tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import SOURCES, require, run
+from support import PAHOLE, SOURCES, recent_pahole, require, run
 
 COMPILERS = SOURCES / "compilers"
 
@@ -89,18 +88,10 @@ CROSS = [
 ALL = [GCC, *CLANGS, *CROSS]
 
 
-@functools.cache
-def recent_pahole() -> bool:
-    """Is the pahole of this machine as new as the one that docs/differences.md compares with?"""
-    require("pahole")
-    done = run("pahole", "--supported_btf_features")
-    return done.returncode == 0 and "layout" in done.stdout.strip().split(",")
-
-
 def pahole_says(elf: Path, output: Path, *options: str) -> tuple[int, Path | None]:
     """Exit status of pahole, and the BTF if it wrote any."""
-    require("pahole")
+    require(PAHOLE)
     features = "--btf_features=default" if recent_pahole() else "--btf_gen_floats"
     output.unlink(missing_ok=True)
-    done = run("pahole", "-J", features, *options, f"--btf_encode_detached={output}", elf)
+    done = run(PAHOLE, "-J", features, *options, f"--btf_encode_detached={output}", elf)
     return done.returncode, output if output.exists() else None

@@ -149,18 +149,19 @@ def _rules(
     bits: int,
 ) -> None:
     """The rules by which kernels accept BTF; those of the running one if ``bits`` is not 0."""
-    from .. import _native
-
     raw = _raw(btf_path, ".BTF")
     below = _raw(btf_path, ".BTF.base", raw_too=False)
     if below is None and base is not None:
         below = _raw(os.fspath(base), ".BTF")
     assert raw is not None
-    try:
-        _native.check(raw, below)
+    refused = _refusal(raw, below, kernel=True)
+    to_programs = _refusal(raw, below, kernel=False)
+    if refused:
+        verdict.problems.append(Problem(f"the kernel's rules: {refused}"))
+    else:
         verdict.notes.append("the kernel's rules: kept")
-    except _native.Error as failed:
-        verdict.problems.append(Problem(f"the kernel's rules: {failed}"))
+        if to_programs:
+            verdict.notes.append(f"programs could not load it (BPF_BTF_LOAD): {to_programs}")
     if not bits:
         return
     if below is not None:
@@ -172,8 +173,20 @@ def _rules(
         verdict.notes.append(f"{name}: not asked; {outcome.why}")
     elif outcome.accepted:
         verdict.notes.append(f"{name}: takes it")
+    elif to_programs and not refused:
+        verdict.notes.append(f"{name}: does not take it from programs: {outcome.why}")
     else:
         verdict.problems.append(Problem(f"{name} refuses it: {outcome.why}"))
+
+
+def _refusal(raw: bytes, base: bytes | None, *, kernel: bool) -> str:
+    from .. import _native
+
+    try:
+        _native.check(raw, base, kernel=kernel)
+    except _native.Error as failed:
+        return str(failed)
+    return ""
 
 
 def _raw(path: str, section: str, raw_too: bool = True) -> bytes | None:

@@ -9,6 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::btf;
+use crate::btf::check::Rules;
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
@@ -43,6 +44,8 @@ pub struct Output {
     pub btf: Vec<u8>,
     /// Counts by name.
     pub report: Vec<(String, u64)>,
+    /// Functions that are not in the BTF.
+    pub left_out: Vec<(String, fixup::functions::Reason)>,
     /// Seconds by stage, in order.
     pub timings: Vec<(&'static str, f64)>,
 }
@@ -427,7 +430,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     clock.lap("finish");
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
     let base = base.map(|b| b.raw.as_slice());
-    btf::check::check(&finished.bytes, base, pointer_size)
+    btf::check::check(&finished.bytes, base, pointer_size, Rules::Kernel)
         .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check");
     report.push(("types".to_owned(), finished.types));
@@ -442,6 +445,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     Ok(Output {
         btf: finished.bytes,
         report,
+        left_out: outcome.left_out,
         timings: clock.laps,
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::btf::check::Rules;
 use crate::elf::{Elf, Mapped};
 use crate::error;
 use crate::features::Features;
@@ -183,9 +184,10 @@ fn explain<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (btf, base=None))]
-fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>) -> PyResult<()> {
-    Ok(py.detach(|| guarded(|| btf::check::check(btf, base, None)))?)
+#[pyo3(signature = (btf, base=None, *, kernel=false))]
+fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>, kernel: bool) -> PyResult<()> {
+    let rules = if kernel { Rules::Kernel } else { Rules::Load };
+    Ok(py.detach(|| guarded(|| btf::check::check(btf, base, None, rules)))?)
 }
 
 #[pyfunction]

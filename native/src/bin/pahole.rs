@@ -19,7 +19,6 @@ const VERSION: &str = "v1.31";
 
 #[derive(Default)]
 struct Options {
-    encode: bool,
     /// Threads; `-j` alone: all processors.
     jobs: Option<usize>,
     features: Option<Features>,
@@ -28,11 +27,12 @@ struct Options {
     excluded: Vec<u32>,
     base: Option<PathBuf>,
     detached: Option<PathBuf>,
+    verbose: bool,
     files: Vec<PathBuf>,
 }
 
 /// Older options and the feature that each one turns on or off.
-const LEGACY: [(&str, &str, bool); 9] = [
+const LEGACY: [(&str, &str, bool); 10] = [
     ("--btf_gen_floats", "float", true),
     ("--btf_gen_optimized", "optimized_func", true),
     ("--btf_encode_force", "encode_force", true),
@@ -46,6 +46,7 @@ const LEGACY: [(&str, &str, bool); 9] = [
         true,
     ),
     ("--reproducible_build", "reproducible_build", true),
+    ("--btf_attributes", "attributes", true),
 ];
 
 fn main() -> ExitCode {
@@ -64,14 +65,18 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
         println!("{VERSION}");
         return Ok(ExitCode::SUCCESS);
     }
+    if arguments.iter().any(|a| a == "--numeric_version") {
+        println!("{}", VERSION.replace(['v', '.'], ""));
+        return Ok(ExitCode::SUCCESS);
+    }
     if arguments.iter().any(|a| a == "--supported_btf_features") {
         println!("{}", Features::NAMES.join(","));
         return Ok(ExitCode::SUCCESS);
     }
-    let options = parse(arguments)?;
-    if !options.encode {
+    if !arguments.iter().any(asks_to_encode) {
         return run_real_pahole(arguments, "only -J (encode BTF) is done here");
     }
+    let options = parse(arguments)?;
     for file in &options.files {
         encode(&options, file)?;
     }
@@ -79,6 +84,12 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
         return Err(Error::new("no file to encode"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn asks_to_encode(argument: &OsString) -> bool {
+    let text = argument.to_string_lossy();
+    let name = text.split('=').next().unwrap_or_default();
+    matches!(name, "-J" | "--btf_encode" | "--btf_encode_detached")
 }
 
 fn parse(arguments: &[OsString]) -> Result<Options> {
@@ -102,7 +113,7 @@ fn parse(arguments: &[OsString]) -> Result<Options> {
                 .ok_or_else(|| Error::new(format!("option {name} wants a value")))
         };
         match name.as_str() {
-            "-J" | "--btf_encode" => options.encode = true,
+            "-J" | "--btf_encode" => {}
             "-j" | "--jobs" => {
                 options.jobs = Some(match &value {
                     Some(count) => number(count)?,
@@ -119,18 +130,19 @@ fn parse(arguments: &[OsString]) -> Result<Options> {
                 exclude(&mut options, &list.to_string_lossy());
             }
             "--btf_base" => options.base = Some(needed()?.into()),
-            "--btf_encode_detached" => {
-                options.encode = true;
-                options.detached = Some(needed()?.into());
-            }
-            "-V" | "--verbose" => {}
+            "--btf_encode_detached" => options.detached = Some(needed()?.into()),
+            "-V" | "--verbose" => options.verbose = true,
             _ if !text.starts_with('-') => options.files.push(argument.into()),
             short if short.len() > 2 && short.starts_with("-j") => {
                 options.jobs = Some(number(&OsString::from(&short[2..]))?);
             }
             other => match LEGACY.iter().find(|(option, _, _)| *option == other) {
                 Some((_, feature, on)) => options.legacy.push((feature, *on)),
-                None => eprintln!("kbuild-btf: warning: option {text} is not known, ignored"),
+                None => {
+                    return Err(Error::new(format!("option {text} is not known")).hint(
+                        "with -J, kbuild-btf-pahole takes the options that kernel builds use",
+                    ))
+                }
             },
         }
     }
@@ -209,6 +221,15 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         kbuild::keep_trace(file);
     }
     report(&request, &output);
+    if options.verbose {
+        // The words of pahole, which scripts look for.
+        for (function, reason) in &output.left_out {
+            println!(
+                "{function} : skipping BTF encoding of function due to {}",
+                reason.as_pahole_says()
+            );
+        }
+    }
     Ok(())
 }
 

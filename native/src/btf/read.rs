@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::check::Rules;
 use super::{type_len, vlen, Kind};
 use crate::elf::{Elf, Mapped};
 use crate::encoded::{Encoded, Target, Unit};
@@ -95,7 +96,8 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
 
 /// As one object whose types are all there already.
 pub fn parse(raw: &[u8], target: Target) -> Result<Encoded> {
-    super::check::check(raw, None, Some(u64::from(target.address_size)))?;
+    let pointer_size = Some(u64::from(target.address_size));
+    super::check::check(raw, None, pointer_size, Rules::Kernel)?;
     let parts = parts(raw)?;
     let (words, _) = words(&parts);
     let starts = starts(&words)?;

@@ -84,6 +84,17 @@ impl Reason {
             Reason::Ambiguous => "several functions have this name, at different addresses",
         }
     }
+
+    pub fn as_pahole_says(self) -> &'static str {
+        match self {
+            Reason::UnexpectedRegister => "unexpected register usage for parameter",
+            Reason::Inconsistent => "inconsistent prototype",
+            Reason::UncertainLocation => "uncertain parameter location",
+            Reason::Reordered => "reordered parameters",
+            Reason::Optimized => "optimized parameters",
+            Reason::Ambiguous => "ambiguous address",
+        }
+    }
 }
 
 /// One candidate of a name, with where it stands if that is known.
@@ -260,7 +271,11 @@ pub(super) fn add(
                 }
                 outcome.functions += 1;
             }
-            Err(reason) => *skipped.entry(reason).or_default() += 1,
+            Err(reason) => {
+                *skipped.entry(reason).or_default() += 1;
+                let name = printable(name).into_owned();
+                outcome.left_out.push((name, reason));
+            }
         }
     }
     let mut skipped: Vec<_> = skipped.into_iter().collect();

@@ -23,6 +23,8 @@ pub struct Outcome {
     pub variables: u64,
     /// Functions left out, by reason.
     pub skipped: Vec<(&'static str, u64)>,
+    /// The same by name.
+    pub left_out: Vec<(String, functions::Reason)>,
 }
 
 pub fn fix_up(

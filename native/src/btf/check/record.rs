@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Each type by itself: its fields, its names, and that what it refers to is there.
+
+use super::{fail, is_modifier, place, Types, CHAIN, MAX_NAME_OFFSET};
+use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG};
+use crate::error::Result;
+
+/// `KSYM_NAME_LEN` since Linux 6.1.
+const NAME_LEN: usize = 512;
+
+pub(super) fn check(types: &Types<'_>, id: u32) -> Result<()> {
+    let Some(w) = types.get(id) else {
+        return fail("is not there");
+    };
+    let info = w[1];
+    let Some(kind) = Kind::from_info(info) else {
+        return fail("unknown kind");
+    };
+    if info & !(KIND_FLAG | 0x1f00_ffff) != 0 {
+        return fail("reserved bits of info are set");
+    }
+    let flag_allowed = matches!(
+        kind,
+        Kind::Struct
+            | Kind::Union
+            | Kind::Fwd
+            | Kind::Enum
+            | Kind::Enum64
+            | Kind::DeclTag
+            | Kind::TypeTag
+    );
+    if info & KIND_FLAG != 0 && !flag_allowed {
+        return fail("kind_flag is set");
+    }
+    let vlen_allowed = matches!(
+        kind,
+        Kind::Struct
+            | Kind::Union
+            | Kind::Enum
+            | Kind::Enum64
+            | Kind::FuncProto
+            | Kind::Datasec
+            | Kind::Func
+    );
+    if vlen(info) != 0 && !vlen_allowed {
+        return fail("vlen is not 0");
+    }
+    let record = Record { types, w };
+    record.check_offset(w[0], "type")?;
+    match kind {
+        Kind::Int => record.int(),
+        Kind::Ptr | Kind::Const | Kind::Volatile | Kind::Restrict => {
+            record.check_no_name()?;
+            record.check_chain(id, kind)
+        }
+        Kind::Typedef => {
+            record.check_name(w[0], "typedef")?;
+            record.check_chain(id, kind)
+        }
+        Kind::TypeTag => {
+            record.check_value("type tag")?;
+            record.check_chain(id, kind)
+        }
+        Kind::Fwd => {
+            record.check_name(w[0], "declaration")?;
+            if w[2] != 0 {
+                return fail("type is not 0");
+            }
+            Ok(())
+        }
+        Kind::Array => record.array(),
+        Kind::Struct | Kind::Union => record.aggregate(kind),
+        Kind::Enum | Kind::Enum64 => record.enumeration(kind),
+        Kind::Func => record.function(),
+        Kind::FuncProto => record.prototype(),
+        Kind::Var => record.variable(),
+        Kind::Datasec => record.section(),
+        Kind::Float => {
+            if !matches!(w[2], 2 | 4 | 8 | 12 | 16) {
+                return fail(format!("size {}", w[2]));
+            }
+            Ok(())
+        }
+        Kind::DeclTag => record.decl_tag(),
+    }
+}
+
+/// The kernel's `isalpha`: of ASCII and of Latin-1.
+fn is_letter(b: u8) -> bool {
+    b.is_ascii_alphabetic() || (b >= 0xc0 && b != 0xd7 && b != 0xf7)
+}
+
+struct Record<'t> {
+    types: &'t Types<'t>,
+    w: &'t [u32],
+}
+
+impl Record<'_> {
+    fn check_offset(&self, offset: u32, what: &str) -> Result<()> {
+        let base_len = self.types.base.as_ref().map_or(0, |b| b.strings.len());
+        let len = base_len + self.types.own.strings.len();
+        // In a split BTF without strings, 0 stays the empty one.
+        if (offset as usize >= len && offset != 0) || offset > MAX_NAME_OFFSET {
+            return fail(format!(
+                "{what}: name offset {offset:#x} lies outside the strings"
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_no_name(&self) -> Result<()> {
+        if self.w[0] != 0 {
+            return fail("has a name");
+        }
+        Ok(())
+    }
+
+    /// A name as the kernel accepts it: letters, digits, underscores and, since compilers append
+    /// them, dots; no longer than `KSYM_NAME_LEN`.
+    fn check_name(&self, offset: u32, what: &str) -> Result<()> {
+        self.check_offset(offset, what)?;
+        let first = |b: u8| is_letter(b) || b == b'_' || b == b'.';
+        match self.types.text(offset) {
+            None | Some([]) => fail(format!("{what} without a name")),
+            Some(name) => {
+                let ok = first(name[0])
+                    && name.iter().all(|&b| first(b) || b.is_ascii_digit())
+                    && name.len() <= NAME_LEN;
+                if ok {
+                    Ok(())
+                } else {
+                    fail(format!(
+                        "{what}: the kernel refuses the name {}",
+                        name.escape_ascii()
+                    ))
+                }
+            }
+        }
+    }
+
+    fn check_optional_name(&self, offset: u32, what: &str) -> Result<()> {
+        if offset == 0 {
+            Ok(())
+        } else {
+            self.check_name(offset, what)
+        }
+    }
+
+    /// The text of a tag: anything.
+    fn check_value(&self, what: &str) -> Result<()> {
+        match self.types.text(self.w[0]) {
+            Some(name) if !name.is_empty() => Ok(()),
+            _ => fail(format!("{what} without a name")),
+        }
+    }
+
+    /// A reference to a type in the proper sense: not to a function, variable, section or tag.
+    fn check_reference(&self, id: u32, what: &str) -> Result<()> {
+        let last = self.types.last();
+        if id > last {
+            return fail(format!("{what} refers to type {id}, there are only {last}"));
+        }
+        match self.types.kind(id) {
+            Some(kind @ (Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag)) => {
+                fail(format!("{what} refers to type {id}, a {}", kind.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tags stand before qualifiers and typedefs, and the row of all of them is short. Those of
+    /// lower ids were followed before: the row is counted up to the first of these.
+    fn check_chain(&self, id: u32, kind: Kind) -> Result<()> {
+        self.check_reference(self.w[2], "it")?;
+        if !is_modifier(kind) {
+            return Ok(());
+        }
+        if kind != Kind::TypeTag && self.types.kind(self.w[2]) == Some(Kind::TypeTag) {
+            return fail("a type tag behind a qualifier or typedef");
+        }
+        let mut next = self.w[2];
+        for _ in 0..CHAIN {
+            match self.types.get(next) {
+                Some(w) if next >= id && Kind::from_info(w[1]).is_some_and(is_modifier) => {
+                    next = w[2];
+                }
+                _ => return Ok(()),
+            }
+        }
+        fail(format!(
+            "more than {CHAIN} typedefs and qualifiers in a row"
+        ))
+    }
+
+    fn int(&self) -> Result<()> {
+        let data = self.w[3];
+        let (encoding, offset, bits) = (data >> 24, data >> 16 & 0xff, data & 0xff);
+        if data & !0x0fff_ffff != 0
+            || bits + offset > 128
+            || (bits + offset).div_ceil(8) > self.w[2]
+        {
+            return fail("bits do not fit the size");
+        }
+        if !matches!(encoding, 0 | int_encoding::SIGNED | 2 | int_encoding::BOOL) {
+            return fail("unknown encoding");
+        }
+        Ok(())
+    }
+
+    fn array(&self) -> Result<()> {
+        self.check_no_name()?;
+        if self.w[2] != 0 {
+            return fail("has a size");
+        }
+        if self.w[3] == 0 || self.w[4] == 0 {
+            return fail("element or index type is void");
+        }
+        self.check_reference(self.w[3], "element")?;
+        self.check_reference(self.w[4], "index")
+    }
+
+    fn aggregate(&self, kind: Kind) -> Result<()> {
+        let w = self.w;
+        self.check_optional_name(w[0], "type")?;
+        let mut last = 0;
+        for m in w[3..].chunks_exact(3) {
+            self.check_optional_name(m[0], "member")?;
+            if m[1] == 0 {
+                return fail("a member is void");
+            }
+            self.check_reference(m[1], "member")?;
+            let (offset, _) = place(w[1], m[2]);
+            if kind == Kind::Union && offset != 0 {
+                return fail("a member of a union is not at offset 0");
+            }
+            if offset < last {
+                return fail("members are not in order of offset");
+            }
+            last = offset;
+            if offset.div_ceil(8) > w[2] {
+                return fail(format!("a member at bit {offset} lies behind the end"));
+            }
+        }
+        Ok(())
+    }
+
+    fn enumeration(&self, kind: Kind) -> Result<()> {
+        let w = self.w;
+        self.check_optional_name(w[0], "enumeration")?;
+        if !matches!(w[2], 1 | 2 | 4 | 8) {
+            return fail(format!("size {}", w[2]));
+        }
+        let step = if kind == Kind::Enum { 2 } else { 3 };
+        w[3..]
+            .chunks_exact(step)
+            .try_for_each(|e| self.check_name(e[0], "enumerator"))
+    }
+
+    fn prototype(&self) -> Result<()> {
+        let w = self.w;
+        self.check_no_name()?;
+        self.check_reference(w[2], "result")?;
+        let params = vlen(w[1]);
+        for (i, p) in w[3..].chunks_exact(2).enumerate() {
+            self.check_reference(p[1], "parameter")?;
+            if p[1] == 0 {
+                if i + 1 != params || p[0] != 0 {
+                    return fail("a parameter is void");
+                }
+            } else {
+                self.check_optional_name(p[0], "parameter")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&self) -> Result<()> {
+        self.check_name(self.w[0], "function")?;
+        if vlen(self.w[1]) > 1 {
+            return fail("unknown linkage");
+        }
+        let proto = self.types.get(self.w[2]);
+        let Some(proto) = proto.filter(|p| Kind::from_info(p[1]) == Some(Kind::FuncProto)) else {
+            return fail("its type is not a FUNC_PROTO");
+        };
+        let unnamed = |p: &[u32]| p[0] == 0 && p[1] != 0;
+        if proto[3..].chunks_exact(2).any(unnamed) {
+            return fail("a parameter has no name");
+        }
+        Ok(())
+    }
+
+    fn variable(&self) -> Result<()> {
+        self.check_name(self.w[0], "variable")?;
+        if self.w[2] == 0 {
+            return fail("type is void");
+        }
+        self.check_reference(self.w[2], "it")?;
+        if self.w[3] > 1 {
+            return fail("unknown linkage");
+        }
+        Ok(())
+    }
+
+    fn section(&self) -> Result<()> {
+        let w = self.w;
+        let printable = |&b: &u8| (b' '..=b'~').contains(&b) || b >= 0xa0;
+        match self.types.text(w[0]) {
+            Some(name @ [_, ..]) if name.len() <= NAME_LEN && name.iter().all(printable) => {}
+            _ => return fail("section without a name, or one that the kernel refuses"),
+        }
+        if w[2] == 0 {
+            return fail("size 0");
+        }
+        let mut end = 0u64;
+        for v in w[3..].chunks_exact(3) {
+            if self.types.kind(v[0]) != Some(Kind::Var) {
+                return fail("an entry is not a variable");
+            }
+            if u64::from(v[1]) < end {
+                return fail(format!("variables overlap at offset {}", v[1]));
+            }
+            if v[2] == 0 {
+                return fail("a variable of size 0");
+            }
+            end = u64::from(v[1]) + u64::from(v[2]);
+            if end > u64::from(w[2]) {
+                return fail("a variable lies behind the end");
+            }
+        }
+        Ok(())
+    }
+
+    fn decl_tag(&self) -> Result<()> {
+        self.check_value("declaration tag")?;
+        let component = self.w[3] as i32;
+        let Some(target) = self.types.get(self.w[2]) else {
+            return fail("tags nothing");
+        };
+        let parts = match Kind::from_info(target[1]) {
+            Some(Kind::Struct | Kind::Union) => vlen(target[1]),
+            Some(Kind::Func) => self.types.get(target[2]).map_or(0, |p| vlen(p[1])),
+            Some(Kind::Var | Kind::Typedef) => 0,
+            _ => return fail("tags a type that cannot be tagged"),
+        };
+        if component < -1 || component >= parts as i32 {
+            return fail(format!("component {component} of {parts}"));
+        }
+        Ok(())
+    }
+}
