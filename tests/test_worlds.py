@@ -189,6 +189,12 @@ def test_explain_names_the_objects_and_the_place(first: int, tmp_path: Path) -> 
                 ]
                 assert sorted(d["objects"] for d in of_tag(told, tag)) == sorted(expected), seed
                 parted += parts_where_it_says(model, tag, of_tag(told, tag), program)
+            aliases: dict[int, set[str]] = {}
+            for node, of_class in zip(model.nodes, model.classes, strict=True):
+                if node.words == ("TYPEDEF", name):
+                    aliases.setdefault(of_class, set()).add(program.objects[node.unit])
+            found = [d["objects"] for d in told if d["kind"] == "TYPEDEF"]
+            assert sorted(found) == sorted(sorted(paths) for paths in aliases.values()), seed
             declaring = {
                 program.objects[model.nodes[n].unit]
                 for space in TAGGED
