@@ -78,7 +78,7 @@ class FunctionVerdict(TypedDict):
 
 class Definition(TypedDict):
     """A definition of a type name, or its declaration (kind `FWD`), and who has it. `difference`:
-    where it first parts from the first definition of its kind."""
+    where it first parts from the first definition of its space (struct, union, enum, typedef)."""
 
     kind: str
     size: int

@@ -210,6 +210,20 @@ def test_member_far_inside_a_struct_with_bit_fields(tmp_path: Path) -> None:
     refuses(elf, "cannot place this member")
 
 
+def test_declaration_of_a_struct_whose_name_a_union_has_too(tmp_path: Path) -> None:
+    image = linked(
+        tmp_path,
+        "struct twin { int a; }; struct twin one;",
+        "union twin { long b; }; union twin two;",
+        "struct twin; struct twin *three;",
+    )
+    assert [(t.name, t.is_union) for t in theirs(image) if isinstance(t, Fwd)] == [("twin", False)]
+    made = ours(image)
+    assert not [t for t in made if isinstance(t, Fwd)]
+    (pointer,) = [t for t in made if isinstance(t, Ptr)]
+    assert isinstance(made[pointer.type_id], Struct)
+
+
 def test_forward_declaration_of_an_ambiguous_name(tmp_path: Path) -> None:
     """`six` gets another argument in pahole's BTF when the objects are linked in another order."""
     long = (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ PARTS = [
     "struct task; int knows(struct task *t) { return t != 0; }",
     "enum level { LOW = 1, HIGH = 2 } level_one;",
     "enum level { LOW = 1, HIGH = 3 } level_two;",
+    "typedef struct { int count; int owner : 3; } lock_t; lock_t lock_one;",
+    "typedef struct { int count; int owner : 4; } lock_t; lock_t lock_two;",
+    "typedef long lock_t; lock_t lock_three;",
+    "enum wide { TOP = 1ll << 40 } wide_one;",
+    "enum wide { TOP = 1ll << 41 } wide_two;",
+    "enum wide; enum wide *wide_three;",
 ]
 
 
@@ -83,6 +90,32 @@ def test_the_definitions_of_an_enumeration(program: Program) -> None:
     assert [len(d["objects"]) for d in told] == [1, 1]
     assert "HIGH = 2" in told[1]["difference"]
     assert "HIGH = 3" in told[1]["difference"]
+
+
+def test_the_definitions_of_a_typedef(program: Program) -> None:
+    """Behind one of an unnamed struct stands the struct."""
+    told = _native.explain(program.image, "lock_t", objects=program.objects)["definitions"]
+    assert {d["kind"] for d in told} == {"TYPEDEF"}
+    assert sorted(d["objects"] for d in told) == sorted([path] for path in program.objects[10:13])
+    structs = program.objects[10:12]
+    told = _native.explain(program.image, "lock_t", objects=structs)["definitions"]
+    assert {told[0]["difference"], told[1]["difference"]} <= {
+        "",
+        "member 1: int owner:3 or int owner:4",
+        "member 1: int owner:4 or int owner:3",
+    }
+    assert told[1]["difference"]
+
+
+def test_the_definitions_of_a_wide_enumeration(program: Program) -> None:
+    told = _native.explain(program.image, "wide", objects=program.objects)["definitions"]
+    assert sorted((d["kind"], d["objects"]) for d in told) == [
+        ("ENUM64", [program.objects[13]]),
+        ("ENUM64", [program.objects[14]]),
+        ("FWD", [program.objects[15]]),
+    ]
+    (difference,) = filter(None, (d["difference"] for d in told))
+    assert sorted(re.findall(r"TOP = (\d+)", difference)) == sorted([str(1 << 40), str(1 << 41)])
 
 
 def test_from_linked_debug_information_alone(program: Program, tmp_path: Path) -> None:

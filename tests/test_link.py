@@ -4,15 +4,27 @@
 from __future__ import annotations
 
 import random
+from itertools import permutations
 from pathlib import Path
 
 import pytest
+from dwarfwriter import ATE, DIE, Unit, Value, at, write_dwarf
+from elfwriter import (
+    ET_EXEC,
+    SHF_ALLOC,
+    SHF_WRITE,
+    STB_WEAK,
+    STT_OBJECT,
+    Section,
+    Symbol,
+    write_elf,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from support import SCRIPTS, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
-from kbuild_btf.btf import Datasec, Func, FuncProto, Fwd, Ptr, Struct, Var
+from kbuild_btf.btf import Datasec, DeclTag, Func, FuncProto, Fwd, Ptr, Struct, Var
 
 # Each part is one file; they agree on some types, contradict each other on others.
 PARTS = [
@@ -166,6 +178,30 @@ def test_static_variables_of_one_name(tmp_path: Path) -> None:
     assert [v.name for v in made if isinstance(v, Var)] == ["counter", "counter"]
     for order in (objects, objects[::-1]):
         assert _native.link(image, objects=order).btf == expected
+
+
+def test_weak_variables_that_only_a_tag_tells_apart(tmp_path: Path) -> None:
+    """All stand at one place and one stays, whichever object comes first."""
+    number = DIE("base_type", {"name": "int", "byte_size": 4, "encoding": ATE.signed})
+    section = Section(".data..percpu", bytes(8), flags=SHF_ALLOC | SHF_WRITE, addr=0x2000)
+    symbol = Symbol("v", ".data..percpu", 4, 4, STT_OBJECT, STB_WEAK)
+    objects = []
+    for tag in ("one", "two", "three"):
+        told = DIE("LLVM_annotation", {"name": "btf_decl_tag", "const_value": tag})
+        attrs: dict[str, Value] = {
+            "name": "v",
+            "type": number,
+            "external": True,
+            "location": at("v"),
+        }
+        units = [Unit([number, DIE("variable", attrs, [told])])]
+        objects.append(str(tmp_path / f"{tag}.o"))
+        Path(objects[-1]).write_bytes(write_dwarf(units, [section], [symbol]))
+    image = tmp_path / "image"
+    image.write_bytes(write_elf([section], [symbol], type=ET_EXEC))
+    made = {_native.link(image, objects=list(order)).btf for order in permutations(objects)}
+    assert len(made) == 1
+    assert [t.name for t in Btf.from_bytes(made.pop()) if isinstance(t, DeclTag)] == ["one"]
 
 
 def test_refuses_to_guess(tmp_path: Path) -> None:

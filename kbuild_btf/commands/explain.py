@@ -13,7 +13,7 @@ from ..progress import watched
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kbuild-btf explain``."""
-    parser.add_argument("name", metavar="NAME", help="a function, or a struct, union or enum")
+    parser.add_argument("name", metavar="NAME", help="a function or type")
     parser.add_argument("elf", metavar="ELF", help="the linked file")
     parser.add_argument(
         "objects", metavar="OBJECT", nargs="*", help="what it was linked from (default: see link)"
@@ -69,7 +69,8 @@ def _definitions(name: str, found: list[_native.Definition], limit: int) -> Iter
     yield f"type {name}: {len(full)} definition{'' if len(full) == 1 else 's'}"
     for definition in found:
         kind = kinds.get(definition["kind"], definition["kind"].lower())
-        size = "" if definition["kind"] == "FWD" else f" of {definition['size']} bytes"
+        sized = definition["kind"] not in ("FWD", "TYPEDEF")
+        size = f" of {definition['size']} bytes" if sized else ""
         objects = definition["objects"]
         yield f"  {kind}{size}, in {len(objects)} object{'' if len(objects) == 1 else 's'}:"
         if definition["difference"]:

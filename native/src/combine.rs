@@ -489,7 +489,8 @@ impl<'a> Combiner<'a> {
         for id in ids {
             let words = local.view.type_words(id);
             let concerned = local.overrides.is_none_or(|o| o.contains_key(&id));
-            let named = identity::nominal(words).is_some()
+            let is_typedef = identity::kind_of(words) == Some(Kind::Typedef);
+            let named = (is_typedef || identity::nominal(words).is_some())
                 && self.watch.as_deref() == Some(local.view.string(words[0]));
             let class = local.classes[id as usize];
             if concerned && named && class != 0 {

@@ -11,7 +11,7 @@ use crate::btf::{self, Field, Kind};
 use crate::combine::{Class, Combiner};
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::identity;
+use crate::identity::{self, Space};
 
 /// The base of a split BTF: how far its ids and strings go.
 pub struct Base<'a> {
@@ -51,21 +51,45 @@ pub fn finish(
     serialise(combiner, &order, &ids, features, base)
 }
 
-/// For each declaration the one definition of its name, else 0.
+/// What stands for each declaration: the one definition of its name. Of an enumeration without
+/// one, whose declarations may differ in size, that of the base or else of the smallest identity.
+/// 0 where a declaration stands for itself.
 fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
     let definitions = combiner.definitions();
-    let mut forward = vec![0; combiner.classes.len() + 1];
-    for class in combiner.numbers() {
-        let facts = combiner.facts(class);
-        if facts.dead || facts.base_id != 0 {
-            continue;
-        }
+    let declared = |class: Class| {
         let words = combiner.class_words(class);
-        if let Some((space, true)) = identity::nominal(words) {
-            if let Some([only]) = definitions.get(&(space, words[0])).map(Vec::as_slice) {
-                forward[class as usize] = *only;
+        match identity::nominal(words) {
+            Some((space, true)) if !combiner.facts(class).dead => Some((space, words[0])),
+            _ => None,
+        }
+    };
+    let rank = |class: Class| {
+        let facts = combiner.facts(class);
+        (facts.base_id == 0, facts.id)
+    };
+    let mut enums: HashMap<u32, Class> = HashMap::new();
+    for class in combiner.numbers() {
+        if let Some((Space::Enum, name)) = declared(class) {
+            let first = enums.entry(name).or_insert(class);
+            if rank(class) < rank(*first) {
+                *first = class;
             }
         }
+    }
+    let mut forward = vec![0; combiner.classes.len() + 1];
+    for class in combiner.numbers() {
+        let Some((space, name)) = declared(class) else {
+            continue;
+        };
+        if combiner.facts(class).base_id != 0 {
+            continue;
+        }
+        let definition = match definitions.get(&(space, name)).map(Vec::as_slice) {
+            Some([only]) => Some(only),
+            _ if space == Space::Enum => enums.get(&name),
+            _ => None,
+        };
+        forward[class as usize] = definition.copied().filter(|&d| d != class).unwrap_or(0);
     }
     forward
 }

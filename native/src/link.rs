@@ -290,7 +290,11 @@ fn refine_all(
             locals: refine::affected_locals(combiner, affected, view.ids),
         });
     }
-    let overrides = refine::refine(&concerned, base.map(|_| BASE_OBJECT))?;
+    let overrides = refine::refine(
+        &concerned,
+        base.map(|_| BASE_OBJECT),
+        combiner.wanted().excluded_languages,
+    )?;
     combiner.remove(affected);
     let (base_part, object_parts): (Vec<_>, Vec<_>) = concerned
         .iter()

@@ -32,7 +32,7 @@ pub fn reduce<'a>(combiner: Combiner<'a>, features: &Features) -> Result<Combine
             view,
             locals: refine::affected_locals(&reduced, &affected, view.ids),
         };
-        let mut found = refine::refine(std::slice::from_ref(&object), None)?;
+        let mut found = refine::refine(std::slice::from_ref(&object), None, &[])?;
         reduced.remove(&affected);
         let own = found.pop().unwrap_or_default();
         reduced.add(0, &view, Some(&own))?;

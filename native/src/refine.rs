@@ -83,6 +83,20 @@ pub struct Object<'v> {
     pub locals: Vec<u32>,
 }
 
+impl Object<'_> {
+    /// The local types that units of these languages bring. What only they mean makes no name
+    /// ambiguous for the others.
+    fn is_left_out<'a>(&'a self, languages: &'a [u32]) -> impl Fn(u32) -> bool + 'a {
+        let units = self.view.units;
+        move |local| {
+            let unit = units.partition_point(|unit| unit.protos_end < local);
+            units
+                .get(unit)
+                .is_some_and(|unit| languages.contains(&unit.language))
+        }
+    }
+}
+
 /// The local types of an object, given by their identities, whose classes are affected.
 pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], ids: &[Id]) -> Vec<u32> {
     (1..)
@@ -96,8 +110,13 @@ pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], ids: &[Id]) -
         .collect()
 }
 
-/// New identities for the affected types of each object.
-pub fn refine(objects: &[Object<'_>], base: Option<ObjectIndex>) -> Result<Vec<Overrides>> {
+/// New identities for the affected types of each object. `excluded`: languages of the units that
+/// do not count.
+pub fn refine(
+    objects: &[Object<'_>],
+    base: Option<ObjectIndex>,
+    excluded: &[u32],
+) -> Result<Vec<Overrides>> {
     // What each nominal type is labelled with; at first the identity that it has.
     let mut labels: Vec<Overrides> = objects
         .iter()
@@ -110,7 +129,7 @@ pub fn refine(objects: &[Object<'_>], base: Option<ObjectIndex>) -> Result<Vec<O
         .collect();
     let mut classes = 0;
     loop {
-        let ambiguous = ambiguous_names(objects, &labels, base);
+        let ambiguous = ambiguous_names(objects, &labels, base, excluded);
         let mut next = Vec::with_capacity(objects.len());
         for (object, labels) in objects.iter().zip(&labels) {
             next.push(relabel(object, labels, &ambiguous)?);
@@ -128,11 +147,16 @@ fn ambiguous_names(
     objects: &[Object<'_>],
     labels: &[Overrides],
     base: Option<ObjectIndex>,
+    excluded: &[u32],
 ) -> HashSet<Name> {
     let mut definitions: HashMap<Name, HashSet<Id>> = HashMap::new();
     let mut declared_in_base: HashSet<Name> = HashSet::new();
     for (object, labels) in objects.iter().zip(labels) {
+        let is_left_out = object.is_left_out(excluded);
         for &local in &object.locals {
+            if is_left_out(local) {
+                continue;
+            }
             let words = object.view.type_words(local);
             let Some((space, declared)) = identity::nominal(words) else {
                 continue;

@@ -210,7 +210,8 @@ impl Resolution {
             .symbols
             .iter()
             .zip(&self.linked)
-            .filter(|(s, _)| s.kind == elf::STT_FUNC.0);
+            // A weak one may have lost, which says nothing.
+            .filter(|(s, _)| s.kind == elf::STT_FUNC.0 && s.binding != elf::STB_WEAK.0);
         let (all, found) = functions.fold((0, 0), |(all, found), (_, l)| {
             (all + 1, found + usize::from(l.is_some()))
         });

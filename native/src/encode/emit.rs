@@ -207,6 +207,8 @@ struct Emit<'r> {
     types: Types<'r>,
     /// Local id of each raw type.
     ids: Vec<u32>,
+    /// Local id of an `int` that no unit has, or 0.
+    own_int: u32,
     /// Names that no DIE has: of sections, files and of symbols that differ from the DIE's.
     names: Names,
     out: Encoded,
@@ -241,6 +243,7 @@ pub fn emit(mut raw: Raw<'_>) -> Result<Encoded> {
     let judgement = functions::judge(&raw, &types);
     let mut emit = Emit {
         ids: vec![0; raw.types.len()],
+        own_int: 0,
         names: Names {
             base: raw.strings.bytes.len() as u32,
             bytes: Vec::new(),
@@ -298,7 +301,8 @@ fn resolve_gnu_annotations(raw: &mut Raw<'_>) {
 
 impl Emit<'_> {
     /// Local ids: of each unit its types (a pointer is followed by its type tags), the
-    /// declaration tags on them, then the prototypes of its function candidates.
+    /// declaration tags on them, then the prototypes of its function candidates. An `int` that no
+    /// unit mentions comes with the prototypes of the first: it counts where an array refers to it.
     fn number(&mut self, judgement: &Judgement) {
         let mut next = 1;
         let mut starts = (0, 0);
@@ -313,8 +317,11 @@ impl Emit<'_> {
                     next += t.len;
                 }
             }
-            next += u32::from(needs_int && u == 0);
             next += self.type_tags_of(u).count() as u32;
+            if needs_int && u == 0 {
+                self.own_int = next;
+                next += 1;
+            }
             let functions = &judgement.functions[starts.1 as usize..unit.functions_end as usize];
             next += functions.iter().filter(|f| f.candidate).count() as u32;
             starts = (unit.types_end, unit.functions_end);
@@ -366,19 +373,9 @@ impl Emit<'_> {
     }
 
     fn write(&mut self, judgement: &Judgement) -> Result<()> {
-        let needs_int = self.needs_own_int();
-        let index_type = if needs_int {
-            let first_unit = self.raw.units[0].types_end;
-            (0..first_unit as usize)
-                .filter(|&i| self.raw.types[i].kind.is_some())
-                .map(|i| {
-                    let t = &self.raw.types[i];
-                    1 + if t.kind == Some(Kind::Ptr) { t.len } else { 0 }
-                })
-                .sum::<u32>()
-                + 1
-        } else {
-            self.int_type().unwrap_or(0)
+        let index_type = match self.own_int {
+            0 => self.int_type().unwrap_or(0),
+            own => own,
         };
         let mut starts = (0u32, 0u32, 0u32);
         for u in 0..self.raw.units.len() {
@@ -386,15 +383,6 @@ impl Emit<'_> {
             for i in starts.0..facts.types_end {
                 self.write_type(i as usize, index_type)
                     .map_err(|e| e.at(format!("DIE {:#x}", self.raw.types[i as usize].die)))?;
-            }
-            if needs_int && u == 0 {
-                let int = self.names.add(b"int");
-                self.push(&[
-                    int,
-                    btf::info(Kind::Int, 0, false),
-                    4,
-                    btf::int_encoding::SIGNED << 24 | 32,
-                ]);
             }
             let tags: Vec<[u32; 4]> = self
                 .type_tags_of(u)
@@ -411,6 +399,15 @@ impl Emit<'_> {
                 self.push(&words);
             }
             let types_end = self.next_id() - 1;
+            if self.own_int == self.next_id() {
+                let int = self.names.add(b"int");
+                self.push(&[
+                    int,
+                    btf::info(Kind::Int, 0, false),
+                    4,
+                    btf::int_encoding::SIGNED << 24 | 32,
+                ]);
+            }
             for f in starts.1..facts.functions_end {
                 self.write_function(f as usize, &judgement.functions[f as usize], judgement)?;
             }

@@ -319,11 +319,12 @@ fn judge(
 
 /// All candidates, those that were only inlined included, tell of the same parameters and result.
 fn is_consistent(combiner: &Combiner<'_>, states: &[State]) -> bool {
-    let first = combiner.functions[states[0].class].proto;
-    states[1..].iter().all(|s| {
-        let proto = combiner.functions[s.class].proto;
-        proto == first || protos_match(combiner, first, proto, 0)
-    })
+    let proto = |s: &State| combiner.functions[s.class].proto;
+    let mut protos: Vec<Class> = states.iter().map(proto).collect();
+    protos.sort_unstable();
+    protos.dedup();
+    let matches = |(&a, &b)| protos_match(combiner, a, b, 0);
+    (1..protos.len()).all(|i| protos.iter().zip(&protos[i..]).all(matches))
 }
 
 /// The compiler dropped or moved parameters: it says so, or a clone of another convention
@@ -459,6 +460,11 @@ fn types_match(combiner: &Combiner<'_>, a: Class, b: Class, depth: usize) -> boo
         };
         if k != l {
             match (k, l) {
+                // A declaration does not know how wide it will be.
+                (Kind::Enum, Kind::Enum64) | (Kind::Enum64, Kind::Enum) => {
+                    let declared = btf::vlen(x[1]) == 0 || btf::vlen(y[1]) == 0;
+                    return declared && x[0] == y[0];
+                }
                 (Kind::Const, _) => a = x[2],
                 (_, Kind::Const) => b = y[2],
                 _ => return false,

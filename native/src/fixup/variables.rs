@@ -164,13 +164,13 @@ pub(super) fn add(
 /// A definition and the weak one that it overrides stand at one place; the kernel refuses
 /// variables that overlap. The one whose size the symbol confirms stays.
 fn keep_one_each(combiner: &Combiner<'_>, chosen: &mut Vec<Chosen>) {
-    let name = |c: &Chosen| {
-        combiner
-            .strings
-            .get(combiner.variables[c.variable].name)
-            .to_vec()
+    let text = |name: u32| combiner.strings.get(name).to_vec();
+    let facts = |c: &Chosen| {
+        let v = &combiner.variables[c.variable];
+        let tags: Vec<_> = v.tags.iter().map(|t| (t.1, text(t.0))).collect();
+        (text(v.name), v.flags, tags)
     };
-    chosen.sort_by_key(|c| (c.offset, c.rank, name(c)));
+    chosen.sort_by_cached_key(|c| (c.offset, c.rank, facts(c)));
     let mut end = 0;
     let mut first = true;
     chosen.retain(|c| {
