@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import SCRIPTS, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
-from kbuild_btf.btf import Func, FuncProto, Fwd, Ptr, Struct, Var
+from kbuild_btf.btf import Func, FuncProto, Fwd, Ptr, Struct
 
 # Each part is one file; they agree on some types, contradict each other on others.
 PARTS = [
@@ -144,46 +144,6 @@ def test_forward_declarations(btf: bytes) -> None:
     pointers = [made[outer.members[0].type_id] for outer in made.find(Struct, "outer")]
     pointees = {pointer.type_id for pointer in pointers if isinstance(pointer, Ptr)}
     assert len(pointees) == 3, "each means its own"
-
-
-def test_static_variables_of_one_name(tmp_path: Path) -> None:
-    """Equal files in two directories: each copy is at its own address."""
-    objects = []
-    for name, kind in (("a", "long"), ("b", "int")):
-        directory = tmp_path / name
-        directory.mkdir()
-        source = directory / "same.c"
-        source.write_text(
-            f'static {kind} counter __attribute__((section(".data..percpu"))) = 1;\n'
-            f"{kind} *{name}_address(void) {{ return &counter; }}\n"
-            f"static int own_{name}(void) {{ return 1; }} int (*{name})(void) = own_{name};\n"
-        )
-        objects.append(str(directory / "same.o"))
-        assert run("gcc", "-g", "-c", source, "-o", objects[-1]).returncode == 0
-    image = linked(tmp_path, objects)
-    expected = _native.encode(image).btf
-    made = Btf.from_bytes(expected)
-    assert [v.name for v in made if isinstance(v, Var)] == ["counter", "counter"]
-    for order in (objects, objects[::-1]):
-        assert _native.link(image, objects=order).btf == expected
-
-
-def test_refuses_to_guess(tmp_path: Path) -> None:
-    """Nothing but the type tells the two variables apart, and the symbols do not have it."""
-    objects = []
-    for name, kind in (("a", "int"), ("b", "unsigned")):
-        directory = tmp_path / name
-        directory.mkdir()
-        source = directory / "same.c"
-        source.write_text(
-            f'static {kind} counter __attribute__((section(".data..percpu"), used)) = 1;\n'
-        )
-        objects.append(str(directory / "same.o"))
-        assert run("gcc", "-g", "-c", source, "-o", objects[-1]).returncode == 0
-    image = linked(tmp_path, objects)
-    with pytest.raises(_native.Error, match="cannot tell the static variables counter"):
-        _native.link(image, objects=objects)
-    assert len([v for v in Btf.from_bytes(_native.encode(image).btf) if isinstance(v, Var)]) == 2
 
 
 def test_a_file_that_was_not_linked_from_these(program: Program, tmp_path: Path) -> None:
