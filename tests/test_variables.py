@@ -496,7 +496,7 @@ def agree(linked: Linked) -> None:
     if recent_pahole():
         assert ours(linked) == theirs(linked.image)
         everything = theirs(linked.image, "--btf_features=+global_var")
-        # A tentative definition is several variables at one place for pahole.
+        # A tentative definition is several variables at one place for pahole (docs/differences.md).
         assert ours(linked, "+global_var") == sorted(set(everything))
 
 
