@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from support import SCRIPTS, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
-from kbuild_btf.btf import Datasec, DeclTag, Func, FuncProto, Fwd, Ptr, Struct, Var
+from kbuild_btf.btf import Datasec, DeclTag, Func, FuncProto, Fwd, Ptr, Struct
 
 # Each part is one file; they agree on some types, contradict each other on others.
 PARTS = [
@@ -158,28 +158,6 @@ def test_forward_declarations(btf: bytes) -> None:
     assert len(pointees) == 3, "each means its own"
 
 
-def test_static_variables_of_one_name(tmp_path: Path) -> None:
-    """Equal files in two directories: each copy is at its own address."""
-    objects = []
-    for name, kind in (("a", "long"), ("b", "int")):
-        directory = tmp_path / name
-        directory.mkdir()
-        source = directory / "same.c"
-        source.write_text(
-            f'static {kind} counter __attribute__((section(".data..percpu"))) = 1;\n'
-            f"{kind} *{name}_address(void) {{ return &counter; }}\n"
-            f"static int own_{name}(void) {{ return 1; }} int (*{name})(void) = own_{name};\n"
-        )
-        objects.append(str(directory / "same.o"))
-        assert run("gcc", "-g", "-c", source, "-o", objects[-1]).returncode == 0
-    image = linked(tmp_path, objects)
-    expected = _native.encode(image).btf
-    made = Btf.from_bytes(expected)
-    assert [v.name for v in made if isinstance(v, Var)] == ["counter", "counter"]
-    for order in (objects, objects[::-1]):
-        assert _native.link(image, objects=order).btf == expected
-
-
 def test_weak_variables_that_only_a_tag_tells_apart(tmp_path: Path) -> None:
     """All stand at one place and one stays, whichever object comes first."""
     number = DIE("base_type", {"name": "int", "byte_size": 4, "encoding": ATE.signed})
@@ -202,24 +180,6 @@ def test_weak_variables_that_only_a_tag_tells_apart(tmp_path: Path) -> None:
     made = {_native.link(image, objects=list(order)).btf for order in permutations(objects)}
     assert len(made) == 1
     assert [t.name for t in Btf.from_bytes(made.pop()) if isinstance(t, DeclTag)] == ["one"]
-
-
-def test_refuses_to_guess(tmp_path: Path) -> None:
-    """Nothing but the type tells the two variables apart, and the symbols do not have it."""
-    objects = []
-    for name, kind in (("a", "int"), ("b", "unsigned")):
-        directory = tmp_path / name
-        directory.mkdir()
-        source = directory / "same.c"
-        source.write_text(
-            f'static {kind} counter __attribute__((section(".data..percpu"), used)) = 1;\n'
-        )
-        objects.append(str(directory / "same.o"))
-        assert run("gcc", "-g", "-c", source, "-o", objects[-1]).returncode == 0
-    image = linked(tmp_path, objects)
-    with pytest.raises(_native.Error, match="cannot tell the static variables counter"):
-        _native.link(image, objects=objects)
-    assert len([v for v in Btf.from_bytes(_native.encode(image).btf) if isinstance(v, Var)]) == 2
 
 
 def test_a_file_that_was_not_linked_from_these(program: Program, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from kbuild_btf import paths
 
 IMAGE = ".tmp_vmlinux1"
 TRACE = ".tmp_kbuild-btf..tmp_vmlinux1.trace"
+AGAIN = ".tmp_kbuild-btf..tmp_vmlinux1.link"
 # Takes notes, and prints what a linker prints for --trace.
 LD = """#!/bin/sh
 echo "$*" >>calls
@@ -57,7 +58,10 @@ def test_the_first_link_is_stripped_and_traced(tmp_path: Path, link: Link, name:
     ]
     trace = tmp_path / f".tmp_kbuild-btf.{name}.trace"
     assert trace.read_text() == "init/main.o\nlib dir/b.o\n"
-    assert [path.name for path in tmp_path.glob(".tmp_kbuild-btf*")] == [trace.name]
+    again = tmp_path / f".tmp_kbuild-btf.{name}.link"
+    assert set(tmp_path.glob(".tmp_kbuild-btf*")) == {trace, again}
+    words = [b"-m", b"elf", b"-o", name.encode(), b"--whole-archive", b"vmlinux.a", b""]
+    assert again.read_bytes().split(b"\0")[1:] == words, "as link-vmlinux.sh asked for it"
 
 
 def test_the_trace_is_not_older_than_the_image(tmp_path: Path, link: Link) -> None:
@@ -79,7 +83,7 @@ def test_other_links_are_handed_on(tmp_path: Path, link: Link, name: str) -> Non
 def test_debug_sections_can_be_kept(tmp_path: Path, link: Link) -> None:
     assert link("-o", IMAGE, KBUILD_BTF_KEEP_DEBUG="1").returncode == 0
     assert calls(tmp_path) == [f"-o {IMAGE} --trace --trace"]
-    assert (tmp_path / TRACE).exists()
+    assert [path.name for path in tmp_path.glob(".tmp_kbuild-btf*")] == [TRACE]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,7 @@ def test_what_has_no_btf_or_lto_is_handed_on(
 
 def test_a_failed_link_passes_through(tmp_path: Path, link: Link) -> None:
     (tmp_path / TRACE).write_text("of an earlier link\n")
+    (tmp_path / AGAIN).write_text("of an earlier link\n")
     done = link("-o", IMAGE, LD_STATUS="5")
     assert (done.returncode, done.stderr) == (5, "a warning\n")
     assert not list(tmp_path.glob(".tmp_kbuild-btf*"))
@@ -205,4 +210,4 @@ def test_members_of_vmlinux_o_with_libraries(objects: Path) -> None:
         "vmlinux.o(init/other.o)",
         "vmlinux.o(lib/needed.o)",
     ]
-    assert [path.name for path in objects.glob(".tmp_kbuild-btf*")] == [TRACE]
+    assert {path.name for path in objects.glob(".tmp_kbuild-btf*")} == {TRACE, AGAIN}

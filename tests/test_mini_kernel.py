@@ -187,6 +187,32 @@ def test_the_module_builds_on_the_kernel(built: MiniTree, btf: Btf) -> None:
     assert owner.id < len(btf), "struct task * is the kernel's"
 
 
+def test_variables_that_only_debug_information_tells_apart(tmp_path: Path) -> None:
+    """Two files that differ in the type of a static variable: the image is linked once more."""
+    tree = mini_kernel(tmp_path)
+    for directory, kind, value in (("kernel", "int", 3), ("drivers", "unsigned int", 4)):
+        (tree.directory / directory / "twin.c").write_text(
+            f"#include <mini/sections.h>\nstatic __used DEFINE_PER_CPU({kind}, twin) = {value};\n"
+        )
+        tree.replace(f"{directory}/Makefile", "stats.o", "stats.o twin.o")
+    done = tree.make("-j4")
+    assert "cannot tell the static variables twin of" in done.stderr
+    assert "linking it once more" in done.stderr
+    assert list(tree.directory.glob(".tmp_kbuild-btf.*.debug")) == []
+
+    image = tree.directory / "vmlinux"
+    btf = Btf.load(image)
+    (percpu,) = (found for found in btf if isinstance(found, Datasec))
+    contents = section(memoryview(image.read_bytes()), percpu.name, str(image))
+    assert contents is not None
+    found = {
+        btf.strip(variable.type_id).name: contents[entry.offset]
+        for entry in percpu.entries
+        if isinstance(variable := btf[entry.type_id], Var) and variable.name == "twin"
+    }
+    assert found == {"int": 3, "unsigned int": 4}
+
+
 # --- building again -----------------------------------------------------------------------------
 
 

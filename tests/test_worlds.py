@@ -21,8 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model import Model, Tag, difference, of_btf, unequal
-from support import missing, pahole, require, run
-from toolchains import recent_pahole
+from support import missing, pahole, recent_pahole, require, run
 from worlds import TAGGED, Files, Function, Part, Source, Type, World, random_world, write
 
 from kbuild_btf import Btf, _native

@@ -123,6 +123,17 @@ impl Image {
         self.sections.iter().position(holds).map(|i| i as u32)
     }
 
+    /// The same symbols at the same places, as when one file is linked twice.
+    pub fn has_symbols_of(&self, other: &Image) -> bool {
+        let key = |s: &ImageSymbol| (s.value, s.size, s.kind, s.binding, s.section == 0);
+        self.symbols.len() == other.symbols.len()
+            && self
+                .symbols
+                .iter()
+                .zip(&other.symbols)
+                .all(|(a, b)| a.name == b.name && key(a) == key(b))
+    }
+
     pub fn location(&self, symbol: usize) -> Location {
         let symbol = &self.symbols[symbol];
         Location {

@@ -4,8 +4,11 @@
 //! In order of trust: the trace that the LD wrapper kept of this very link; for a module the list
 //! in its `.mod` file; the archive `vmlinux.a` with the objects that Kbuild adds to it.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::error::{io, Error, Result};
 
@@ -50,7 +53,71 @@ fn trace_of(directory: &Path, image: &str) -> PathBuf {
     directory.join(format!(".tmp_kbuild-btf.{image}.trace"))
 }
 
-/// Is this the trace of the link that made the image? The wrapper writes it when the image is done.
+/// A file that lives as long as this.
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Link an image again as the LD wrapper recorded it, this time with debug information. `None`:
+/// there is no record. `why` goes before, because it takes its time.
+pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
+    let directory = image.parent().unwrap_or(Path::new(""));
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let record = directory.join(format!(".tmp_kbuild-btf.{name}.link"));
+    if !belongs(&record, image) {
+        return Ok(None);
+    }
+    let text = fs::read(&record).map_err(io("read", &record))?;
+    let mut words: Vec<OsString> = text
+        .split(|&b| b == 0)
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect();
+    // Each word ends with a NUL.
+    words.pop();
+    let output = format!(".tmp_kbuild-btf.{name}.{}.debug", std::process::id());
+    let Some(place) = words.iter().position(|word| word == "-o") else {
+        return Ok(None);
+    };
+    if place == 0 || place + 1 >= words.len() {
+        return Ok(None);
+    }
+    words[place + 1] = OsString::from(&output);
+    // A map that the first link wrote stays as it is.
+    if words.iter().any(|w| w.as_bytes().starts_with(b"-Map")) {
+        words.push("-Map=/dev/null".into());
+    }
+    eprintln!("kbuild-btf: {name}: {why}; linking it once more, with debug information");
+    let temporary = Temporary(directory.join(output));
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null());
+    if directory != Path::new("") {
+        command.current_dir(directory);
+    }
+    let done = command.output().map_err(|e| {
+        Error::new(format!("cannot run {}: {e}", words[0].to_string_lossy())).at(image.display())
+    })?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        let first = said.lines().next().unwrap_or("the linker says nothing");
+        return Err(Error::new(format!(
+            "{why}; linking it once more with debug information failed: {first}"
+        ))
+        .hint("set KBUILD_BTF_KEEP_DEBUG=1"));
+    }
+    Ok(Some(temporary))
+}
+
+/// Is this the record of the link that made the image? The wrapper writes it when the image is done.
 /// An older one is of another link, and this one ran without the wrapper.
 fn belongs(trace: &Path, image: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();

@@ -22,6 +22,7 @@ pub mod kbuild;
 pub mod key;
 pub mod languages;
 pub mod link;
+pub mod linked_dwarf;
 pub mod objects;
 pub mod progress;
 pub mod reduce;

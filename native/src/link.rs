@@ -120,7 +120,7 @@ pub fn explain(
             names,
             ..
         } = combined;
-        let resolution = Resolution::new(image, &combiner, names)?;
+        let resolution = Resolution::new(image, &combiner, names, &request.features)?;
         Ok(Explanation {
             function: fixup::functions::explain(
                 &combiner,

@@ -2,7 +2,8 @@
 //! `kbuild-btf-pahole`: takes pahole's place in a kernel build, and its command line.
 //!
 //! Kernel builds ask for the version dozens of times and run this once for vmlinux and once for
-//! each module, so it is native and starts nothing.
+//! each module, so it is native. It starts nothing but, when symbols do not tell static variables
+//! apart, the linker.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

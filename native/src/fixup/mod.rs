@@ -14,7 +14,7 @@ use crate::encoded::Id;
 use crate::error::Result;
 use crate::features::Features;
 use crate::image::Image;
-use crate::resolve::{self, Resolution};
+use crate::resolve::Resolution;
 
 /// What the fix-up did, for the report.
 #[derive(Default, Debug, Clone)]
@@ -33,8 +33,8 @@ pub fn fix_up(
     objects: &[String],
     features: &Features,
 ) -> Result<Outcome> {
-    let resolution = Resolution::new(image, combiner, objects)?;
-    resolve::check_uncertain(combiner, &resolution, objects)?;
+    let mut resolution = Resolution::new(image, combiner, objects, features)?;
+    resolution.settle(image, combiner, objects)?;
     let mut outcome = Outcome::default();
     functions::add(combiner, image, &resolution, features, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;

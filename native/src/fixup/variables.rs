@@ -30,7 +30,7 @@ const NAME_LEN: usize = 128;
 
 /// Does the section of the linked file count? Linker scripts fold the sub-sections of per-CPU
 /// data into one.
-fn is_included(section: &[u8], features: &Features) -> bool {
+pub fn is_included(section: &[u8], features: &Features) -> bool {
     features.global_var || (features.var && section == PERCPU)
 }
 
