@@ -12,7 +12,7 @@ use crate::btf;
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
-use crate::encode::{self, Source};
+use crate::encode::{self, Encoder, Source};
 use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
@@ -297,6 +297,9 @@ fn refine_all(
     Ok(())
 }
 
+/// What one thread encoded again: some batches, each with its number and the types that matter.
+type Again<'a> = (Encoder<'a>, Vec<Encoded>, &'a [(u32, Vec<u32>)]);
+
 fn combine_units<T>(
     request: &Request<'_>,
     watch: Option<&[u8]>,
@@ -326,11 +329,12 @@ fn combine_units<T>(
         variable: &wanted_variable,
         excluded_languages: &request.excluded_languages,
     };
-    // Units that refer to each other go together; otherwise batches small enough to balance.
+    // Units that refer to each other go together; others one by one, which the processor's cache
+    // can hold.
     let batch = if encode::has_cross_references(&dwarf, &units) {
         units.len().max(1)
     } else {
-        4
+        1
     };
     let batches: Vec<_> = units.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
@@ -344,12 +348,15 @@ fn combine_units<T>(
     let identities: Vec<Vec<Id>> = pool.install(|| {
         (0..batches.len() as u32)
             .into_par_iter()
-            .map(|i| {
-                let mut encoded = encode::encode_units(&source, batches[i as usize])?;
-                let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-                combiner.add(i, &encoded.view(), None)?;
-                Ok(std::mem::take(&mut encoded.ids))
-            })
+            .map_init(
+                || Encoder::new(&source),
+                |encoder, i| {
+                    let encoded = encoder.encode(batches[i as usize])?;
+                    let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
+                    combiner.add(i, &encoder.view(&encoded), None)?;
+                    Ok(encoded.ids)
+                },
+            )
             .collect::<Result<_>>()
     })?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
@@ -361,24 +368,32 @@ fn combine_units<T>(
             .map(|(i, ids)| (i, refine::affected_locals(&combiner, &affected, ids)))
             .filter(|(_, locals)| !locals.is_empty())
             .collect();
-        let again: Vec<(u32, Encoded, Vec<u32>)> = pool.install(|| {
+        // One encoder for each thread: what it makes shares its strings.
+        let share = locals.len().div_ceil(pool.current_num_threads()).max(1);
+        let again: Vec<Again<'_>> = pool.install(|| {
             locals
-                .into_par_iter()
-                .map(|(i, locals)| {
-                    Ok((
-                        i,
-                        encode::encode_units(&source, batches[i as usize])?,
-                        locals,
-                    ))
+                .par_chunks(share)
+                .map(|locals| {
+                    let mut encoder = Encoder::new(&source);
+                    let encoded = locals
+                        .iter()
+                        .map(|(i, _)| encoder.encode(batches[*i as usize]))
+                        .collect::<Result<_>>()?;
+                    Ok((encoder, encoded, locals))
                 })
                 .collect::<Result<_>>()
         })?;
         let concerned = again
             .iter()
-            .map(|(i, encoded, locals)| refine::Object {
-                index: *i,
-                view: encoded.view(),
-                locals: locals.clone(),
+            .flat_map(|(encoder, encoded, locals)| {
+                encoded
+                    .iter()
+                    .zip(*locals)
+                    .map(|(encoded, (i, locals))| refine::Object {
+                        index: *i,
+                        view: encoder.view(encoded),
+                        locals: locals.clone(),
+                    })
             })
             .collect();
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;

@@ -15,7 +15,7 @@ use crate::btf::{self, Field};
 use crate::combine::{Class, Combiner, ObjectIndex, Overrides};
 use crate::encoded::{Id, View};
 use crate::error::{Error, Result};
-use crate::identity::{self, Space};
+use crate::identity::{self, Render, Space};
 
 type Name = (Space, Vec<u8>);
 
@@ -186,21 +186,14 @@ impl Relabel<'_> {
         }
         let view = self.view;
         let words = view.type_words(local);
-        let mut out = Vec::new();
-        let mut failure = None;
-        identity::render(
-            words,
-            &mut out,
-            |offset, out| {
-                out.extend_from_slice(view.string(offset));
-                out.push(0);
-            },
-            |target, out| {
-                if let Err(error) = self.reference(target, depth, out) {
-                    failure = Some(error);
-                }
-            },
-        );
+        let mut rendering = Rendering {
+            relabel: self,
+            depth,
+            out: Vec::new(),
+            failure: None,
+        };
+        identity::render(words, &mut rendering);
+        let Rendering { out, failure, .. } = rendering;
         if let Some(error) = failure {
             return Err(error);
         }
@@ -240,5 +233,30 @@ impl Relabel<'_> {
         out.push(b'#');
         out.extend_from_slice(&id.bytes());
         Ok(())
+    }
+}
+
+/// One type on its way to a new identity.
+struct Rendering<'r, 'a> {
+    relabel: &'r mut Relabel<'a>,
+    depth: usize,
+    out: Vec<u8>,
+    failure: Option<Error>,
+}
+
+impl Render for Rendering<'_, '_> {
+    fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    fn name(&mut self, offset: u32) {
+        self.out.extend_from_slice(self.relabel.view.string(offset));
+        self.out.push(0);
+    }
+
+    fn reference(&mut self, target: u32) {
+        if let Err(error) = self.relabel.reference(target, self.depth, &mut self.out) {
+            self.failure = Some(error);
+        }
     }
 }
