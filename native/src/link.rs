@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -23,6 +22,7 @@ use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
+use crate::timings::{self, Clock, Lap};
 use crate::{reduce, refine};
 
 pub struct Request<'a> {
@@ -43,8 +43,8 @@ pub struct Output {
     pub btf: Vec<u8>,
     /// Counts by name.
     pub report: Vec<(String, u64)>,
-    /// Seconds by stage, in order.
-    pub timings: Vec<(&'static str, f64)>,
+    /// The stages, in order.
+    pub timings: Vec<Lap>,
 }
 
 impl Output {
@@ -61,26 +61,6 @@ pub fn has_dwarf(path: &Path) -> bool {
         return false;
     };
     Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
-}
-
-struct Clock {
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Clock {
-            last: Instant::now(),
-            laps: Vec::new(),
-        }
-    }
-
-    fn lap(&mut self, stage: &'static str) {
-        let now = Instant::now();
-        self.laps.push((stage, (now - self.last).as_secs_f64()));
-        self.last = now;
-    }
 }
 
 fn pool(jobs: usize) -> Result<rayon::ThreadPool> {
@@ -167,16 +147,18 @@ fn combine_objects<T>(
     }
     let mapped = Mapped::open(request.elf)?;
     let elf = Elf::parse(&mapped)?;
-    let image = Image::read(&elf)?;
-    clock.lap("read image");
     let pool = pool(request.jobs)?;
-    let loaded: Vec<Loaded> = pool.install(|| {
+    clock.lap("start", objects.len() as u64, 0);
+    let load = || -> Result<Vec<Loaded>> {
         objects
             .par_iter()
             .map(|path| objects::load(path, request.keep_sidecars))
-            .collect::<Result<_>>()
-    })?;
-    clock.lap("load objects");
+            .collect()
+    };
+    let (image, loaded) = pool.install(|| rayon::join(|| Image::read(&elf), load));
+    let (image, loaded) = (image?, loaded?);
+    let bytes = loaded.iter().map(Loaded::size).sum();
+    clock.lap("read image, load", loaded.len() as u64, bytes);
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
     let report = vec![
         ("linked".to_owned(), loaded.len() as u64),
@@ -233,21 +215,24 @@ fn combine_objects<T>(
             .add(*i, view, None)
             .map_err(|e| e.at(&names[*i as usize]))?;
     }
-    clock.lap("combine");
+    let types: u64 = parts.iter().map(|(_, v)| v.type_count() as u64).sum();
+    clock.lap("combine", types, types * std::mem::size_of::<Id>() as u64);
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let concerned = parts
-            .iter()
-            .map(|(i, view)| refine::Object {
-                index: *i,
-                view: *view,
-                locals: refine::affected_locals(&combiner, &affected, view.ids),
-            })
-            .filter(|o| !o.locals.is_empty())
-            .collect();
+        let concerned = pool.install(|| {
+            parts
+                .par_iter()
+                .map(|(i, view)| refine::Object {
+                    index: *i,
+                    view: *view,
+                    locals: affected.locals(view.ids),
+                })
+                .filter(|o| !o.locals.is_empty())
+                .collect()
+        });
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
-    clock.lap("refine");
+    clock.lap("refine", affected.len(), 0);
     then(Combined {
         combiner,
         image: &image,
@@ -269,7 +254,7 @@ const BASE_OBJECT: u32 = u32::MAX;
 
 fn refine_all(
     combiner: &mut Combiner<'_>,
-    affected: &[bool],
+    affected: &refine::Affected,
     concerned: Vec<refine::Object<'_>>,
     base: Option<&BaseFile>,
 ) -> Result<()> {
@@ -279,11 +264,11 @@ fn refine_all(
         concerned.push(refine::Object {
             index: BASE_OBJECT,
             view,
-            locals: refine::affected_locals(combiner, affected, view.ids),
+            locals: affected.locals(view.ids),
         });
     }
     let overrides = refine::refine(&concerned, base.map(|_| BASE_OBJECT))?;
-    combiner.remove(affected);
+    combiner.remove(&affected.classes);
     let (base_part, object_parts): (Vec<_>, Vec<_>) = concerned
         .iter()
         .zip(&overrides)
@@ -315,7 +300,7 @@ fn combine_units<T>(
     let image = Image::read(&elf)?;
     let units = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
     let source = Source::new(&elf, &dwarf)?;
-    clock.lap("read image");
+    clock.lap("read image", image.symbols.len() as u64, 0);
     let target = source.target;
     let base = request
         .base
@@ -360,12 +345,13 @@ fn combine_units<T>(
             .collect::<Result<_>>()
     })?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
-    clock.lap("encode and combine");
+    let bytes = dwarf.info.data.len() as u64;
+    clock.lap("encode and combine", units.len() as u64, bytes);
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let locals: Vec<(u32, Vec<u32>)> = (0..)
             .zip(&identities)
-            .map(|(i, ids)| (i, refine::affected_locals(&combiner, &affected, ids)))
+            .map(|(i, ids)| (i, affected.locals(ids)))
             .filter(|(_, locals)| !locals.is_empty())
             .collect();
         // One encoder for each thread: what it makes shares its strings.
@@ -398,7 +384,7 @@ fn combine_units<T>(
             .collect();
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
-    clock.lap("refine");
+    clock.lap("refine", affected.len(), 0);
     let report = vec![("units".to_owned(), units.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {
@@ -423,19 +409,21 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     } = combined;
     if reduce::is_needed(&request.features) {
         combiner = reduce::reduce(combiner, &request.features)?;
-        clock.lap("reduce");
+        clock.lap("reduce", combiner.classes.len() as u64, 0);
     }
     let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)
         .map_err(|e| e.at(request.elf.display()))?;
-    clock.lap("fix up");
+    clock.lap("fix up", image.symbols.len() as u64, 0);
     let finish_base = base.map(BaseFile::as_base);
     let finished = finish::finish(&combiner, &request.features, finish_base.as_ref())?;
-    clock.lap("finish");
+    let bytes = finished.bytes.len() as u64;
+    clock.lap("finish", finished.types, bytes);
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
     let base = base.map(|b| b.raw.as_slice());
     btf::check::check(&finished.bytes, base, pointer_size)
         .map_err(|e| e.at(request.elf.display()))?;
-    clock.lap("check");
+    clock.lap("check", finished.types, bytes);
+    timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
     report.push(("variables".to_owned(), outcome.variables));

@@ -13,14 +13,53 @@ use std::collections::{HashMap, HashSet};
 
 use crate::btf::{self, Field};
 use crate::combine::{Class, Combiner, ObjectIndex, Overrides};
+use crate::encode::Fast;
 use crate::encoded::{Id, View};
 use crate::error::{Error, Result};
 use crate::identity::{self, Render, Space};
 
 type Name = (Space, Vec<u8>);
 
-/// The classes that reach a name with several definitions; empty when there is none.
-pub fn affected(combiner: &Combiner<'_>) -> Vec<bool> {
+/// The classes that reach a name with several definitions.
+#[derive(Default)]
+pub struct Affected {
+    /// For each class whether it does; empty when none does.
+    pub classes: Vec<bool>,
+    /// Their identities: few, so that nearly all types of the link are passed over quickly.
+    ids: HashSet<Id, Fast>,
+}
+
+impl Affected {
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub fn len(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// The local types of an object, given by their identities, that are affected.
+    pub fn locals(&self, ids: &[Id]) -> Vec<u32> {
+        (1..)
+            .zip(ids)
+            .filter(|(_, id)| self.ids.contains(id))
+            .map(|(local, _)| local)
+            .collect()
+    }
+}
+
+pub fn affected(combiner: &Combiner<'_>) -> Affected {
+    let classes = reaching(combiner);
+    let ids = combiner
+        .numbers()
+        .zip(&classes)
+        .filter(|(_, &is)| is)
+        .map(|(class, _)| combiner.facts(class).id)
+        .collect();
+    Affected { classes, ids }
+}
+
+fn reaching(combiner: &Combiner<'_>) -> Vec<bool> {
     let definitions = combiner.definitions();
     let ambiguous: HashSet<(Space, u32)> = definitions
         .iter()
@@ -81,19 +120,6 @@ pub struct Object<'v> {
     pub view: View<'v>,
     /// Its affected local types, ascending.
     pub locals: Vec<u32>,
-}
-
-/// The local types of an object, given by their identities, whose classes are affected.
-pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], ids: &[Id]) -> Vec<u32> {
-    (1..)
-        .zip(ids)
-        .filter(|(_, &id)| {
-            combiner
-                .find(id)
-                .is_some_and(|class| affected.get(class as usize - 1) == Some(&true))
-        })
-        .map(|(local, _)| local)
-        .collect()
 }
 
 /// New identities for the affected types of each object.
