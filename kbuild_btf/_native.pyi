@@ -26,8 +26,9 @@ class Output:
     """Counts: `linked`, `reused`, `encoded`, `without_dwarf` (objects; from `link`), `units` (from
     `encode`), `types`, `functions`, `variables`, `skipped_*` (functions left out, by reason), and
     one for each kind by its name (`STRUCT`, ...)."""
-    timings: list[tuple[str, float]]
-    """Seconds by stage, in order."""
+    timings: list[tuple[str, float, int, int]]
+    """The stages in order: name, seconds, how many things it worked on, and the bytes that it had
+    to read or write (0: says nothing)."""
 
 def encode(
     elf: str | PathLike[str],
@@ -123,8 +124,9 @@ def linked_objects(elf: str | PathLike[str]) -> list[str]:
 def sidecar_path(object: str | PathLike[str]) -> str:
     """Where the sidecar of an object lies: `dir/.tmp_<name>.kbtf`."""
 
-def write_sidecar(object: str | PathLike[str]) -> str:
-    """Bring the sidecar of an object up to date: `unchanged`, `hit` (cache) or `miss` (encoded)."""
+def write_sidecar(object: str | PathLike[str]) -> str | None:
+    """Bring the sidecar of an object up to date: `unchanged`, `hit` (cache) or `miss` (encoded).
+    `None`: compiled for LTO, there is nothing to encode before the link."""
 
 def progress() -> tuple[str, int, int]:
     """How far `encode`, `link` or `explain` is in another thread: the stage, how much is done, of

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -40,13 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lang-exclude", metavar="LIST", default="", help="leave out units of these languages"
     )
     parser.add_argument("--base", metavar="FILE", help="make split BTF against this one")
-    parser.add_argument("--timings", action="store_true", help="show the time of each stage")
+    parser.add_argument(
+        "--timings", action="store_true", help="show time, count and bytes of each stage"
+    )
+    parser.add_argument(
+        "--trace", metavar="FILE", help="append the stages to a trace (chrome://tracing, Perfetto)"
+    )
 
 
 def options(args: argparse.Namespace) -> Options:
     """What the native functions want of the command line."""
     if args.jobs < 0:
         raise Error(f"-j {args.jobs}: a number of threads is wanted")
+    if args.trace:
+        # The native half reads it, as the programs that make starts do.
+        os.environ["KBUILD_BTF_TRACE"] = args.trace
     return {
         "features": args.features,
         "lang_exclude": [name for name in args.lang_exclude.split(",") if name],
@@ -82,6 +89,8 @@ def write(made: Output, to: Destination) -> None:
 
         _native.embed(to.elf, [(".BTF", made.btf)])
         return
+    import tempfile  # here, because it takes longer to import than the rest of the command
+
     # In the same directory, since only there a rename replaces at once.
     handle, temporary = tempfile.mkstemp(prefix=".tmp_", dir=to.file.parent)
     try:
@@ -112,5 +121,6 @@ def report(made: Output, args: argparse.Namespace) -> None:
         f"{count['variables']} variables, {len(made.btf)} bytes"
     )
     if args.timings:
-        for stage, seconds in made.timings:
-            print(f"  {stage:20} {seconds * 1000:8.1f} ms")
+        print(f"  {'stage':20} {'ms':>9} {'count':>9} {'bytes':>11}")
+        for stage, seconds, items, size in made.timings:
+            print(f"  {stage:20} {seconds * 1000:9.2f} {items or '-':>9} {size or '-':>11}")

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import SCRIPTS, SOURCES, compiled, run
+from support import SCRIPTS, SOURCES, compiled, kbuild_btf, run
 
 from kbuild_btf import _native
 
@@ -143,3 +144,28 @@ def test_bitcode_is_left_alone(tree: Path, tmp_path: Path) -> None:
     path.write_bytes(b"BC\xc0\xde and more")
     assert hook(path, tmp_path / "cache", "--echo") == ""
     assert not Path(_native.sidecar_path(str(path))).exists()
+
+
+def test_stages_are_shown_and_traced(tree: Path, tmp_path: Path) -> None:
+    """The trace is an array of complete events; those of one process nest."""
+    trace = tmp_path / "trace.json"
+    env = {"KBUILD_BTF_CACHE": "", "KBUILD_BTF_TRACE": str(trace)}
+    done = run(HOOK, "--timings", tree / "a.o", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"key", "encode"} <= {line.split()[0] for line in done.stdout.splitlines()}
+    out = str(tmp_path / "out.btf")
+    done = kbuild_btf("encode", tree / "a.o", "-o", out, "--timings", "--trace", trace)
+    assert done.returncode == 0, done.stderr
+    assert f"{Path(out).stat().st_size}\n" in done.stdout
+    # The closing bracket is left out, so that processes can append.
+    events = json.loads(trace.read_text().rstrip().rstrip(",") + "]")
+    assert [event["name"] for event in events if " " in event["name"] and "/" in event["name"]] == [
+        f"hook {tree / 'a.o'}",
+        f"BTF {tree / 'a.o'}",
+    ]
+    assert {event["ph"] for event in events} == {"X"}
+    whole = events[0]
+    for event in events:
+        if event["pid"] == whole["pid"]:
+            assert whole["ts"] <= event["ts"]
+            assert event["ts"] + event["dur"] <= whole["ts"] + whole["dur"] + 1

@@ -98,9 +98,11 @@ impl Cache {
     /// Keep an entry. A cache that cannot be written is no reason to fail.
     pub fn put(&self, key: Id, bytes: &[u8]) {
         let path = self.entry(key);
-        let created = path.parent().map(fs::create_dir_all);
-        if matches!(created, Some(Ok(()))) {
-            let _ = sidecar::write_atomically(&path, bytes);
+        if sidecar::write_atomically(&path, bytes).is_err() {
+            // Most likely the first entry of its directory.
+            if let Some(Ok(())) = path.parent().map(fs::create_dir_all) {
+                let _ = sidecar::write_atomically(&path, bytes);
+            }
         }
     }
 

@@ -152,6 +152,8 @@ pub struct Combiner<'a> {
     pub target: Option<Target>,
     pub strings: Strings,
     table: HashTable<Class>,
+    /// For each class the one that followed it in some object.
+    followers: Vec<Class>,
     base_declarations: HashSet<(Space, u32)>,
     pub words: Vec<u32>,
     pub starts: Vec<u32>,
@@ -175,6 +177,7 @@ impl<'a> Combiner<'a> {
             target: None,
             strings: Strings::new(),
             table: HashTable::new(),
+            followers: Vec::new(),
             base_declarations: HashSet::new(),
             words: Vec::new(),
             starts: vec![0],
@@ -255,27 +258,27 @@ impl<'a> Combiner<'a> {
         class
     }
 
+    #[inline]
     fn class_of(&mut self, id: Id) -> (Class, bool) {
-        let classes = &mut self.classes;
-        let entry = self.table.entry(
-            id.low,
-            |&class| classes[class as usize - 1].id == id,
-            |&class| classes[class as usize - 1].id.low,
-        );
-        match entry {
-            Entry::Occupied(known) => (*known.get(), false),
-            Entry::Vacant(new) => {
-                let class = classes.len() as u32 + 1;
-                new.insert(class);
-                classes.push(ClassFacts {
-                    id,
-                    required: false,
-                    dead: false,
-                    base_id: 0,
-                });
-                (class, true)
-            }
+        // Nearly all are known.
+        match self.find(id) {
+            Some(known) => (known, false),
+            None => (self.new_class(id), true),
         }
+    }
+
+    fn new_class(&mut self, id: Id) -> Class {
+        self.classes.push(ClassFacts {
+            id,
+            required: false,
+            dead: false,
+            base_id: 0,
+        });
+        let class = self.classes.len() as u32;
+        let classes = &self.classes;
+        self.table
+            .insert_unique(id.low, class, |&class| classes[class as usize - 1].id.low);
+        class
     }
 
     /// The base of a split BTF comes first; its types are there already.
@@ -347,9 +350,10 @@ impl<'a> Combiner<'a> {
     ) {
         match local.overrides {
             None => {
+                let mut last = 0;
                 for id in start.protos_end + 1..=unit.types_end {
-                    let class = self.local_class(local, id);
-                    self.classes[class as usize - 1].required = true;
+                    last = self.next_class(local, id, last);
+                    self.classes[last as usize - 1].required = true;
                 }
             }
             Some(overrides) => {
@@ -383,6 +387,25 @@ impl<'a> Combiner<'a> {
                 self.add_variable(local, variable);
             }
         }
+    }
+
+    /// The class of the type that follows one of class `last`. Objects include the same headers, so
+    /// most often it is the one that followed there before: no search, and neighbours in memory.
+    #[inline]
+    fn next_class(&mut self, local: &mut Local<'_>, id: u32, last: Class) -> Class {
+        let identity = local.view.ids[id as usize - 1];
+        let guess = self.followers.get(last as usize).copied().unwrap_or(0);
+        let known = &mut local.classes[id as usize];
+        if guess != 0 && *known == 0 && self.classes[guess as usize - 1].id == identity {
+            *known = guess;
+            return guess;
+        }
+        let class = self.local_class(local, id);
+        if self.followers.len() <= last as usize {
+            self.followers.resize(last as usize + 1, 0);
+        }
+        self.followers[last as usize] = class;
+        class
     }
 
     #[inline]
@@ -459,7 +482,8 @@ impl<'a> Combiner<'a> {
                 number
             }
         };
-        if self.watch.as_deref() == Some(view.string(function.name)) {
+        let watched = |name: &[u8]| view.string(function.name) == name;
+        if self.watch.as_deref().is_some_and(watched) {
             self.watched_functions
                 .push((class, local.object, function.die));
         }
@@ -559,6 +583,7 @@ impl<'a> Combiner<'a> {
             }
         }
         self.table.retain(|class| !is(*class));
+        self.followers.clear();
         for function in &mut self.functions {
             function.dead |= is(function.proto);
         }

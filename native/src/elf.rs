@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use object::elf;
 use object::read::{
     Object, ObjectKind, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex,
@@ -24,6 +24,18 @@ pub struct Mapped {
 
 impl Mapped {
     pub fn open(path: &Path) -> Result<Mapped> {
+        Self::map(path, MmapOptions::new())
+    }
+
+    /// For a small file that will be read whole: its pages are mapped at once, not one fault after
+    /// the other.
+    pub fn open_whole(path: &Path) -> Result<Mapped> {
+        let mut options = MmapOptions::new();
+        options.populate();
+        Self::map(path, options)
+    }
+
+    fn map(path: &Path, mut options: MmapOptions) -> Result<Mapped> {
         let file = File::open(path).map_err(io("open", path))?;
         let meta = file.metadata().map_err(io("read", path))?;
         if !meta.is_file() {
@@ -34,7 +46,8 @@ impl Mapped {
             None
         } else {
             // SAFETY: the map is private to this process and only read.
-            Some(unsafe { Mmap::map(&file) }.map_err(io("map", path))?)
+            let map = unsafe { options.len(meta.len() as usize).map(&file) };
+            Some(map.map_err(io("map", path))?)
         };
         Ok(Mapped {
             path: path.to_owned(),
@@ -219,17 +232,16 @@ impl<'a> Elf<'a> {
             .filter(|s| s.name_bytes() == Ok(ignored))
             .map(|s| s.index().0)
             .collect();
+        let places = self.symbol_places();
         let mut words = Vec::new();
         for (offset, relocation) in section.relocations() {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
             };
-            let section = self
-                .file
-                .symbol_by_index(index)
-                .ok()
-                .and_then(|s| s.section_index());
-            if section.is_some_and(|s| skipped.contains(&s.0)) {
+            if places
+                .get(index.0)
+                .is_some_and(|&(_, section)| skipped.contains(&section))
+            {
                 continue;
             }
             let kind = match relocation.flags() {
@@ -276,15 +288,14 @@ impl<'a> Elf<'a> {
         let mut bytes = data;
         let mut targets = Vec::new();
         let debug = self.debug_sections();
+        let places = self.symbol_places();
         for (offset, relocation) in relocations {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
             };
-            let symbol = self
-                .file
-                .symbol_by_index(index)
-                .map_err(|e| self.damaged(name.as_bytes(), e))?;
-            let section = symbol.section_index().map_or(0, |SectionIndex(i)| i);
+            let &(address, section) = places
+                .get(index.0)
+                .ok_or_else(|| self.damaged(name.as_bytes(), "symbol index out of range"))?;
             let apply = Apply::of(&relocation, self.machine()).map_err(|r| {
                 self.damaged(
                     name.as_bytes(),
@@ -307,7 +318,7 @@ impl<'a> Elf<'a> {
             } else {
                 relocation.addend()
             };
-            let value = symbol.address().wrapping_add(addend as u64);
+            let value = address.wrapping_add(addend as u64);
             let new = match apply.how {
                 How::Set => value,
                 How::Add => old.wrapping_add(value),
@@ -332,6 +343,18 @@ impl<'a> Elf<'a> {
             data: bytes,
             targets,
         })
+    }
+
+    /// Address and section of each symbol by its index (section 0: none). An object has ten times
+    /// as many relocations as symbols.
+    fn symbol_places(&self) -> Vec<(u64, usize)> {
+        let mut places = vec![(0, 0)];
+        for symbol in self.file.symbols() {
+            let section = symbol.section_index().map_or(0, |SectionIndex(i)| i);
+            places.resize(symbol.index().0, (0, 0));
+            places.push((symbol.address(), section));
+        }
+        places
     }
 
     fn debug_sections(&self) -> Vec<bool> {

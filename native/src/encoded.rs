@@ -2,8 +2,6 @@
 //! What encode makes of one object: its types in the layout of BTF, the identity of each, and its
 //! function and variable *candidates* with all evidence, undecided. It is what a sidecar stores.
 
-use std::ffi::CStr;
-
 use bytemuck::{Pod, Zeroable};
 
 /// The identity of a type or candidate: XXH3-128 of its rendering (see `identity`).
@@ -187,8 +185,50 @@ impl<'a> View<'a> {
 #[inline]
 pub fn text_at(strings: &[u8], offset: u32) -> &[u8] {
     let rest = &strings[offset as usize..];
-    // The library's search for NUL compares words at a time.
-    CStr::from_bytes_until_nul(rest).map_or(rest, CStr::to_bytes)
+    &rest[..text_len(rest)]
+}
+
+/// Bytes before the first NUL. Names are short: a call to the library costs more than the search.
+#[inline]
+fn text_len(rest: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(bytes) = rest[len..].first_chunk() {
+        if let Some(nul) = nul_among(bytes) {
+            return len + nul;
+        }
+        len += bytes.len();
+    }
+    let nul = rest[len..].iter().position(|&b| b == 0);
+    nul.map_or(rest.len(), |nul| len + nul)
+}
+
+/// Append the string at an offset, with its NUL.
+#[inline]
+pub fn push_text(out: &mut Vec<u8>, strings: &[u8], offset: u32) {
+    let rest = &strings[offset as usize..];
+    let start = out.len();
+    let mut len = 0;
+    while let Some(bytes) = rest[len..].first_chunk() {
+        out.extend_from_slice(bytes);
+        if let Some(nul) = nul_among(bytes) {
+            out.truncate(start + len + nul + 1);
+            return;
+        }
+        len += bytes.len();
+    }
+    let tail = &rest[len..];
+    out.extend_from_slice(&tail[..text_len(tail)]);
+    out.push(0);
+}
+
+/// Position of the first NUL of eight bytes: subtracting one from each borrows first at the first
+/// zero.
+#[inline]
+fn nul_among(bytes: &[u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    let word = u64::from_le_bytes(*bytes);
+    let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+    (zeros != 0).then_some(zeros.trailing_zeros() as usize / 8)
 }
 
 #[derive(Default)]
@@ -227,6 +267,24 @@ impl Encoded {
             variables: &self.variables,
             tags: &self.tags,
             symbols: &self.symbols,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_ends_at_its_first_nul() {
+        let strings = b"\0a\0seven..\0eight...\0\x01\x80\xff\0longer than a word\0end without";
+        let mut start = 0;
+        for text in strings.split(|&b| b == 0) {
+            assert_eq!(text_at(strings, start), text);
+            let mut out = vec![7];
+            push_text(&mut out, strings, start);
+            assert_eq!(out, [&[7], text, &[0]].concat());
+            start += text.len() as u32 + 1;
         }
     }
 }

@@ -9,7 +9,7 @@
 //! as one to the defined struct. Where one name has several definitions, `refine` says more.
 
 use crate::btf::{self, Field, Kind};
-use crate::encoded::{Encoded, Function, Id, View};
+use crate::encoded::{push_text, Encoded, Function, Id, View};
 use crate::error::{Error, Result};
 
 /// Longest chain of types that no named aggregate interrupts; C stays far below it.
@@ -43,49 +43,68 @@ pub fn nominal(words: &[u32]) -> Option<(Space, bool)> {
     }
 }
 
-/// Render a type: `name` writes a string, `reference` what stands for a type that it refers to.
-pub fn render(
-    words: &[u32],
-    out: &mut Vec<u8>,
-    name: impl Fn(u32, &mut Vec<u8>),
-    mut reference: impl FnMut(u32, &mut Vec<u8>),
-) {
+/// Where a type is rendered to, and what stands for the strings and types that it refers to.
+pub trait Render {
+    fn out(&mut self) -> &mut Vec<u8>;
+    fn name(&mut self, offset: u32);
+    fn reference(&mut self, target: u32);
+}
+
+/// Render a type: its words in order, names and references as `to` writes them.
+pub fn render(words: &[u32], to: &mut impl Render) {
     let Some(kind) = kind_of(words) else { return };
+    // Plain words come one or two at a time: no call to copy them.
+    let plain = |to: &mut Vec<u8>, words: &[u32]| {
+        for word in words {
+            to.extend_from_slice(&word.to_ne_bytes());
+        }
+    };
     let mut plain_from = 0;
     btf::for_each_field(kind, words, |i, field| {
-        out.extend_from_slice(bytemuck::cast_slice(&words[plain_from..i]));
+        plain(to.out(), &words[plain_from..i]);
         plain_from = i + 1;
         match field {
-            Field::Name => name(words[i], out),
-            Field::Type => reference(words[i], out),
+            Field::Name => to.name(words[i]),
+            Field::Type => to.reference(words[i]),
         }
     });
-    out.extend_from_slice(bytemuck::cast_slice(&words[plain_from..]));
+    plain(to.out(), &words[plain_from..]);
 }
 
 fn write_name(view: &View<'_>, offset: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(view.string(offset));
-    out.push(0);
+    push_text(out, view.strings, offset);
 }
 
 /// Give every type of the object its identity.
 pub fn of_types(encoded: &mut Encoded) -> Result<()> {
-    let count = encoded.starts.len() - 1;
-    let mut ids = vec![Id::default(); count];
-    {
-        let view = encoded.view();
-        let mut walk = Walk {
-            view,
-            ids: &mut ids,
-            state: vec![State::New; count],
-            scratch: Vec::with_capacity(4096),
-        };
-        for id in 1..=count as u32 {
-            walk.visit(id, 0)?;
+    encoded.ids = of_view(&encoded.view())?;
+    Ok(())
+}
+
+/// The identity of every type.
+pub fn of_view(view: &View<'_>) -> Result<Vec<Id>> {
+    let types = view.starts.len() - 1;
+    let mut walk = Walk {
+        view: *view,
+        nominals: (1..=types as u32)
+            .map(|id| {
+                let words = view.type_words(id);
+                nominal(words).map(|(space, _)| (space, words[0]))
+            })
+            .collect(),
+        ids: vec![Id::default(); types],
+        state: vec![State::New; types],
+        out: Vec::with_capacity(4096),
+        depth: 0,
+        failure: None,
+    };
+    for id in 1..=types as u32 {
+        walk.visit(id);
+        if let Some(error) = walk.failure {
+            return Err(error);
         }
     }
-    encoded.ids = ids;
-    Ok(())
+    Ok(walk.ids)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -97,71 +116,71 @@ enum State {
 
 struct Walk<'a> {
     view: View<'a>,
-    ids: &'a mut [Id],
+    /// Space and name of the types that are known by name.
+    nominals: Vec<Option<(Space, u32)>>,
+    ids: Vec<Id>,
     state: Vec<State>,
-    scratch: Vec<u8>,
+    /// The types that are open, each behind the one that refers to it.
+    out: Vec<u8>,
+    depth: usize,
+    failure: Option<Error>,
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, id: u32, depth: usize) -> Result<()> {
+    fn visit(&mut self, id: u32) {
         let i = id as usize - 1;
         match self.state[i] {
-            State::Done => return Ok(()),
+            State::Done => return,
             State::Open => {
-                return Err(Error::new(
+                self.failure = Some(Error::new(
                     "types that contain each other without a named struct or union",
-                ))
+                ));
+                return;
             }
-            State::New if depth > DEPTH => {
-                return Err(Error::new(format!("types nested deeper than {DEPTH}")))
+            State::New if self.depth > DEPTH => {
+                self.failure = Some(Error::new(format!("types nested deeper than {DEPTH}")));
+                return;
             }
             State::New => self.state[i] = State::Open,
         }
-        let words = self.view.type_words(id);
-        if let Some(kind) = kind_of(words) {
-            let mut failure = None;
-            btf::for_each_field(kind, words, |at, field| {
-                let target = words[at];
-                if field == Field::Type
-                    && target != 0
-                    && failure.is_none()
-                    && nominal(self.view.type_words(target)).is_none()
-                    && self.state[target as usize - 1] != State::Done
-                {
-                    failure = self.visit(target, depth + 1).err();
-                }
-            });
-            if let Some(error) = failure {
-                return Err(error);
-            }
-        }
-        let (view, ids) = (self.view, &*self.ids);
-        self.scratch.clear();
-        render(
-            words,
-            &mut self.scratch,
-            |offset, out| write_name(&view, offset, out),
-            |target, out| {
-                if target == 0 {
-                    out.push(b'v');
-                    return;
-                }
-                let words = view.type_words(target);
-                match nominal(words) {
-                    Some((space, _)) => {
-                        out.push(space as u8);
-                        write_name(&view, words[0], out);
-                    }
-                    None => {
-                        out.push(b'#');
-                        out.extend_from_slice(&ids[target as usize - 1].bytes());
-                    }
-                }
-            },
-        );
-        self.ids[i] = Id::of(&self.scratch);
+        let start = self.out.len();
+        self.depth += 1;
+        render(self.view.type_words(id), self);
+        self.depth -= 1;
+        self.ids[i] = Id::of(&self.out[start..]);
+        self.out.truncate(start);
         self.state[i] = State::Done;
-        Ok(())
+    }
+}
+
+impl Render for Walk<'_> {
+    #[inline]
+    fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    #[inline]
+    fn name(&mut self, offset: u32) {
+        push_text(&mut self.out, self.view.strings, offset);
+    }
+
+    #[inline]
+    fn reference(&mut self, target: u32) {
+        if target == 0 {
+            self.out.push(b'v');
+            return;
+        }
+        let i = target as usize - 1;
+        if let Some((space, name)) = self.nominals[i] {
+            self.out.push(space as u8);
+            self.name(name);
+            return;
+        }
+        if self.state[i] != State::Done {
+            self.visit(target);
+        }
+        self.out.push(b'#');
+        self.out.extend_from_slice(&self.ids[i].bytes());
     }
 }
 
@@ -179,12 +198,9 @@ pub fn of_function(view: &View<'_>, function: &Function, proto: Id, scratch: &mu
     Id::of(scratch)
 }
 
-pub fn of_functions(encoded: &mut Encoded) {
+/// The identity of every function candidate.
+pub fn of_functions(view: &View<'_>) -> Vec<Id> {
     let mut scratch = Vec::new();
-    let view = encoded.view();
-    let id = |f: &Function| of_function(&view, f, view.ids[f.proto as usize - 1], &mut scratch);
-    let ids: Vec<Id> = view.functions.iter().map(id).collect();
-    for (function, id) in encoded.functions.iter_mut().zip(ids) {
-        function.id = id;
-    }
+    let id = |f: &Function| of_function(view, f, view.ids[f.proto as usize - 1], &mut scratch);
+    view.functions.iter().map(id).collect()
 }

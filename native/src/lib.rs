@@ -30,6 +30,7 @@ pub mod refine;
 pub mod resolve;
 pub mod sidecar;
 pub mod spelling;
+pub mod timings;
 
 #[cfg(feature = "python")]
 mod python;

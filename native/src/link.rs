@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -13,7 +12,7 @@ use crate::btf::check::Rules;
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
-use crate::encode::{self, Source};
+use crate::encode::{self, Encoder, Source};
 use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
@@ -24,6 +23,7 @@ use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
+use crate::timings::{self, Clock, Lap};
 use crate::{progress, reduce, refine};
 
 pub struct Request<'a> {
@@ -46,8 +46,8 @@ pub struct Output {
     pub report: Vec<(String, u64)>,
     /// Functions that are not in the BTF.
     pub left_out: Vec<(String, fixup::functions::Reason)>,
-    /// Seconds by stage, in order.
-    pub timings: Vec<(&'static str, f64)>,
+    /// The stages, in order.
+    pub timings: Vec<Lap>,
 }
 
 impl Output {
@@ -64,26 +64,6 @@ pub fn has_dwarf(path: &Path) -> bool {
         return false;
     };
     Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
-}
-
-struct Clock {
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Clock {
-            last: Instant::now(),
-            laps: Vec::new(),
-        }
-    }
-
-    fn lap(&mut self, stage: &'static str) {
-        let now = Instant::now();
-        self.laps.push((stage, (now - self.last).as_secs_f64()));
-        self.last = now;
-    }
 }
 
 fn pool(jobs: usize) -> Result<rayon::ThreadPool> {
@@ -170,18 +150,20 @@ fn combine_objects<T>(
     }
     let mapped = Mapped::open(request.elf)?;
     let elf = Elf::parse(&mapped)?;
-    let image = Image::read(&elf)?;
-    clock.lap("read image");
     let pool = pool(request.jobs)?;
     progress::begin("objects", objects.len());
-    let loaded: Vec<Loaded> = pool.install(|| {
+    clock.lap("start", objects.len() as u64, 0);
+    let load = || -> Result<Vec<Loaded>> {
         objects
             .par_iter()
             .map(|path| objects::load(path, request.keep_sidecars))
             .inspect(|_| progress::add(1))
-            .collect::<Result<_>>()
-    })?;
-    clock.lap("load objects");
+            .collect()
+    };
+    let (image, loaded) = pool.install(|| rayon::join(|| Image::read(&elf), load));
+    let (image, loaded) = (image?, loaded?);
+    let bytes = loaded.iter().map(Loaded::size).sum();
+    clock.lap("read image, load", loaded.len() as u64, bytes);
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
     let report = vec![
         ("linked".to_owned(), loaded.len() as u64),
@@ -240,22 +222,25 @@ fn combine_objects<T>(
             .map_err(|e| e.at(&names[*i as usize]))?;
         progress::add(1);
     }
-    clock.lap("combine");
+    let types: u64 = parts.iter().map(|(_, v)| v.type_count() as u64).sum();
+    clock.lap("combine", types, types * std::mem::size_of::<Id>() as u64);
     progress::begin("refining", 0);
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let concerned = parts
-            .iter()
-            .map(|(i, view)| refine::Object {
-                index: *i,
-                view: *view,
-                locals: refine::affected_locals(&combiner, &affected, view.ids),
-            })
-            .filter(|o| !o.locals.is_empty())
-            .collect();
+        let concerned = pool.install(|| {
+            parts
+                .par_iter()
+                .map(|(i, view)| refine::Object {
+                    index: *i,
+                    view: *view,
+                    locals: affected.locals(view.ids),
+                })
+                .filter(|o| !o.locals.is_empty())
+                .collect()
+        });
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
-    clock.lap("refine");
+    clock.lap("refine", affected.len(), 0);
     then(Combined {
         combiner,
         image: &image,
@@ -277,7 +262,7 @@ const BASE_OBJECT: u32 = u32::MAX;
 
 fn refine_all(
     combiner: &mut Combiner<'_>,
-    affected: &[bool],
+    affected: &refine::Affected,
     concerned: Vec<refine::Object<'_>>,
     base: Option<&BaseFile>,
 ) -> Result<()> {
@@ -287,7 +272,7 @@ fn refine_all(
         concerned.push(refine::Object {
             index: BASE_OBJECT,
             view,
-            locals: refine::affected_locals(combiner, affected, view.ids),
+            locals: affected.locals(view.ids),
         });
     }
     let overrides = refine::refine(
@@ -295,7 +280,7 @@ fn refine_all(
         base.map(|_| BASE_OBJECT),
         combiner.wanted().excluded_languages,
     )?;
-    combiner.remove(affected);
+    combiner.remove(&affected.classes);
     let (base_part, object_parts): (Vec<_>, Vec<_>) = concerned
         .iter()
         .zip(&overrides)
@@ -308,6 +293,9 @@ fn refine_all(
     }
     Ok(())
 }
+
+/// What one thread encoded again: some batches, each with its number and the types that matter.
+type Again<'a> = (Encoder<'a>, Vec<Encoded>, &'a [(u32, Vec<u32>)]);
 
 fn combine_units<T>(
     request: &Request<'_>,
@@ -324,7 +312,7 @@ fn combine_units<T>(
     let image = Image::read(&elf)?;
     let units = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
     let source = Source::new(&elf, &dwarf)?;
-    clock.lap("read image");
+    clock.lap("read image", image.symbols.len() as u64, 0);
     let target = source.target;
     let base = request
         .base
@@ -338,11 +326,12 @@ fn combine_units<T>(
         variable: &wanted_variable,
         excluded_languages: &request.excluded_languages,
     };
-    // Units that refer to each other go together; otherwise batches small enough to balance.
+    // Units that refer to each other go together; others one by one, which the processor's cache
+    // can hold.
     let batch = if encode::has_cross_references(&dwarf, &units) {
         units.len().max(1)
     } else {
-        4
+        1
     };
     let batches: Vec<_> = units.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
@@ -357,48 +346,60 @@ fn combine_units<T>(
     let identities: Vec<Vec<Id>> = pool.install(|| {
         (0..batches.len() as u32)
             .into_par_iter()
-            .map(|i| {
-                let mut encoded = encode::encode_units(&source, batches[i as usize])?;
-                let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-                combiner.add(i, &encoded.view(), None)?;
-                progress::add(batches[i as usize].len());
-                Ok(std::mem::take(&mut encoded.ids))
-            })
+            .map_init(
+                || Encoder::new(&source),
+                |encoder, i| {
+                    let encoded = encoder.encode(batches[i as usize])?;
+                    let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
+                    combiner.add(i, &encoder.view(&encoded), None)?;
+                    progress::add(batches[i as usize].len());
+                    Ok(encoded.ids)
+                },
+            )
             .collect::<Result<_>>()
     })?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
-    clock.lap("encode and combine");
+    let bytes = dwarf.info.data.len() as u64;
+    clock.lap("encode and combine", units.len() as u64, bytes);
     progress::begin("refining", 0);
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let locals: Vec<(u32, Vec<u32>)> = (0..)
             .zip(&identities)
-            .map(|(i, ids)| (i, refine::affected_locals(&combiner, &affected, ids)))
+            .map(|(i, ids)| (i, affected.locals(ids)))
             .filter(|(_, locals)| !locals.is_empty())
             .collect();
-        let again: Vec<(u32, Encoded, Vec<u32>)> = pool.install(|| {
+        // One encoder for each thread: what it makes shares its strings.
+        let share = locals.len().div_ceil(pool.current_num_threads()).max(1);
+        let again: Vec<Again<'_>> = pool.install(|| {
             locals
-                .into_par_iter()
-                .map(|(i, locals)| {
-                    Ok((
-                        i,
-                        encode::encode_units(&source, batches[i as usize])?,
-                        locals,
-                    ))
+                .par_chunks(share)
+                .map(|locals| {
+                    let mut encoder = Encoder::new(&source);
+                    let encoded = locals
+                        .iter()
+                        .map(|(i, _)| encoder.encode(batches[*i as usize]))
+                        .collect::<Result<_>>()?;
+                    Ok((encoder, encoded, locals))
                 })
                 .collect::<Result<_>>()
         })?;
         let concerned = again
             .iter()
-            .map(|(i, encoded, locals)| refine::Object {
-                index: *i,
-                view: encoded.view(),
-                locals: locals.clone(),
+            .flat_map(|(encoder, encoded, locals)| {
+                encoded
+                    .iter()
+                    .zip(*locals)
+                    .map(|(encoded, (i, locals))| refine::Object {
+                        index: *i,
+                        view: encoder.view(encoded),
+                        locals: locals.clone(),
+                    })
             })
             .collect();
         refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
     }
-    clock.lap("refine");
+    clock.lap("refine", affected.len(), 0);
     let report = vec![("units".to_owned(), units.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {
@@ -424,19 +425,21 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     progress::begin("finishing", 0);
     if reduce::is_needed(&request.features) {
         combiner = reduce::reduce(combiner, &request.features)?;
-        clock.lap("reduce");
+        clock.lap("reduce", combiner.classes.len() as u64, 0);
     }
     let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)
         .map_err(|e| e.at(request.elf.display()))?;
-    clock.lap("fix up");
+    clock.lap("fix up", image.symbols.len() as u64, 0);
     let finish_base = base.map(BaseFile::as_base);
     let finished = finish::finish(&combiner, &request.features, finish_base.as_ref())?;
-    clock.lap("finish");
+    let bytes = finished.bytes.len() as u64;
+    clock.lap("finish", finished.types, bytes);
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
     let base = base.map(|b| b.raw.as_slice());
     btf::check::check(&finished.bytes, base, pointer_size, Rules::Kernel)
         .map_err(|e| e.at(request.elf.display()))?;
-    clock.lap("check");
+    clock.lap("check", finished.types, bytes);
+    timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
     report.push(("variables".to_owned(), outcome.variables));

@@ -10,40 +10,42 @@ use crate::encoded::{Encoded, View};
 use crate::error::{io, Error, Result};
 use crate::key;
 use crate::sidecar::{self, Sidecar, Stamp};
+use crate::timings::Clock;
 
-/// Bring the sidecar of an object up to date: what the hook does.
-pub fn write_sidecar(object: &Path) -> Result<Event> {
+/// What LLVM bitcode starts with.
+const BITCODE: &[u8] = b"BC\xc0\xde";
+
+/// Bring the sidecar of an object up to date: what the hook does. `None`: there is nothing to encode
+/// before the link.
+pub fn write_sidecar(object: &Path, clock: &mut Clock) -> Result<Option<Event>> {
     let cache = Cache::from_env();
-    let event = update(object, cache.as_ref());
-    if let Some(cache) = &cache {
-        cache.count(*event.as_ref().unwrap_or(&Event::Error));
+    let event = update(object, cache.as_ref(), clock);
+    let counted = match &event {
+        Ok(None) => None,
+        Ok(Some(event)) => Some(*event),
+        Err(_) => Some(Event::Error),
+    };
+    if let (Some(cache), Some(event)) = (&cache, counted) {
+        cache.count(event);
     }
     event
 }
 
-fn update(object: &Path, cache: Option<&Cache>) -> Result<Event> {
-    let found = find(object, cache)?;
+fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Option<Event>> {
+    let found = find(object, cache, clock)?;
     let path = sidecar::path_of(object);
+    let mut written = 0;
     match &found {
         Found::Beside(_) => {}
         Found::Moved { stamp, .. } => sidecar::restamp(&path, *stamp)?,
         Found::Cached(bytes) | Found::Encoded { bytes, .. } => {
-            sidecar::write_atomically(&path, bytes)?
+            sidecar::write_atomically(&path, bytes)?;
+            written = bytes.len();
         }
+        Found::WaitsForTheLink(_) => return Ok(None),
     }
-    Ok(found.event())
-}
-
-/// Is there anything to encode before the link? Not in LLVM bitcode, and not in what gcc or clang
-/// compile for LTO.
-pub fn waits_for_the_link(object: &Path) -> bool {
-    let Ok(mapped) = Mapped::open(object) else {
-        return false;
-    };
-    if mapped.bytes().starts_with(b"BC\xc0\xde") {
-        return true;
-    }
-    Elf::parse(&mapped).is_ok_and(|elf| elf.holds_lto_code())
+    clock.lap("write sidecar", 0, written as u64);
+    Ok(Some(found.event()))
 }
 
 /// The content of an object's sidecar, and where it comes from.
@@ -61,6 +63,9 @@ enum Found {
         bytes: Vec<u8>,
         encoded: Option<Encoded>,
     },
+    /// Compiled for LTO: the code is not there yet, and what debug information there is describes
+    /// code that is not linked. The error says so.
+    WaitsForTheLink(Error),
 }
 
 impl Found {
@@ -69,39 +74,52 @@ impl Found {
             Found::Beside(_) | Found::Moved { .. } => Event::Unchanged,
             Found::Cached(_) => Event::Hit,
             Found::Encoded { .. } => Event::Miss,
+            Found::WaitsForTheLink(_) => Event::Error,
         }
     }
 }
 
-fn find(object: &Path, cache: Option<&Cache>) -> Result<Found> {
+fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found> {
     let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
-    let old = Mapped::open(&sidecar::path_of(object))
+    let old = Mapped::open_whole(&sidecar::path_of(object))
         .ok()
         .and_then(Sidecar::check);
+    let size = old.as_ref().map_or(0, |s| s.bytes().len() as u64);
+    clock.lap("look at sidecar", 0, size);
     let old = match old {
         Some(sidecar) if sidecar.stamp() == stamp => return Ok(Found::Beside(sidecar)),
         other => other,
     };
-    let mapped = Mapped::open(object)?;
-    let elf = Elf::parse(&mapped)?;
+    let mapped = Mapped::open_whole(object)?;
+    let elf = match Elf::parse(&mapped) {
+        Err(error) if mapped.bytes().starts_with(BITCODE) => {
+            return Ok(Found::WaitsForTheLink(error))
+        }
+        parsed => parsed?,
+    };
     if elf.holds_lto_code() {
-        return Err(
-            Error::new("compiled for LTO: the code that it will become is not there yet")
-                .at(object.display())
-                .hint("encode the linked file instead, with its debug information"),
-        );
+        let error = Error::new("compiled for LTO: the code that it will become is not there yet")
+            .at(object.display())
+            .hint("encode the linked file instead, with its debug information");
+        return Ok(Found::WaitsForTheLink(error));
     }
     let key = key::of(&elf)?;
+    clock.lap("key", 0, mapped.bytes().len() as u64);
     if let Some(sidecar) = old.filter(|s| s.key() == key) {
         return Ok(Found::Moved { sidecar, stamp });
     }
     if let Some(entry) = cache.and_then(|c| c.get(key)) {
-        return Ok(Found::Cached(sidecar::with_stamp(entry.bytes(), stamp)));
+        let bytes = sidecar::with_stamp(entry.bytes(), stamp);
+        clock.lap("read cache", 0, bytes.len() as u64);
+        return Ok(Found::Cached(bytes));
     }
     let encoded = encode::encode_object(&elf)?;
     let bytes = sidecar::serialise(encoded.as_ref(), key, stamp);
+    let types = encoded.as_ref().map_or(0, |e| e.ids.len() as u64);
+    clock.lap("encode", types, bytes.len() as u64);
     if let Some(cache) = cache {
         cache.put(key, &bytes);
+        clock.lap("write cache", 0, bytes.len() as u64);
     }
     Ok(Found::Encoded { bytes, encoded })
 }
@@ -128,6 +146,15 @@ impl Loaded {
         }
     }
 
+    /// Bytes that had to be read.
+    pub fn size(&self) -> u64 {
+        match self {
+            Loaded::Reused(sidecar) => sidecar.bytes().len() as u64,
+            Loaded::Cached(sidecar) => sidecar.bytes().len() as u64,
+            Loaded::Encoded(_) | Loaded::Empty { .. } => 0,
+        }
+    }
+
     pub fn is_reused(&self) -> bool {
         !matches!(self, Loaded::Encoded(_) | Loaded::Empty { reused: false })
     }
@@ -138,8 +165,9 @@ impl Loaded {
 /// fail.
 pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
     let cache = Cache::from_env();
-    let found = find(object, cache.as_ref())?;
-    if let (Some(cache), false) = (&cache, matches!(found, Found::Beside(_))) {
+    let found = find(object, cache.as_ref(), &mut Clock::start())?;
+    let uncounted = matches!(found, Found::Beside(_) | Found::WaitsForTheLink(_));
+    if let (Some(cache), false) = (&cache, uncounted) {
         cache.count(found.event());
     }
     let path = sidecar::path_of(object);
@@ -161,6 +189,7 @@ pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
                 None => return Err(Error::new("memory changed under us").at(object.display())),
             }
         }
+        Found::WaitsForTheLink(error) => return Err(error),
         Found::Encoded { bytes, encoded } => {
             if keep {
                 let _ = sidecar::write_atomically(&path, &bytes);

@@ -12,6 +12,7 @@ use crate::error;
 use crate::features::Features;
 use crate::guard::guarded;
 use crate::link::{self, Request};
+use crate::timings::Clock;
 use crate::{btf, embed as embedding, kbuild, languages, objects, progress as counter, sidecar};
 
 /// The exception of the package: errors of both halves are one class.
@@ -38,7 +39,7 @@ struct Output {
     #[pyo3(get)]
     report: Py<PyDict>,
     #[pyo3(get)]
-    timings: Vec<(String, f64)>,
+    timings: Vec<(String, f64, u64, u64)>,
 }
 
 impl Output {
@@ -53,7 +54,7 @@ impl Output {
             timings: output
                 .timings
                 .iter()
-                .map(|&(stage, seconds)| (stage.to_owned(), seconds))
+                .map(|lap| (lap.stage.to_owned(), lap.seconds, lap.count, lap.bytes))
                 .collect(),
         })
     }
@@ -225,9 +226,10 @@ fn sidecar_path(object: PathBuf) -> PathBuf {
 }
 
 #[pyfunction]
-fn write_sidecar(py: Python<'_>, object: PathBuf) -> PyResult<&'static str> {
-    let event = py.detach(|| guarded(|| objects::write_sidecar(&object)))?;
-    Ok(event.name())
+fn write_sidecar(py: Python<'_>, object: PathBuf) -> PyResult<Option<&'static str>> {
+    let mut clock = Clock::start();
+    let event = py.detach(|| guarded(|| objects::write_sidecar(&object, &mut clock)))?;
+    Ok(event.map(|e| e.name()))
 }
 
 #[pyfunction]

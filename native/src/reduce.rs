@@ -30,10 +30,10 @@ pub fn reduce<'a>(combiner: Combiner<'a>, features: &Features) -> Result<Combine
         let object = refine::Object {
             index: 0,
             view,
-            locals: refine::affected_locals(&reduced, &affected, view.ids),
+            locals: affected.locals(view.ids),
         };
         let mut found = refine::refine(std::slice::from_ref(&object), None, &[])?;
-        reduced.remove(&affected);
+        reduced.remove(&affected.classes);
         let own = found.pop().unwrap_or_default();
         reduced.add(0, &view, Some(&own))?;
         overrides = Some(own);

@@ -13,14 +13,53 @@ use std::collections::{HashMap, HashSet};
 
 use crate::btf::{self, Field};
 use crate::combine::{Class, Combiner, ObjectIndex, Overrides};
+use crate::encode::Fast;
 use crate::encoded::{Id, View};
 use crate::error::{Error, Result};
-use crate::identity::{self, Space};
+use crate::identity::{self, Render, Space};
 
 type Name = (Space, Vec<u8>);
 
-/// The classes that reach a name with several definitions; empty when there is none.
-pub fn affected(combiner: &Combiner<'_>) -> Vec<bool> {
+/// The classes that reach a name with several definitions.
+#[derive(Default)]
+pub struct Affected {
+    /// For each class whether it does; empty when none does.
+    pub classes: Vec<bool>,
+    /// Their identities: few, so that nearly all types of the link are passed over quickly.
+    ids: HashSet<Id, Fast>,
+}
+
+impl Affected {
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub fn len(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// The local types of an object, given by their identities, that are affected.
+    pub fn locals(&self, ids: &[Id]) -> Vec<u32> {
+        (1..)
+            .zip(ids)
+            .filter(|(_, id)| self.ids.contains(id))
+            .map(|(local, _)| local)
+            .collect()
+    }
+}
+
+pub fn affected(combiner: &Combiner<'_>) -> Affected {
+    let classes = reaching(combiner);
+    let ids = combiner
+        .numbers()
+        .zip(&classes)
+        .filter(|(_, &is)| is)
+        .map(|(class, _)| combiner.facts(class).id)
+        .collect();
+    Affected { classes, ids }
+}
+
+fn reaching(combiner: &Combiner<'_>) -> Vec<bool> {
     let definitions = combiner.definitions();
     let ambiguous: HashSet<(Space, u32)> = definitions
         .iter()
@@ -95,19 +134,6 @@ impl Object<'_> {
                 .is_some_and(|unit| languages.contains(&unit.language))
         }
     }
-}
-
-/// The local types of an object, given by their identities, whose classes are affected.
-pub fn affected_locals(combiner: &Combiner<'_>, affected: &[bool], ids: &[Id]) -> Vec<u32> {
-    (1..)
-        .zip(ids)
-        .filter(|(_, &id)| {
-            combiner
-                .find(id)
-                .is_some_and(|class| affected.get(class as usize - 1) == Some(&true))
-        })
-        .map(|(local, _)| local)
-        .collect()
 }
 
 /// New identities for the affected types of each object. `excluded`: languages of the units that
@@ -210,21 +236,14 @@ impl Relabel<'_> {
         }
         let view = self.view;
         let words = view.type_words(local);
-        let mut out = Vec::new();
-        let mut failure = None;
-        identity::render(
-            words,
-            &mut out,
-            |offset, out| {
-                out.extend_from_slice(view.string(offset));
-                out.push(0);
-            },
-            |target, out| {
-                if let Err(error) = self.reference(target, depth, out) {
-                    failure = Some(error);
-                }
-            },
-        );
+        let mut rendering = Rendering {
+            relabel: self,
+            depth,
+            out: Vec::new(),
+            failure: None,
+        };
+        identity::render(words, &mut rendering);
+        let Rendering { out, failure, .. } = rendering;
         if let Some(error) = failure {
             return Err(error);
         }
@@ -264,5 +283,30 @@ impl Relabel<'_> {
         out.push(b'#');
         out.extend_from_slice(&id.bytes());
         Ok(())
+    }
+}
+
+/// One type on its way to a new identity.
+struct Rendering<'r, 'a> {
+    relabel: &'r mut Relabel<'a>,
+    depth: usize,
+    out: Vec<u8>,
+    failure: Option<Error>,
+}
+
+impl Render for Rendering<'_, '_> {
+    fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    fn name(&mut self, offset: u32) {
+        self.out.extend_from_slice(self.relabel.view.string(offset));
+        self.out.push(0);
+    }
+
+    fn reference(&mut self, target: u32) {
+        if let Err(error) = self.relabel.reference(target, self.depth, &mut self.out) {
+            self.failure = Some(error);
+        }
     }
 }

@@ -278,8 +278,8 @@ fn report(request: &Request<'_>, output: &Output) {
         );
     }
     if all {
-        for (stage, seconds) in &output.timings {
-            println!("          {stage}: {seconds:.3} s");
+        for lap in &output.timings {
+            println!("          {lap}");
         }
     }
 }

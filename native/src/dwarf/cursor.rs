@@ -16,10 +16,9 @@ macro_rules! fixed {
     ($name:ident, $type:ty, $size:literal) => {
         #[inline]
         pub fn $name(&mut self) -> Result<$type, Truncated> {
-            let end = self.pos + $size;
-            let raw = self.data.get(self.pos..end).ok_or(Truncated)?;
-            self.pos = end;
-            let raw: [u8; $size] = raw.try_into().map_err(|_| Truncated)?;
+            let rest = self.data.get(self.pos..).ok_or(Truncated)?;
+            let raw = *rest.first_chunk::<$size>().ok_or(Truncated)?;
+            self.pos += $size;
             Ok(if self.big {
                 <$type>::from_be_bytes(raw)
             } else {
@@ -89,6 +88,7 @@ impl<'a> Cursor<'a> {
     /// Bytes up to the next NUL, which is consumed.
     pub fn cstr(&mut self) -> Result<&'a [u8], Truncated> {
         let rest = self.data.get(self.pos..).ok_or(Truncated)?;
+        // Strings that stand in the DIE itself are a few bytes long: no call for them.
         let len = rest.iter().position(|&b| b == 0).ok_or(Truncated)?;
         self.pos += len + 1;
         Ok(&rest[..len])

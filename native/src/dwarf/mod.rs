@@ -11,7 +11,7 @@ use gimli::{constants as dw, DwAt, DwForm, DwTag, EndianSlice, RunTimeEndian};
 use std::collections::HashMap;
 
 use crate::elf::{Elf, Section};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use cursor::{Cursor, Truncated};
 
 pub type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
@@ -30,7 +30,7 @@ pub struct Dwarf<'a> {
 }
 
 impl<'a> Dwarf<'a> {
-    pub fn load(elf: &Elf<'a>) -> Result<Dwarf<'a>> {
+    pub fn load(elf: &Elf<'a>) -> Result<Dwarf<'a>, Error> {
         if elf.has_section(".debug_types") {
             return Err(
                 Error::new("DWARF 4 type units (.debug_types) are not supported")
@@ -56,7 +56,7 @@ impl<'a> Dwarf<'a> {
     }
 
     /// The headers of all units of `.debug_info`, in order.
-    pub fn units(&self) -> Result<Vec<gimli::UnitHeader<Reader<'_>>>> {
+    pub fn units(&self) -> Result<Vec<gimli::UnitHeader<Reader<'_>>>, Error> {
         let mut iter = gimli::DebugInfo::new(&self.info.data, self.endian).units();
         let mut units = Vec::new();
         while let Some(unit) = iter
@@ -79,7 +79,24 @@ macro_rules! attributes {
         const ATTRS: usize = [$(Attr::$name,)*].len();
 
         impl Attr {
+            #[inline]
             fn of(at: DwAt) -> Option<Attr> {
+                match Self::BY_NUMBER.get(usize::from(at.0)) {
+                    Some(&known) => known,
+                    None => Self::of_vendor(at),
+                }
+            }
+
+            /// The numbers of the standard, which are small.
+            const BY_NUMBER: [Option<Attr>; 0x90] = {
+                let mut table = [None; 0x90];
+                $(if ($at.0 as usize) < table.len() {
+                    table[$at.0 as usize] = Some(Attr::$name);
+                })*
+                table
+            };
+
+            fn of_vendor(at: DwAt) -> Option<Attr> {
                 $(if at == $at { return Some(Attr::$name); })*
                 None
             }
@@ -206,26 +223,6 @@ impl Attrs {
     pub fn reference(&self, attr: Attr) -> u64 {
         self.get(attr).map_or(0, |v| v.bits)
     }
-
-    fn set(&mut self, attr: Attr, value: Value) {
-        self.present |= 1 << attr as u32;
-        self.values[attr as usize] = value;
-    }
-}
-
-enum Step {
-    /// So many bytes that nobody asked for.
-    Skip(u32),
-    /// One attribute of varying length that nobody asked for.
-    SkipForm(DwForm),
-    Read(Attr, DwForm, i64),
-}
-
-pub struct Abbrev {
-    pub tag: DwTag,
-    pub has_children: bool,
-    read: Box<[Step]>,
-    skip: Box<[Step]>,
 }
 
 /// What the meaning of a form depends on.
@@ -234,6 +231,17 @@ pub struct Shape {
     pub address_size: u8,
     pub offset_size: u8,
     pub version: u16,
+}
+
+impl Shape {
+    pub fn of(header: &gimli::UnitHeader<Reader<'_>>) -> Shape {
+        let encoding = header.encoding();
+        Shape {
+            address_size: encoding.address_size,
+            offset_size: encoding.format.word_size(),
+            version: encoding.version,
+        }
+    }
 }
 
 fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
@@ -266,73 +274,209 @@ fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
     })
 }
 
-impl Abbrev {
-    fn compile(source: &gimli::Abbreviation, shape: Shape) -> Abbrev {
-        let mut read = Vec::new();
-        let mut skip = Vec::new();
-        let step_over =
-            |steps: &mut Vec<Step>, form| match (form_size(form, shape), steps.last_mut()) {
-                (Some(0), _) => {}
-                (Some(size), Some(Step::Skip(run))) => *run += size,
-                (Some(size), _) => steps.push(Step::Skip(size)),
-                (None, _) => steps.push(Step::SkipForm(form)),
-            };
-        for spec in source.attributes() {
-            let (form, implicit) = (spec.form(), spec.implicit_const_value().unwrap_or(0));
-            step_over(&mut skip, form);
-            match Attr::of(spec.name()) {
-                Some(attr) => read.push(Step::Read(attr, form, implicit)),
-                None => step_over(&mut read, form),
-            }
-        }
-        Abbrev {
-            tag: source.tag(),
-            has_children: source.has_children(),
-            read: read.into(),
-            skip: skip.into(),
+/// How the bytes of one attribute are read: its form, with all that depends on the unit decided.
+#[derive(Clone, Copy, PartialEq)]
+enum Read {
+    /// `arg` bytes that nobody asked for.
+    Skip,
+    /// One attribute of varying length that nobody asked for.
+    SkipForm,
+    /// No bytes: the value is `arg`.
+    Constant,
+    U8,
+    U16,
+    U32,
+    U64,
+    /// Four bytes, counted from the unit's header.
+    Reference,
+    /// Any other form.
+    Form,
+}
+
+impl Read {
+    fn of(form: DwForm, shape: Shape) -> Read {
+        match form {
+            dw::DW_FORM_flag_present | dw::DW_FORM_implicit_const => Read::Constant,
+            dw::DW_FORM_ref4 => Read::Reference,
+            // The place of the field matters, or the unit's header.
+            dw::DW_FORM_addr
+            | dw::DW_FORM_ref1
+            | dw::DW_FORM_ref2
+            | dw::DW_FORM_ref8
+            | dw::DW_FORM_data16 => Read::Form,
+            _ => match form_size(form, shape) {
+                Some(1) => Read::U8,
+                Some(2) => Read::U16,
+                Some(4) => Read::U32,
+                Some(8) => Read::U64,
+                _ => Read::Form,
+            },
         }
     }
 }
 
-/// The abbreviations of one table, compiled at first use: a unit uses all of its own table, but a
-/// table that units share would be compiled for each of them.
-pub struct Abbrevs {
-    source: gimli::Abbreviations,
-    shape: Shape,
-    dense: Vec<Option<Box<Abbrev>>>,
-    sparse: HashMap<u64, Box<Abbrev>>,
+#[derive(Clone, Copy)]
+struct Step {
+    read: Read,
+    attr: Attr,
+    form: DwForm,
+    arg: i64,
 }
 
+impl Step {
+    /// Step over an attribute, together with those before it if the sizes of all are known.
+    fn over(steps: &mut Vec<Step>, from: usize, form: DwForm, shape: Shape) {
+        let step = |read, arg| Step {
+            read,
+            attr: Attr::Name,
+            form,
+            arg,
+        };
+        match (form_size(form, shape), steps[from..].last_mut()) {
+            (Some(0), _) => {}
+            (Some(size), Some(run)) if run.read == Read::Skip => run.arg += i64::from(size),
+            (Some(size), _) => steps.push(step(Read::Skip, i64::from(size))),
+            (None, _) => steps.push(step(Read::SkipForm, 0)),
+        }
+    }
+}
+
+/// One abbreviation, compiled: a list of steps that reads what is asked for, and one that steps
+/// over the whole DIE.
+#[derive(Clone, Copy)]
+pub struct Abbrev {
+    pub tag: DwTag,
+    pub has_children: bool,
+    /// The attributes that `read` sets, as bits.
+    present: u32,
+    /// Where its steps start, where those to step over it start, and where these end.
+    steps: [u32; 3],
+}
+
+/// The abbreviations of one table.
+pub struct Abbrevs {
+    /// Of the unit that it was compiled for.
+    shape: Shape,
+    offset: u64,
+    steps: Vec<Step>,
+    /// By code; compilers count from 1.
+    dense: Vec<Option<Abbrev>>,
+    sparse: HashMap<u64, Abbrev>,
+}
+
+/// Codes from here on are looked up in a map.
+const DENSE: u64 = 1 << 16;
+
 impl Abbrevs {
-    pub fn new(source: gimli::Abbreviations, shape: Shape) -> Self {
-        Abbrevs {
-            source,
+    /// Compile the table at an offset of `.debug_abbrev` (DWARF 5, section 7.5.3).
+    pub fn compile(dwarf: &Dwarf<'_>, offset: u64, shape: Shape) -> Result<Abbrevs, Truncated> {
+        let start = usize::try_from(offset).map_err(|_| Truncated)?;
+        let mut at = Cursor::new(&dwarf.abbrev, start, dwarf.big());
+        let mut table = Abbrevs {
             shape,
+            offset,
+            steps: Vec::new(),
             dense: Vec::new(),
             sparse: HashMap::new(),
+        };
+        let mut over = Vec::new();
+        loop {
+            let code = at.uleb()?;
+            if code == 0 {
+                return Ok(table);
+            }
+            let tag = DwTag(u16::try_from(at.uleb()?).unwrap_or(0));
+            let has_children = at.u8()? != 0;
+            let first = table.steps.len();
+            let mut present = 0;
+            over.clear();
+            while let Some((name, form, implicit)) = specification(&mut at)? {
+                Step::over(&mut over, 0, form, shape);
+                let Some(attr) = Attr::of(name) else {
+                    Step::over(&mut table.steps, first, form, shape);
+                    continue;
+                };
+                present |= 1 << attr as u32;
+                table.steps.push(Step {
+                    read: Read::of(form, shape),
+                    attr,
+                    form,
+                    arg: match form {
+                        dw::DW_FORM_flag_present => 1,
+                        _ => implicit,
+                    },
+                });
+            }
+            let middle = table.steps.len();
+            table.steps.extend_from_slice(&over);
+            let abbrev = Abbrev {
+                tag,
+                has_children,
+                present,
+                steps: [first, middle, table.steps.len()].map(|i| i as u32),
+            };
+            if code < DENSE {
+                let i = code as usize;
+                if table.dense.len() <= i {
+                    table.dense.resize(i + 1, None);
+                }
+                table.dense[i].get_or_insert(abbrev);
+            } else {
+                table.sparse.entry(code).or_insert(abbrev);
+            }
         }
+    }
+
+    /// Units of one file may share a table.
+    pub fn is_for(&self, offset: u64, shape: Shape) -> bool {
+        (self.offset, self.shape) == (offset, shape)
     }
 
     #[inline]
-    pub fn get(&mut self, code: u64) -> Option<&Abbrev> {
-        const DENSE: u64 = 4096;
+    pub fn get(&self, code: u64) -> Option<Abbrev> {
         if code < DENSE {
-            let i = code as usize;
-            if self.dense.get(i).is_none_or(Option::is_none) {
-                let compiled = Abbrev::compile(self.source.get(code)?, self.shape);
-                if self.dense.len() <= i {
-                    self.dense.resize_with(i + 1, || None);
-                }
-                self.dense[i] = Some(Box::new(compiled));
-            }
-            return self.dense[i].as_deref();
+            *self.dense.get(code as usize)?
+        } else {
+            self.sparse.get(&code).copied()
         }
-        if !self.sparse.contains_key(&code) {
-            let compiled = Abbrev::compile(self.source.get(code)?, self.shape);
-            self.sparse.insert(code, Box::new(compiled));
-        }
-        self.sparse.get(&code).map(|a| &**a)
     }
+}
+
+/// May DIEs that use the table at this offset of `.debug_abbrev` refer to another unit?
+pub fn refers_across_units(dwarf: &Dwarf<'_>, offset: u64) -> bool {
+    let mut at = Cursor::new(&dwarf.abbrev, offset as usize, dwarf.big());
+    let mut scan = || -> Result<bool, Truncated> {
+        while at.uleb()? != 0 {
+            at.uleb()?;
+            at.u8()?;
+            while let Some((_, form, _)) = specification(&mut at)? {
+                if form == dw::DW_FORM_ref_addr {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    };
+    scan().unwrap_or(false)
+}
+
+/// Name, form and implicit value of the next attribute; `None` at the end of the list.
+fn specification(at: &mut Cursor<'_>) -> Result<Option<(DwAt, DwForm, i64)>, Truncated> {
+    let (name, form) = (at.uleb()?, at.uleb()?);
+    if (name, form) == (0, 0) {
+        return Ok(None);
+    }
+    // No form that could be read has so high a number.
+    let form = DwForm(u16::try_from(form).unwrap_or(u16::MAX));
+    let implicit = match form {
+        dw::DW_FORM_implicit_const => at.sleb()?,
+        _ => 0,
+    };
+    Ok(Some((
+        DwAt(u16::try_from(name).unwrap_or(0)),
+        form,
+        implicit,
+    )))
 }
 
 /// Why a DIE cannot be read.
@@ -368,36 +512,61 @@ impl Decoder {
     #[inline]
     pub fn read(
         &self,
-        abbrev: &Abbrev,
+        abbrevs: &Abbrevs,
+        abbrev: Abbrev,
         at: &mut Cursor<'_>,
         attrs: &mut Attrs,
-    ) -> std::result::Result<(), Malformed> {
-        attrs.present = 0;
-        for step in &abbrev.read {
-            match *step {
-                Step::Skip(size) => at.skip(size as usize)?,
-                Step::SkipForm(form) => self.skip_form(form, at)?,
-                Step::Read(attr, form, implicit) => {
-                    let value = self.value(form, implicit, at)?;
-                    attrs.set(attr, value);
+    ) -> Result<(), Malformed> {
+        let [start, end, _] = abbrev.steps.map(|i| i as usize);
+        attrs.present = abbrev.present;
+        for step in &abbrevs.steps[start..end] {
+            let bits = match step.read {
+                Read::Skip => {
+                    at.skip(step.arg as usize)?;
+                    continue;
                 }
-            }
+                Read::SkipForm => {
+                    self.skip_form(step.form, at)?;
+                    continue;
+                }
+                Read::Constant => step.arg as u64,
+                Read::U8 => u64::from(at.u8()?),
+                Read::U16 => u64::from(at.u16()?),
+                Read::U32 => u64::from(at.u32()?),
+                Read::U64 => at.u64()?,
+                Read::Reference => self.unit.wrapping_add(u64::from(at.u32()?)),
+                Read::Form => {
+                    attrs.values[step.attr as usize] = self.value(step.form, step.arg, at)?;
+                    continue;
+                }
+            };
+            attrs.values[step.attr as usize] = Value {
+                bits,
+                len: 0,
+                form: step.form.0,
+            };
         }
         Ok(())
     }
 
     #[inline]
-    pub fn skip(&self, abbrev: &Abbrev, at: &mut Cursor<'_>) -> std::result::Result<(), Malformed> {
-        for step in &abbrev.skip {
-            match *step {
-                Step::Skip(size) => at.skip(size as usize)?,
-                Step::SkipForm(form) | Step::Read(_, form, _) => self.skip_form(form, at)?,
+    pub fn skip(
+        &self,
+        abbrevs: &Abbrevs,
+        abbrev: Abbrev,
+        at: &mut Cursor<'_>,
+    ) -> Result<(), Malformed> {
+        let [_, start, end] = abbrev.steps.map(|i| i as usize);
+        for step in &abbrevs.steps[start..end] {
+            match step.read {
+                Read::Skip => at.skip(step.arg as usize)?,
+                _ => self.skip_form(step.form, at)?,
             }
         }
         Ok(())
     }
 
-    fn skip_form(&self, form: DwForm, at: &mut Cursor<'_>) -> std::result::Result<(), Malformed> {
+    fn skip_form(&self, form: DwForm, at: &mut Cursor<'_>) -> Result<(), Malformed> {
         match form {
             dw::DW_FORM_exprloc | dw::DW_FORM_block => {
                 let len = at.uleb()?;
@@ -422,12 +591,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn value(
-        &self,
-        form: DwForm,
-        implicit: i64,
-        at: &mut Cursor<'_>,
-    ) -> std::result::Result<Value, Malformed> {
+    fn value(&self, form: DwForm, implicit: i64, at: &mut Cursor<'_>) -> Result<Value, Malformed> {
         let mut len = 0;
         let bits = match form {
             dw::DW_FORM_flag_present => 1,

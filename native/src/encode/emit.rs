@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::functions::{self, Judged, Judgement};
-use super::raw::{BitPlace, DieIndex, Member, Raw, Tagged, Type};
+use super::raw::{BitPlace, DieIndex, Member, Raw, Strings, Tagged, Type};
 use super::{variables, SymbolIndex};
 use crate::btf::{self, Kind};
 use crate::encoded::{
-    variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, NONE,
+    variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, View, NONE,
 };
 use crate::error::{Error, Result};
 use crate::identity;
@@ -30,7 +30,7 @@ impl<'r> Types<'r> {
     fn new(raw: &'r Raw<'r>) -> Self {
         Types {
             raw,
-            index: DieIndex::new(raw.types.iter().map(|t| t.die).collect()),
+            index: DieIndex::new(raw.types.iter().map(|t| t.die)),
             alignments: RefCell::default(),
         }
     }
@@ -184,18 +184,18 @@ impl<'r> Types<'r> {
                 storage,
                 offset,
             } => {
-                let start = byte.wrapping_mul(8);
+                let start = u64::from(byte) * 8;
                 if self.raw.source.target.big_endian != 0 {
-                    return start.wrapping_add(offset as u64);
+                    return start.wrapping_add(i64::from(offset) as u64);
                 }
                 let word = self.raw.source.target.address_size as u8;
                 let storage = match storage {
                     0 => self.size(member.reference, word),
-                    given => given,
+                    given => u64::from(given),
                 };
                 start
                     .wrapping_add(storage.wrapping_mul(8))
-                    .wrapping_sub(offset as u64)
+                    .wrapping_sub(i64::from(offset) as u64)
                     .wrapping_sub(u64::from(member.bit_size))
             }
         }
@@ -209,57 +209,45 @@ struct Emit<'r> {
     ids: Vec<u32>,
     /// Local id of an `int` that no unit has, or 0.
     own_int: u32,
-    /// Names that no DIE has: of sections, files and of symbols that differ from the DIE's.
-    names: Names,
+    strings: &'r mut Strings,
     out: Encoded,
 }
 
-/// Strings that will stand behind those of the DIEs.
-struct Names {
-    base: u32,
-    bytes: Vec<u8>,
-    known: HashMap<Vec<u8>, u32>,
+/// The result is without strings; they are in `raw.strings`.
+pub fn emit(raw: &mut Raw<'_>) -> Result<Encoded> {
+    resolve_gnu_annotations(raw);
+    let mut strings = std::mem::take(&mut raw.strings);
+    let result = emit_with(raw, &mut strings);
+    raw.strings = strings;
+    result
 }
 
-impl Names {
-    fn add(&mut self, text: &[u8]) -> u32 {
-        if text.is_empty() {
-            return 0;
-        }
-        if let Some(&at) = self.known.get(text) {
-            return at;
-        }
-        let at = self.base + self.bytes.len() as u32;
-        self.bytes.extend_from_slice(text);
-        self.bytes.push(0);
-        self.known.insert(text.to_vec(), at);
-        at
-    }
-}
-
-pub fn emit(mut raw: Raw<'_>) -> Result<Encoded> {
-    resolve_gnu_annotations(&mut raw);
-    let types = Types::new(&raw);
-    let judgement = functions::judge(&raw, &types);
+fn emit_with(raw: &Raw<'_>, strings: &mut Strings) -> Result<Encoded> {
+    let types = Types::new(raw);
+    let judgement = functions::judge(raw, &types);
     let mut emit = Emit {
         ids: vec![0; raw.types.len()],
         own_int: 0,
-        names: Names {
-            base: raw.strings.bytes.len() as u32,
-            bytes: Vec::new(),
-            known: HashMap::new(),
-        },
+        strings,
         out: Encoded::new(raw.source.target),
         types,
-        raw: &raw,
+        raw,
     };
     emit.number(&judgement);
     emit.write(&judgement)?;
-    let Emit { mut out, names, .. } = emit;
-    out.strings = raw.strings.bytes;
-    out.strings.extend_from_slice(&names.bytes);
-    identity::of_types(&mut out)?;
-    identity::of_functions(&mut out);
+    let Emit { mut out, .. } = emit;
+    let strings: &[u8] = &strings.bytes;
+    out.ids = identity::of_view(&View {
+        strings,
+        ..out.view()
+    })?;
+    let of_functions = identity::of_functions(&View {
+        strings,
+        ..out.view()
+    });
+    for (function, id) in out.functions.iter_mut().zip(of_functions) {
+        function.id = id;
+    }
     Ok(out)
 }
 
@@ -326,6 +314,12 @@ impl Emit<'_> {
             next += functions.iter().filter(|f| f.candidate).count() as u32;
             starts = (unit.types_end, unit.functions_end);
         }
+        for i in 0..self.raw.types.len() {
+            let t = &self.raw.types[i];
+            if t.kind.is_none() {
+                self.ids[i] = self.types.find(t.die).map_or(0, |found| self.ids[found]);
+            }
+        }
     }
 
     /// Declaration tags on the types of a unit.
@@ -344,8 +338,7 @@ impl Emit<'_> {
     }
 
     fn int_type(&self) -> Option<u32> {
-        let named_int =
-            |t: &Type| t.kind == Some(Kind::Int) && self.raw.strings.get(t.name) == b"int";
+        let named_int = |t: &Type| t.kind == Some(Kind::Int) && self.strings.get(t.name) == b"int";
         let i = self.raw.types.iter().position(named_int)?;
         Some(self.ids[i])
     }
@@ -356,11 +349,13 @@ impl Emit<'_> {
         types.iter().any(|t| t.kind == Some(Kind::Array))
             && !types
                 .iter()
-                .any(|t| t.kind == Some(Kind::Int) && self.raw.strings.get(t.name) == b"int")
+                .any(|t| t.kind == Some(Kind::Int) && self.strings.get(t.name) == b"int")
     }
 
+    #[inline]
     fn id(&self, reference: u32) -> u32 {
-        self.types.find(reference).map_or(0, |i| self.ids[i])
+        let found = self.types.index.find(reference);
+        found.map_or(0, |i| self.ids[i as usize])
     }
 
     fn push(&mut self, words: &[u32]) {
@@ -400,7 +395,7 @@ impl Emit<'_> {
             }
             let types_end = self.next_id() - 1;
             if self.own_int == self.next_id() {
-                let int = self.names.add(b"int");
+                let int = self.strings.add(b"int");
                 self.push(&[
                     int,
                     btf::info(Kind::Int, 0, false),
@@ -503,7 +498,7 @@ impl Emit<'_> {
         let (name, size) = if size.is_power_of_two() && size <= 16 {
             (t.name, size)
         } else {
-            (self.names.add(b"__SANITIZED_FAKE_INT__"), 4)
+            (self.strings.add(b"__SANITIZED_FAKE_INT__"), 4)
         };
         self.push(&[
             name,
@@ -542,31 +537,31 @@ impl Emit<'_> {
         let members = t.start as usize..(t.start + t.len) as usize;
         let members = &self.raw.members[members];
         let mut kind_flag = false;
-        let mut offsets = Vec::with_capacity(members.len());
+        let start = self.out.words.len();
+        self.out
+            .words
+            .extend([t.name, btf::info(kind, t.len, false), size]);
         for m in members {
             let bit = self.types.bit_offset(m);
             let offset = u32::try_from(bit).map_err(|_| {
                 Error::new(format!("member at bit {bit}")).at(format!("DIE {:#x}", m.die))
             })?;
             kind_flag |= m.bit_size != 0 || offset % 8 != 0;
-            offsets.push(offset);
+            let words = [m.name, self.id(m.reference), offset];
+            self.out.words.extend_from_slice(&words);
         }
-        self.out
-            .words
-            .extend([t.name, btf::info(kind, t.len, kind_flag), size]);
-        for (m, offset) in members.iter().zip(offsets) {
-            if kind_flag && (offset > 0xff_ffff || m.bit_size > 255) {
-                return Err(Error::new(
-                    "BTF cannot place this member: 24 bits of offset, 8 bits of size in a struct with bit-fields",
-                )
-                .at(format!("DIE {:#x}", m.die)));
+        if kind_flag {
+            let words = &mut self.out.words[start..];
+            words[1] |= btf::KIND_FLAG;
+            for (m, words) in members.iter().zip(words[3..].chunks_exact_mut(3)) {
+                if words[2] > 0xff_ffff || m.bit_size > 255 {
+                    return Err(Error::new(
+                        "BTF cannot place this member: 24 bits of offset, 8 bits of size in a struct with bit-fields",
+                    )
+                    .at(format!("DIE {:#x}", m.die)));
+                }
+                words[2] |= m.bit_size << 24;
             }
-            let place = if kind_flag {
-                offset | m.bit_size << 24
-            } else {
-                offset
-            };
-            self.out.words.extend([m.name, self.id(m.reference), place]);
         }
         self.push(&[]);
         Ok(())
@@ -642,7 +637,7 @@ impl Emit<'_> {
         let (tags_start, tags_len) = self.tags(Tagged::Function(f as u32));
         let symbols = &self.raw.source.symbols;
         let symbol = function.low_pc.and_then(|a| a.target).and_then(|target| {
-            let found = functions::symbol(symbols, target, self.raw.strings.get(judged.name))?;
+            let found = functions::symbol(symbols, target, self.strings.get(judged.name))?;
             Some(self.symbol(found))
         });
         self.out.functions.push(Function {
@@ -700,7 +695,7 @@ impl Emit<'_> {
         let (tags_start, tags_len) = self.tags(Tagged::Variable(tags_of as u32));
         let symbols: &SymbolIndex<'_> = &self.raw.source.symbols;
         let placed = address.target.and_then(|target| {
-            let (found, offset) = variables::symbol(symbols, target, self.raw.strings.get(name))?;
+            let (found, offset) = variables::symbol(symbols, target, self.strings.get(name))?;
             Some((self.symbol(found), offset))
         });
         let (symbol, address) = placed.unwrap_or((NONE, address.value));
@@ -741,9 +736,9 @@ impl Emit<'_> {
             .copied()
             .unwrap_or(b"");
         let kept = Symbol {
-            name: self.names.add(symbol.name),
-            section: self.names.add(section),
-            file: self.names.add(all.files[index as usize]),
+            name: self.strings.add(symbol.name),
+            section: self.strings.add(section),
+            file: self.strings.add(all.files[index as usize]),
             kind: u32::from(symbol.binding) << 8 | u32::from(symbol.kind),
             value: symbol.value,
             size: symbol.size,

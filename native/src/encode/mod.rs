@@ -14,12 +14,11 @@ mod walk;
 
 pub use raw::Fast;
 
-use gimli::constants as dw;
 use object::elf;
 
-use crate::dwarf::{Dwarf, Reader};
+use crate::dwarf::{refers_across_units, Dwarf, Reader};
 use crate::elf::Elf;
-use crate::encoded::{Encoded, Target};
+use crate::encoded::{Encoded, Target, View};
 use crate::error::{Error, Result};
 
 /// What the units of one file have in common, loaded once and shared by threads.
@@ -35,6 +34,10 @@ impl<'a> Source<'a> {
         let relocatable = elf.is_relocatable();
         if dwarf.info.data.len() > u32::MAX as usize {
             return Err(Error::new(".debug_info is larger than 4 GiB").at(elf.path.display()));
+        }
+        // What is added to it must be in reach, too.
+        if dwarf.str.len() > (u32::MAX / 2) as usize {
+            return Err(Error::new(".debug_str is larger than 2 GiB").at(elf.path.display()));
         }
         Ok(Source {
             elf,
@@ -69,33 +72,61 @@ pub fn encode_object(elf: &Elf<'_>) -> Result<Option<Encoded>> {
     encode_units(&source, &units).map(Some)
 }
 
-/// Encode some units of one file together: units that refer to each other must be in one call.
+/// Encode some units of a file together, with strings of their own.
 pub fn encode_units(
     source: &Source<'_>,
     units: &[gimli::UnitHeader<Reader<'_>>],
 ) -> Result<Encoded> {
-    let mut raw = raw::Raw::new(source);
-    for unit in units {
-        walk::walk(&mut raw, unit).map_err(|e| e.at(source.elf.path.display()))?;
+    let mut encoder = Encoder::new(source);
+    let mut encoded = encoder.encode(units)?;
+    encoded.strings = encoder.into_strings();
+    Ok(encoded)
+}
+
+/// Encodes a file batch by batch. The batches share one set of strings, and what was allocated.
+pub struct Encoder<'s> {
+    raw: raw::Raw<'s>,
+}
+
+impl<'s> Encoder<'s> {
+    pub fn new(source: &'s Source<'s>) -> Self {
+        Encoder {
+            raw: raw::Raw::new(source),
+        }
     }
-    emit::emit(raw).map_err(|e| e.at(source.elf.path.display()))
+
+    /// Encode some units together: units that refer to each other must be in one call. The result
+    /// has no strings of its own; see `view`.
+    pub fn encode(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
+        let raw = &mut self.raw;
+        let path = raw.source.elf.path;
+        let place = |e: Error| e.at(path.display());
+        raw.clear();
+        for unit in units {
+            walk::walk(raw, unit).map_err(place)?;
+        }
+        emit::emit(raw).map_err(place)
+    }
+
+    /// What this encoder has made, now or earlier.
+    pub fn view<'e>(&'e self, encoded: &'e Encoded) -> View<'e> {
+        View {
+            strings: &self.raw.strings.bytes,
+            ..encoded.view()
+        }
+    }
+
+    fn into_strings(self) -> Vec<u8> {
+        self.raw.strings.bytes
+    }
 }
 
 /// Do units of this file refer to each other's DIEs (LTO, dwz)? Then they must be encoded together.
 pub fn has_cross_references(dwarf: &Dwarf<'_>, units: &[gimli::UnitHeader<Reader<'_>>]) -> bool {
-    let section = gimli::DebugAbbrev::new(&dwarf.abbrev, dwarf.endian);
     let mut last = None;
     units.iter().any(|unit| {
-        let offset = unit.debug_abbrev_offset();
-        if last.replace(offset) == Some(offset) {
-            return false;
-        }
-        section.abbreviations(offset).is_ok_and(|table| {
-            (1..)
-                .map_while(|code| table.get(code))
-                .flat_map(|abbrev| abbrev.attributes())
-                .any(|spec| spec.form() == dw::DW_FORM_ref_addr)
-        })
+        let offset = unit.debug_abbrev_offset().0 as u64;
+        last.replace(offset) != Some(offset) && refers_across_units(dwarf, offset)
     })
 }
 

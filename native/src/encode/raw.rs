@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Records as the walk leaves them: references are DIE offsets, 0 for none.
 
-use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use hashbrown::hash_table::{Entry, HashTable};
+
 use super::Source;
 use crate::btf::Kind;
-use crate::dwarf::{Reader, Shape, Value};
+use crate::dwarf::{Abbrevs, Reader, Shape, Value};
 use crate::elf::Target;
+use crate::encoded::text_at;
 use crate::error::{Error, Result};
 use gimli::constants as dw;
 
@@ -45,9 +47,9 @@ pub enum BitPlace {
     Bit(u64),
     /// DWARF 2 to 4: counted from the most significant end of a storage unit at `byte`.
     Storage {
-        byte: u64,
-        storage: u64,
-        offset: i64,
+        byte: u32,
+        storage: u32,
+        offset: i32,
     },
 }
 
@@ -158,6 +160,8 @@ pub struct Raw<'s> {
     pub annotations: HashMap<u32, Annotation>,
     pub units: Vec<UnitFacts>,
     pub strings: Strings,
+    /// The abbreviations that the last unit used.
+    pub abbrevs: Option<Abbrevs>,
 }
 
 impl<'s> Raw<'s> {
@@ -175,20 +179,40 @@ impl<'s> Raw<'s> {
             gnu_tags: Vec::new(),
             annotations: HashMap::new(),
             units: Vec::new(),
-            strings: Strings::new(),
+            strings: Strings::new(&source.dwarf.str),
+            abbrevs: None,
         }
+    }
+
+    /// Ready for other units; what was allocated stays.
+    pub fn clear(&mut self) {
+        self.types.clear();
+        self.members.clear();
+        self.enumerators.clear();
+        self.params.clear();
+        self.type_tags.clear();
+        self.functions.clear();
+        self.variables.clear();
+        self.tags.clear();
+        self.gnu_tags.clear();
+        self.annotations.clear();
+        self.units.clear();
     }
 
     /// The text of a string attribute.
     pub fn text(&self, unit: &UnitFacts, value: Value) -> Result<&'s [u8]> {
+        if value.form() == dw::DW_FORM_string {
+            // The decoder has found its end.
+            let start = value.bits as usize;
+            return Ok(&self.source.dwarf.info.data[start..start + value.len as usize]);
+        }
         let (section, name, offset) = self.text_place(unit, value)?;
-        text_at(section, name, offset)
+        text_in(section, name, offset)
     }
 
     fn text_place(&self, unit: &UnitFacts, value: Value) -> Result<(&'s [u8], &'static str, u64)> {
         let dwarf = self.source.dwarf;
         match value.form() {
-            dw::DW_FORM_string => Ok((&dwarf.info.data, ".debug_info", value.bits)),
             dw::DW_FORM_strp => Ok((&dwarf.str, ".debug_str", value.bits)),
             dw::DW_FORM_line_strp => Ok((&dwarf.line_str, ".debug_line_str", value.bits)),
             dw::DW_FORM_strx
@@ -218,27 +242,31 @@ impl<'s> Raw<'s> {
         }
     }
 
-    /// The string attribute as offset into the sidecar's strings.
+    /// The string attribute as offset into `strings`; 0 for none and for an empty one.
+    #[inline]
     pub fn string(&mut self, unit: &UnitFacts, value: Option<Value>) -> Result<u32> {
         let Some(value) = value else { return Ok(0) };
+        if value.form() == dw::DW_FORM_strp {
+            if let Some(at) = self.strings.at(value.bits) {
+                return Ok(at);
+            }
+        }
+        self.other_string(unit, value)
+    }
+
+    fn other_string(&mut self, unit: &UnitFacts, value: Value) -> Result<u32> {
         if value.form() == dw::DW_FORM_string {
             let text = self.text(unit, value)?;
             return Ok(self.strings.add(text));
         }
         let (section, name, offset) = self.text_place(unit, value)?;
-        // Two string sections share one map: `.debug_line_str` is counted from the other end.
-        let key = if name == ".debug_line_str" {
-            !offset
-        } else {
-            offset
-        };
-        if let Some(&known) = self.strings.by_offset.get(&key) {
-            return Ok(known);
+        match self.strings.at(offset) {
+            Some(at) if name == ".debug_str" => Ok(at),
+            _ => {
+                let text = text_in(section, name, offset)?;
+                Ok(self.strings.add(text))
+            }
         }
-        let text = text_at(section, name, offset)?;
-        let at = self.strings.append(text);
-        self.strings.by_offset.insert(key, at);
-        Ok(at)
     }
 
     pub fn address(&self, unit: &UnitFacts, value: Value) -> Option<Address> {
@@ -279,7 +307,7 @@ impl<'s> Raw<'s> {
     }
 }
 
-fn text_at<'d>(section: &'d [u8], name: &str, offset: u64) -> Result<&'d [u8]> {
+fn text_in<'d>(section: &'d [u8], name: &str, offset: u64) -> Result<&'d [u8]> {
     let rest = usize::try_from(offset).ok().and_then(|o| section.get(o..));
     rest.and_then(|r| CStr::from_bytes_until_nul(r).ok())
         .map(CStr::to_bytes)
@@ -292,46 +320,90 @@ fn read_at(data: &[u8], at: u64, size: u32, big: bool) -> Option<u64> {
         .ok()
 }
 
-/// The strings of one object, each once.
+/// The strings of a file: the empty one, those of `.debug_str` where they stand there, and behind
+/// them others, each once. Nearly all of `.debug_str` is names of types and members, and it holds
+/// each once; so there is nothing to look up.
+#[derive(Default)]
 pub struct Strings {
     pub bytes: Vec<u8>,
-    by_offset: HashMap<u64, u32, Fast>,
-    by_text: HashMap<Box<[u8]>, u32>,
+    /// How much of `.debug_str` is strings: up to its last NUL.
+    debug_str: usize,
+    added: HashTable<u32>,
+    /// Short strings that were added lately, by their text: compilers write those into each DIE.
+    recent: Vec<(u32, u32)>,
+}
+
+const RECENT_BITS: u32 = 10;
+
+/// A text of up to three bytes as a number that is not 0.
+#[inline]
+fn short(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 3 {
+        return None;
+    }
+    Some(text.iter().fold(1, |n, &b| n << 8 | u32::from(b)))
 }
 
 impl Strings {
-    fn new() -> Self {
+    pub fn new(debug_str: &[u8]) -> Self {
+        let strings = debug_str.iter().rposition(|&b| b == 0).map_or(0, |i| i + 1);
+        let mut bytes = Vec::with_capacity(1 + strings + 4096);
+        bytes.push(0);
+        bytes.extend_from_slice(&debug_str[..strings]);
         Strings {
-            bytes: vec![0],
-            by_offset: HashMap::default(),
-            by_text: HashMap::new(),
+            bytes,
+            debug_str: strings,
+            added: HashTable::new(),
+            recent: vec![(0, 0); 1 << RECENT_BITS],
         }
     }
 
-    fn append(&mut self, text: &[u8]) -> u32 {
+    /// The string at an offset of `.debug_str`.
+    #[inline]
+    fn at(&self, offset: u64) -> Option<u32> {
+        let at = usize::try_from(offset).ok()?;
+        if at >= self.debug_str {
+            return None;
+        }
+        let at = at + 1;
+        Some(if self.bytes[at] == 0 { 0 } else { at as u32 })
+    }
+
+    pub fn add(&mut self, text: &[u8]) -> u32 {
+        let Some(key) = short(text) else {
+            return self.add_any(text);
+        };
+        let slot = (key.wrapping_mul(0x9e37_79b9) >> (32 - RECENT_BITS)) as usize;
+        if self.recent[slot].0 != key {
+            self.recent[slot] = (key, self.add_any(text));
+        }
+        self.recent[slot].1
+    }
+
+    fn add_any(&mut self, text: &[u8]) -> u32 {
         if text.is_empty() {
             return 0;
         }
+        let bytes = &self.bytes;
+        let hash = xxhash_rust::xxh3::xxh3_64;
+        let entry = self.added.entry(
+            hash(text),
+            |&at| text_at(bytes, at) == text,
+            |&at| hash(text_at(bytes, at)),
+        );
+        let new = match entry {
+            Entry::Occupied(known) => return *known.get(),
+            Entry::Vacant(new) => new,
+        };
         let at = self.bytes.len() as u32;
+        new.insert(at);
         self.bytes.extend_from_slice(text);
         self.bytes.push(0);
         at
     }
 
-    pub fn add(&mut self, text: &[u8]) -> u32 {
-        if text.is_empty() {
-            return 0;
-        }
-        let next = self.bytes.len() as u32;
-        match self.by_text.entry(text.into()) {
-            Entry::Occupied(known) => return *known.get(),
-            Entry::Vacant(new) => new.insert(next),
-        };
-        self.append(text)
-    }
-
     pub fn get(&self, offset: u32) -> &[u8] {
-        crate::encoded::text_at(&self.bytes, offset)
+        text_at(&self.bytes, offset)
     }
 }
 
@@ -363,37 +435,42 @@ impl Hasher for FastHasher {
     }
 }
 
-/// Finds records by DIE offset. The walk meets DIEs in ascending order, so the offsets are sorted;
-/// a table of first entries per 64 bytes makes a look-up a few comparisons.
+/// Finds records by DIE offset. The walk meets DIEs in ascending order, so a record's number is how
+/// many DIEs stand before it: for each 64 bytes one bit for each DIE, and the count up to there.
 pub struct DieIndex {
     base: u32,
-    firsts: Vec<u32>,
-    dies: Vec<u32>,
+    blocks: Vec<Block>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Block {
+    dies: u64,
+    before: u32,
 }
 
 impl DieIndex {
-    pub fn new(dies: Vec<u32>) -> Self {
-        let base = dies.first().copied().unwrap_or(0);
-        let last = dies.last().copied().unwrap_or(0);
-        let mut firsts = vec![0; ((last - base) >> 6) as usize + 2];
-        let mut bucket = 0;
-        for (i, &die) in dies.iter().enumerate() {
-            let of = ((die - base) >> 6) as usize;
-            while bucket < of {
-                bucket += 1;
-                firsts[bucket] = i as u32;
+    /// `dies`: offsets, ascending.
+    pub fn new(dies: impl Iterator<Item = u32> + Clone) -> Self {
+        let base = dies.clone().next().unwrap_or(0);
+        let mut blocks = Vec::new();
+        for (i, die) in (0..).zip(dies) {
+            let at = die - base;
+            let of = (at / 64) as usize;
+            if of >= blocks.len() {
+                blocks.resize(of, Block { dies: 0, before: i });
+                blocks.push(Block { dies: 0, before: i });
             }
+            blocks[of].dies |= 1 << (at % 64);
         }
-        DieIndex { base, firsts, dies }
+        DieIndex { base, blocks }
     }
 
+    #[inline]
     pub fn find(&self, die: u32) -> Option<u32> {
-        let bucket = (die.checked_sub(self.base)? >> 6) as usize;
-        let mut i = *self.firsts.get(bucket)? as usize;
-        while *self.dies.get(i)? < die {
-            i += 1;
-        }
-        (self.dies[i] == die).then_some(i as u32)
+        let at = die.checked_sub(self.base)?;
+        let block = self.blocks.get((at / 64) as usize)?;
+        let bit = 1 << (at % 64);
+        (block.dies & bit != 0).then(|| block.before + (block.dies & (bit - 1)).count_ones())
     }
 }
 
@@ -403,12 +480,12 @@ mod tests {
 
     #[test]
     fn finds_each_die_and_no_other_offset() {
-        let dies = vec![0x0b, 0x0c, 0x4a, 0x4b, 0x200, 0x23f, 0x240, 0x9000];
-        let index = DieIndex::new(dies.clone());
+        let dies = [0x0b, 0x0c, 0x4a, 0x4b, 0x200, 0x23f, 0x240, 0x9000];
+        let index = DieIndex::new(dies.iter().copied());
         for offset in 0..0x9100 {
             let expected = dies.iter().position(|&d| d == offset).map(|i| i as u32);
             assert_eq!(index.find(offset), expected, "{offset:#x}");
         }
-        assert_eq!(DieIndex::new(Vec::new()).find(1), None);
+        assert_eq!(DieIndex::new(std::iter::empty()).find(1), None);
     }
 }

@@ -14,7 +14,8 @@ use super::raw::{
 use crate::btf::Kind;
 use crate::dwarf::cursor::Cursor;
 use crate::dwarf::{
-    Abbrevs, Attr, Attrs, Decoder, Reader, Shape, Value, TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION,
+    Abbrevs, Attr, Attrs, Decoder, Malformed, Reader, Shape, Value, TAG_GNU_ANNOTATION,
+    TAG_LLVM_ANNOTATION,
 };
 use crate::encoded::LANG_ASM;
 use crate::error::{Error, Result};
@@ -73,14 +74,13 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
     if !matches!(header.address_size(), 4 | 8) {
         return Err(at_unit(&format!("address size {}", header.address_size())));
     }
-    let shape = Shape {
-        address_size: encoding.address_size,
-        offset_size: encoding.format.word_size(),
-        version: encoding.version,
+    let shape = Shape::of(header);
+    let table = header.debug_abbrev_offset().0 as u64;
+    let abbrevs = match raw.abbrevs.take().filter(|a| a.is_for(table, shape)) {
+        Some(same) => same,
+        None => Abbrevs::compile(dwarf, table, shape)
+            .map_err(|_| at_unit("damaged abbreviations: the table has no end"))?,
     };
-    let table = gimli::DebugAbbrev::new(&dwarf.abbrev, dwarf.endian)
-        .abbreviations(header.debug_abbrev_offset())
-        .map_err(|e| at_unit(&format!("damaged abbreviations: {e}")))?;
     let decoder = Decoder {
         shape,
         unit: offset as u64,
@@ -116,9 +116,10 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
         die: 0,
     };
     let cursor = Cursor::new(&dwarf.info.data, start, dwarf.big()).until(end);
-    walk.run(cursor, decoder, Abbrevs::new(table, shape))
+    walk.run(cursor, decoder, &abbrevs)
         .map_err(|e| e.at(format!("DIE {:#x}", walk.die)))?;
     let mut facts = walk.unit;
+    raw.abbrevs = Some(abbrevs);
     facts.types_end = raw.types.len() as u32;
     facts.functions_end = raw.functions.len() as u32;
     facts.variables_end = raw.variables.len() as u32;
@@ -133,9 +134,10 @@ fn die_offset(bits: u64) -> Result<u32> {
 }
 
 impl Walk<'_, '_> {
-    fn run(&mut self, mut at: Cursor<'_>, decoder: Decoder, mut abbrevs: Abbrevs) -> Result<()> {
+    fn run(&mut self, mut at: Cursor<'_>, decoder: Decoder, abbrevs: &Abbrevs) -> Result<()> {
         let mut attrs = Attrs::new();
         let truncated = |_| Error::new("the unit ends inside a DIE");
+        let malformed = |e: Malformed| Error::new(e.to_string());
         while !at.at_end() {
             self.die = at.pos as u32;
             let code = at.uleb().map_err(truncated)?;
@@ -149,8 +151,9 @@ impl Walk<'_, '_> {
             let abbrev = abbrevs
                 .get(code)
                 .ok_or_else(|| Error::new(format!("abbreviation {code} is not in the table")))?;
+            let tag = abbrev.tag;
             let parent = self.stack.last().copied();
-            let wanted = match (abbrev.tag, parent.map(|p| p.what)) {
+            let wanted = match (tag, parent.map(|p| p.what)) {
                 (_, None) => true,
                 (dw::DW_TAG_variable, Some(what)) => what == What::Unit,
                 (dw::DW_TAG_formal_parameter | dw::DW_TAG_unspecified_parameters, Some(what)) => {
@@ -169,32 +172,31 @@ impl Walk<'_, '_> {
                 (_, Some(What::Nothing)) => false,
                 _ => true,
             };
-            let has_children = abbrev.has_children;
-            let tag = abbrev.tag;
-            if !wanted {
+            let frame = if wanted {
                 decoder
-                    .skip(abbrev, &mut at)
-                    .map_err(|e| Error::new(e.to_string()))?;
-                if has_children {
-                    let what = match tag {
-                        dw::DW_TAG_lexical_block | dw::DW_TAG_inlined_subroutine => What::Scope,
-                        _ => What::Nothing,
-                    };
-                    self.open(what, 0, 0);
+                    .read(abbrevs, abbrev, &mut at, &mut attrs)
+                    .map_err(malformed)?;
+                match parent {
+                    None => self.root(tag, &attrs)?,
+                    Some(parent) => self.die(tag, parent, &attrs)?,
                 }
-                continue;
-            }
-            decoder
-                .read(abbrev, &mut at, &mut attrs)
-                .map_err(|e| Error::new(e.to_string()))?;
-            let frame = match parent {
-                None => self.root(tag, &attrs)?,
-                Some(parent) => self.die(tag, parent, &attrs)?,
+            } else {
+                decoder.skip(abbrevs, abbrev, &mut at).map_err(malformed)?;
+                let what = match tag {
+                    dw::DW_TAG_lexical_block | dw::DW_TAG_inlined_subroutine => What::Scope,
+                    _ => What::Nothing,
+                };
+                Frame {
+                    what,
+                    index: 0,
+                    start: 0,
+                }
             };
-            self.stack.push(frame);
-            if !has_children {
-                self.close()?;
-                if self.stack.is_empty() {
+            if abbrev.has_children {
+                self.stack.push(frame);
+            } else {
+                self.finish(frame);
+                if parent.is_none() {
                     break;
                 }
             }
@@ -204,14 +206,6 @@ impl Walk<'_, '_> {
             self.close()?;
         }
         Ok(())
-    }
-
-    fn open(&mut self, what: What, index: u32, start: usize) {
-        self.stack.push(Frame {
-            what,
-            index,
-            start: start as u32,
-        });
     }
 
     fn root(&mut self, tag: DwTag, attrs: &Attrs) -> Result<Frame> {
@@ -477,10 +471,12 @@ impl Walk<'_, '_> {
         let bits = if let Some(bit) = attrs.constant(Attr::DataBitOffset) {
             BitPlace::Bit(bit)
         } else if bit_size != 0 {
+            let storage = attrs.constant(Attr::ByteSize).unwrap_or(0);
+            let offset = attrs.constant(Attr::BitOffset).unwrap_or(0) as i64;
             BitPlace::Storage {
-                byte,
-                storage: attrs.constant(Attr::ByteSize).unwrap_or(0),
-                offset: attrs.constant(Attr::BitOffset).unwrap_or(0) as i64,
+                byte: u32::try_from(byte).unwrap_or(u32::MAX),
+                storage: u32::try_from(storage).unwrap_or(u32::MAX),
+                offset: i32::try_from(offset).unwrap_or(i32::MAX),
             }
         } else {
             BitPlace::Bit(byte.wrapping_mul(8))
@@ -622,11 +618,17 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Leave the innermost open DIE; what its children collected becomes its own.
+    /// Leave the innermost open DIE.
     fn close(&mut self) -> Result<()> {
         let Some(frame) = self.stack.pop() else {
             return Err(Error::new("a null entry where a DIE should be"));
         };
+        self.finish(frame);
+        Ok(())
+    }
+
+    /// A DIE ends; what its children collected becomes its own.
+    fn finish(&mut self, frame: Frame) {
         let start = frame.start as usize;
         match frame.what {
             What::Aggregate => {
@@ -634,7 +636,7 @@ impl Walk<'_, '_> {
                     // rustc lists fields in order of source, BTF wants them by offset.
                     self.members[start..].sort_by_key(|m| match m.bits {
                         BitPlace::Bit(bit) => bit,
-                        BitPlace::Storage { byte, .. } => byte * 8,
+                        BitPlace::Storage { byte, .. } => u64::from(byte) * 8,
                     });
                 }
                 settle(
@@ -678,7 +680,6 @@ impl Walk<'_, '_> {
             }
             _ => {}
         }
-        Ok(())
     }
 }
 
