@@ -23,8 +23,10 @@ pub struct Convention {
     registers: &'static [u16],
     /// Bytes of a register.
     word: u64,
-    /// A value of two words takes two registers (elsewhere it goes by reference).
-    pairs: bool,
+    /// A value of so many words takes as many registers; a larger one goes by memory.
+    words: u64,
+    /// What is larger is copied, and the copy's address takes a register.
+    by_reference: bool,
 }
 
 impl Convention {
@@ -41,18 +43,23 @@ impl Convention {
         Convention {
             count,
             registers,
-            word: u64::from(address_size),
-            pairs: machine != elf::EM_S390,
+            word: u64::from(address_size).max(1),
+            words: if machine == elf::EM_S390 { 1 } else { 2 },
+            by_reference: matches!(machine, elf::EM_S390 | elf::EM_AARCH64),
         }
     }
 
     pub fn passing(&self, size: u64) -> Passing {
-        match size.div_ceil(self.word.max(1)) {
-            0 | 1 => Passing::Registers(1),
-            2 if self.pairs => Passing::Registers(2),
-            _ if self.pairs => Passing::Memory,
-            _ => Passing::Reference,
+        match size.div_ceil(self.word).max(1) {
+            words if words <= self.words => Passing::Registers(words as usize),
+            _ if self.by_reference => Passing::Reference,
+            _ => Passing::Memory,
         }
+    }
+
+    /// May a value of this size be spread over several registers?
+    pub fn splits(&self, size: u64) -> bool {
+        self.words > 1 && size > self.word
     }
 
     /// Are the numbers of the argument registers known? Without them no register is wrong.
@@ -86,6 +93,8 @@ mod tests {
         assert_eq!(of(elf::EM_X86_64, 8, 9), Passing::Registers(2));
         assert_eq!(of(elf::EM_X86_64, 8, 17), Passing::Memory);
         assert_eq!(of(elf::EM_ARM, 4, 8), Passing::Registers(2));
+        assert_eq!(of(elf::EM_AARCH64, 8, 16), Passing::Registers(2));
+        assert_eq!(of(elf::EM_AARCH64, 8, 17), Passing::Reference);
         assert_eq!(of(elf::EM_S390, 8, 16), Passing::Reference);
     }
 }

@@ -82,9 +82,9 @@ impl<'r> Types<'r> {
         Some((member.name, member.reference))
     }
 
-    /// Size that a parameter's type states: of a pointer the word, else the first size given on
-    /// the way through typedefs and qualifiers.
-    pub fn parameter_size(&self, reference: u32, word: u8) -> u64 {
+    /// Kind of a parameter's type behind typedefs and qualifiers, and its size: of a pointer the
+    /// word, of nothing 0.
+    pub fn parameter_shape(&self, reference: u32, word: u8) -> (u64, Option<Kind>) {
         let through = |k| {
             matches!(
                 k,
@@ -92,9 +92,9 @@ impl<'r> Types<'r> {
             )
         };
         match self.strip(reference, through) {
-            Some(t) if t.kind == Some(Kind::Ptr) => u64::from(word),
-            Some(t) => t.size,
-            None => 0,
+            Some(t) if t.kind == Some(Kind::Ptr) => (u64::from(word), t.kind),
+            Some(t) => (t.size, t.kind),
+            None => (0, None),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use object::elf;
 
-use super::convention::{Convention, Passing};
+use super::convention::Convention;
 use super::emit::Types;
 use super::location;
 use super::raw::{Function, Param, Raw, UnitFacts};
@@ -128,7 +128,7 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
             }
             if changed {
                 flags |= flag::SIGNATURE_CHANGED;
-                if is_unexplained(own, &convention) && !takes_struct(own, types) {
+                if is_unexplained(own, &convention, types) {
                     flags |= flag::PASSED_UNEXPECTED;
                 }
             }
@@ -254,12 +254,11 @@ fn own_evidence(
     param: &Param,
     reference: u32,
 ) -> Evidence {
-    let size = types.parameter_size(reference, unit.shape.address_size);
-    let passing = convention.passing(size);
-    let wide = !matches!(passing, Passing::Registers(1) | Passing::Reference);
+    let (size, kind) = types.parameter_shape(reference, unit.shape.address_size);
+    let wide = convention.splits(size);
     Evidence {
         size,
-        is_struct: wide && types.is_struct(reference),
+        is_struct: kind == Some(Kind::Struct),
         has_location: param.location.is_some(),
         has_const_value: param.has_const_value,
         entry: param
@@ -342,11 +341,15 @@ fn takes_struct(params: &[Parameter], types: &Types<'_>) -> bool {
 }
 
 /// Do the places of the parameters leave open what is passed? They do, too, where the argument
-/// registers of the machine are not known: nothing then tells an unused parameter from a removed one.
-fn is_unexplained(params: &[Parameter], convention: &Convention) -> bool {
-    let removed = |p: &Parameter| p.arrival != Arrival::Whole;
-    params.iter().any(|p| p.arrival == Arrival::Elsewhere)
-        || (!convention.knows_registers() && params.iter().any(removed))
+/// registers of the machine are not known: nothing then tells an unused parameter from a removed
+/// one; and where what is left of a struct is no member of it.
+fn is_unexplained(params: &[Parameter], convention: &Convention, types: &Types<'_>) -> bool {
+    params.iter().any(|p| match p.arrival {
+        Arrival::Whole => false,
+        Arrival::Part(at) => types.member_at(p.reference, at).is_none(),
+        Arrival::Not => !convention.knows_registers(),
+        Arrival::Elsewhere => true,
+    })
 }
 
 /// A packed struct passed on the stack may lie at any alignment there.

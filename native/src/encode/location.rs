@@ -43,7 +43,7 @@ impl Pieces {
     fn add(&mut self, at: u64) {
         *self = match *self {
             Pieces::None => Pieces::One(at),
-            Pieces::One(known) if known == at => Pieces::One(at),
+            Pieces::One(known) if known == at => Pieces::One(known),
             _ => Pieces::Several,
         };
     }
@@ -80,6 +80,19 @@ fn is_constant(operation: &Operation<Reader<'_>>) -> bool {
     matches!(
         operation,
         Operation::UnsignedConstant { .. } | Operation::SignedConstant { .. }
+    )
+}
+
+/// Does an operation take something from the machine?
+fn reads(operation: &Operation<Reader<'_>>) -> bool {
+    matches!(
+        operation,
+        Operation::Register { .. }
+            | Operation::RegisterOffset { .. }
+            | Operation::FrameOffset { .. }
+            | Operation::EntryValue { .. }
+            | Operation::CallFrameCFA
+            | Operation::Deref { .. }
     )
 }
 
@@ -148,7 +161,8 @@ fn read_expression(
         operations.pop();
     }
     if first {
-        entry.is_constant = operations.first().is_some_and(is_constant);
+        entry.is_constant =
+            operations.first().is_some_and(is_constant) && !operations.iter().any(reads);
     }
     if wide {
         pieces.read(&operations);

@@ -108,6 +108,7 @@ pub fn in_place<'e>(
 
 /// What arrives in a function whose signature clang changed: it removes parameters that nothing
 /// reads, and of a struct in two registers the half that nothing reads; those after them move up.
+/// Where a struct is says little when its members went separate ways, but those after it tell.
 /// (Evidence: size, location, and that of the next parameter.)
 pub fn what_arrives<'e>(
     params: &'e [Evidence],
@@ -129,15 +130,17 @@ pub fn what_arrives<'e>(
                 true => (Arrival::Whole, count),
                 false => (Arrival::Not, 0),
             }
-        } else if passing == Passing::Memory || slot >= convention.count {
+        } else if !matches!(passing, Passing::Registers(_)) || slot >= convention.count {
             (Arrival::Whole, count)
-        } else if !stands_at(p.entry.register, convention, slot) {
-            (Arrival::Elsewhere, count)
-        } else {
+        } else if stands_at(p.entry.register, convention, slot) {
             match p.entry.only_piece {
                 Some(at) if p.is_struct && count == 2 => half(at, next, convention, slot),
                 _ => (Arrival::Whole, count),
             }
+        } else if p.is_struct {
+            (Arrival::Whole, count)
+        } else {
+            (Arrival::Elsewhere, count)
         };
         slot += taken;
         arrival

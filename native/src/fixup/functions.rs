@@ -399,8 +399,8 @@ impl Case<'_, '_> {
 
     /// With true signatures: a function that the compiler cloned is told of under its full symbol
     /// name (`foo.isra.0`), with the parameters that it really takes. Nothing else is told of the
-    /// base name then. Of several clones the one whose name sorts first; not one whose full name,
-    /// too, stands at several addresses. Where the parameters of any candidate cannot be trusted,
+    /// base name then. Of several clones the one that lies first in the image; where its full name,
+    /// too, stands at several addresses, or the parameters of any candidate cannot be trusted,
     /// `None`. (Evidence: the candidates' facts, the symbols at their addresses.)
     fn changed_clone(&self) -> Option<Chosen> {
         if !self.features.true_signature
@@ -409,13 +409,14 @@ impl Case<'_, '_> {
         {
             return None;
         }
-        let clone_at = |state: &State| {
+        let clone_at = |state: &'_ State| {
             let (symbol, name) = self.symbols_at(state).find(|(_, n)| n.contains(&b'.'))?;
-            self.is_unique(name)
-                .then(|| (name, Chosen::new(state, Some(symbol))))
+            let place = state.location.map(|at| (at.section, at.value));
+            Some((place, name, Chosen::new(state, Some(symbol))))
         };
         let clones = self.states().iter().filter_map(clone_at);
-        clones.min_by_key(|&(name, _)| name).map(|(_, clone)| clone)
+        let (_, name, first) = clones.min_by_key(|&(place, _, _)| place)?;
+        self.is_unique(name).then_some(first)
     }
 
     /// Does a full symbol name stand at one address only?
