@@ -340,16 +340,16 @@ fn takes_struct(params: &[Parameter], types: &Types<'_>) -> bool {
     params.iter().any(|p| types.is_struct(p.reference))
 }
 
-/// Do the places of the parameters leave open what is passed? They do, too, where the argument
-/// registers of the machine are not known: nothing then tells an unused parameter from a removed
-/// one; and where what is left of a struct is no member of it.
+/// Do the places of the parameters leave open what is passed? They do where one of them is not
+/// explained, where what is left of a struct is no member of it, and on machines whose argument
+/// registers are not known: nothing then tells an unused parameter from a removed one.
 fn is_unexplained(params: &[Parameter], convention: &Convention, types: &Types<'_>) -> bool {
-    params.iter().any(|p| match p.arrival {
-        Arrival::Whole => false,
+    let open = |p: &Parameter| match p.arrival {
+        Arrival::Whole | Arrival::Not => false,
         Arrival::Part(at) => types.member_at(p.reference, at).is_none(),
-        Arrival::Not => !convention.knows_registers(),
         Arrival::Elsewhere => true,
-    })
+    };
+    !convention.knows_registers() || params.iter().any(open)
 }
 
 /// A packed struct passed on the stack may lie at any alignment there.

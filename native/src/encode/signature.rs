@@ -108,53 +108,47 @@ pub fn in_place<'e>(
 
 /// What arrives in a function whose signature clang changed: it removes parameters that nothing
 /// reads, and of a struct in two registers the half that nothing reads; those after them move up.
-/// Where a struct is says little when its members went separate ways, but those after it tell.
-/// (Evidence: size, location, and that of the next parameter.)
+/// A parameter without a register at entry, unused or at once put into the frame, is passed when
+/// the next one stands behind it. Where a struct is says little when its members went separate
+/// ways, but those after it tell. (Evidence: size, kind, location, and that of the next.)
 pub fn what_arrives<'e>(
     params: &'e [Evidence],
     convention: &'e Convention,
 ) -> impl Iterator<Item = Arrival> + 'e {
     let mut slot = 0;
     params.iter().enumerate().map(move |(i, p)| {
-        let next = params.get(i + 1).and_then(|next| next.entry.register);
+        let own = slot;
         let passing = convention.passing(p.size);
         let count = match passing {
             Passing::Registers(count) => count,
             Passing::Reference => 1,
             Passing::Memory => 0,
         };
-        let (arrival, taken) = if p.entry.is_constant {
-            (Arrival::Not, 0)
-        } else if !p.has_location {
-            match count > 0 && stands_at(next, convention, slot + count) {
-                true => (Arrival::Whole, count),
-                false => (Arrival::Not, 0),
-            }
-        } else if !matches!(passing, Passing::Registers(_)) || slot >= convention.count {
-            (Arrival::Whole, count)
-        } else if stands_at(p.entry.register, convention, slot) {
-            match p.entry.only_piece {
-                Some(at) if p.is_struct && count == 2 => half(at, next, convention, slot),
-                _ => (Arrival::Whole, count),
-            }
-        } else if p.is_struct {
-            (Arrival::Whole, count)
-        } else {
-            (Arrival::Elsewhere, count)
+        let next = params.get(i + 1).and_then(|next| next.entry.register);
+        let next_behind = |slots| stands_at(next, convention, own + slots);
+        let in_register = matches!(passing, Passing::Registers(_)) && own < convention.count;
+        let arrival = match p.entry {
+            entry if entry.is_constant => Arrival::Not,
+            _ if !p.has_location => match count > 0 && next_behind(count) {
+                true => Arrival::Whole,
+                false => Arrival::Not,
+            },
+            _ if !in_register => Arrival::Whole,
+            entry if stands_at(entry.register, convention, own) => match entry.only_piece {
+                Some(at) if p.is_struct && count == 2 && !next_behind(2) => Arrival::Part(at),
+                _ => Arrival::Whole,
+            },
+            entry if entry.register.is_none() && next_behind(count) => Arrival::Whole,
+            _ if p.is_struct => Arrival::Whole,
+            _ => Arrival::Elsewhere,
         };
-        slot += taken;
+        slot += match arrival {
+            Arrival::Whole | Arrival::Elsewhere => count,
+            Arrival::Part(_) => 1,
+            Arrival::Not => 0,
+        };
         arrival
     })
-}
-
-/// Only one half of a struct has a place. The other is passed all the same when the next parameter
-/// stands behind both.
-fn half(at: u64, next: Option<u16>, convention: &Convention, slot: usize) -> (Arrival, usize) {
-    if stands_at(next, convention, slot + 2) {
-        (Arrival::Whole, 2)
-    } else {
-        (Arrival::Part(at), 1)
-    }
 }
 
 /// Is this the register of the slot?
