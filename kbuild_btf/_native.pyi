@@ -61,19 +61,24 @@ def link(
     """
 
 class Candidate(TypedDict):
-    """One DIE that describes a function. `address`: where it stands in the linked file."""
+    """One DIE that describes a function. `prototype`: as written; `passed`: with the parameters
+    that are really passed, where the compiler changed that. `address`: where it stands in the
+    linked file."""
 
     object: str
     die: int
     prototype: str
+    passed: str | None
     facts: list[str]
     address: int | None
     chosen: bool
 
 class FunctionVerdict(TypedDict):
-    """`reason` is empty when the function is in the BTF; `symbols` are (name, address)."""
+    """`reason` is empty when the function is in the BTF; `clone` is the full symbol name that it
+    goes by there (`foo.isra.0`), or empty; `symbols` are (name, address)."""
 
     reason: str
+    clone: str
     symbols: list[tuple[str, int]]
     candidates: list[Candidate]
 

@@ -45,7 +45,9 @@ def _function(name: str, verdict: _native.FunctionVerdict | None, limit: int) ->
     if verdict is None:
         return
     reason = verdict["reason"]
-    yield f"function {name}: left out, {reason}" if reason else f"function {name}: in the BTF"
+    name_told = f" as {verdict['clone']}" if verdict["clone"] else ""
+    verdict_told = f"left out, {reason}" if reason else f"in the BTF{name_told}"
+    yield f"function {name}: {verdict_told}"
     yield from (f"  symbol {full} at {address:#x}" for full, address in verdict["symbols"])
     # What was chosen first, then what has code: the rest is the same inline function many times.
     ranked = sorted(
@@ -58,6 +60,8 @@ def _function(name: str, verdict: _native.FunctionVerdict | None, limit: int) ->
         facts = f" ({', '.join(candidate['facts'])})" if candidate["facts"] else ""
         yield f"{mark} {candidate['object']}, DIE {candidate['die']:#x}{place}{facts}"
         yield f"      {candidate['prototype']}"
+        if candidate["passed"]:
+            yield f"      passed: {candidate['passed']}"
     yield from _more(len(ranked), limit, "candidates")
 
 

@@ -11,8 +11,10 @@ use std::collections::{HashMap, HashSet};
 use hashbrown::hash_table::{Entry, HashTable};
 
 use crate::btf::{self, Field, Kind};
+use crate::encoded::function_flags as flag;
 use crate::encoded::{text_at, Function, Id, Target, Variable, View, NONE};
 use crate::error::{Error, Result};
+use crate::features::Features;
 use crate::identity::{self, Space};
 
 /// Number of a class; 0 is void.
@@ -90,12 +92,36 @@ pub struct ClassFacts {
 /// Function candidates of one identity.
 pub struct FunctionClass {
     pub name: u32,
+    /// As written, and as passed: the same where the compiler changed nothing.
     pub proto: Class,
+    pub passed_proto: Class,
     pub flags: u32,
     /// (value, component)
     pub tags: Vec<(u32, i32)>,
     pub id: Id,
     pub dead: bool,
+}
+
+/// How a function is called: the prototype that counts, and the facts that go with it.
+#[derive(Clone, Copy)]
+pub struct Signature {
+    pub proto: Class,
+    pub flags: u32,
+}
+
+impl FunctionClass {
+    /// With true signatures parameters count as they are passed, else as they are written.
+    pub fn signature(&self, features: &Features) -> Signature {
+        let (mut proto, mut flags) = (self.proto, self.flags);
+        if features.true_signature && flags & flag::SIGNATURE_CHANGED != 0 {
+            proto = self.passed_proto;
+            flags &= !flag::UNEXPECTED_REG;
+            if flags & flag::PASSED_UNEXPECTED != 0 {
+                flags |= flag::UNEXPECTED_REG;
+            }
+        }
+        Signature { proto, flags }
+    }
 }
 
 /// Where a candidate stands, by its own object's account.
@@ -375,7 +401,10 @@ impl<'a> Combiner<'a> {
         let concerned = |id: u32| overrides.is_none_or(|o| o.contains_key(&id));
         let view = local.view;
         let functions = &view.functions[start.functions_end as usize..unit.functions_end as usize];
-        for function in functions.iter().filter(|f| concerned(f.proto)) {
+        for function in functions
+            .iter()
+            .filter(|f| concerned(f.proto) || concerned(f.passed_proto()))
+        {
             self.add_function(local, function);
         }
         let variables = &view.variables[start.variables_end as usize..unit.variables_end as usize];
@@ -452,8 +481,12 @@ impl<'a> Combiner<'a> {
 
     fn add_function(&mut self, local: &mut Local<'_>, function: &Function) {
         let view = local.view;
-        let id = match local.overrides.and_then(|o| o.get(&function.proto)) {
-            Some(&proto) => identity::of_function(view, function, proto, &mut Vec::new()),
+        let id = match local.overrides {
+            Some(overrides) => {
+                let own = |id: u32| view.ids[id as usize - 1];
+                let proto = |id: u32| overrides.get(&id).copied().unwrap_or_else(|| own(id));
+                identity::of_function(view, function, proto, &mut Vec::new())
+            }
             None => function.id,
         };
         let functions = &self.functions;
@@ -465,10 +498,12 @@ impl<'a> Combiner<'a> {
             Some(class) => class,
             None => {
                 let proto = self.local_class(local, function.proto);
+                let passed_proto = self.local_class(local, function.passed_proto());
                 self.copy_fresh(local);
                 let class = FunctionClass {
                     name: self.strings.add(view.string(function.name)),
                     proto,
+                    passed_proto,
                     flags: function.flags,
                     tags: self.tags(view, function.tags_start, function.tags_len),
                     id,
@@ -585,7 +620,7 @@ impl<'a> Combiner<'a> {
         self.table.retain(|class| !is(*class));
         self.followers.clear();
         for function in &mut self.functions {
-            function.dead |= is(function.proto);
+            function.dead |= is(function.proto) || is(function.passed_proto);
         }
         let all = &self.functions;
         self.function_table.retain(|&mut i| !all[i as usize].dead);

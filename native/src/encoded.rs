@@ -56,10 +56,13 @@ pub mod function_flags {
     pub const UNCERTAIN_PARM_LOC: u32 = 1 << 2;
     /// Parameters stand in another order than in the abstract instance.
     pub const REORDERED_PARM: u32 = 1 << 3;
-    /// The compiler says that the calling convention is not the standard one.
+    /// The compiler says that the calling convention is not the standard one. Then there are two
+    /// prototypes: as written, and as passed.
     pub const SIGNATURE_CHANGED: u32 = 1 << 4;
     /// The DIE has code: `DW_AT_low_pc`, or `DW_AT_ranges` when it is split hot and cold.
     pub const HAS_CODE: u32 = 1 << 5;
+    /// With `SIGNATURE_CHANGED`: where the parameters are does not tell which are passed.
+    pub const PASSED_UNEXPECTED: u32 = 1 << 6;
 }
 
 /// A function DIE. Functions that were only inlined are candidates, too: they take part in the
@@ -69,7 +72,7 @@ pub mod function_flags {
 pub struct Function {
     pub id: Id,
     pub name: u32,
-    /// Local id of its FUNC_PROTO.
+    /// Local id of its FUNC_PROTO as written. With `SIGNATURE_CHANGED`, the one as passed is next.
     pub proto: u32,
     pub flags: u32,
     /// Its declaration tags: `tags[tags_start..tags_start + tags_len]`.
@@ -80,6 +83,13 @@ pub struct Function {
     /// `DW_AT_low_pc`: an address in a linked file, an offset into the section in an object.
     pub low_pc: u64,
     pub die: u64,
+}
+
+impl Function {
+    /// Local id of the FUNC_PROTO with the parameters as they are passed.
+    pub fn passed_proto(&self) -> u32 {
+        self.proto + u32::from(self.flags & function_flags::SIGNATURE_CHANGED != 0)
+    }
 }
 
 /// A DECL_TAG on a function or variable (on types they are types).

@@ -14,7 +14,10 @@ use crate::spelling::declaration;
 pub struct Candidate {
     pub object: String,
     pub die: u64,
+    /// As written in the source.
     pub prototype: String,
+    /// With the parameters that are really passed, where the compiler changed that.
+    pub passed: Option<String>,
     /// What its object says of it, in words.
     pub facts: Vec<&'static str>,
     /// Where it stands in the linked file, if it does.
@@ -27,6 +30,8 @@ pub struct FunctionVerdict {
     pub symbols: Vec<(String, u64)>,
     /// Why it is left out; empty: it is in.
     pub reason: &'static str,
+    /// The full name of the clone that it is told of by; empty: its own name.
+    pub clone: String,
     pub candidates: Vec<Candidate>,
 }
 
@@ -63,6 +68,10 @@ pub fn facts(flags: u32) -> Vec<&'static str> {
         (
             flag::SIGNATURE_CHANGED,
             "the compiler changed the signature",
+        ),
+        (
+            flag::PASSED_UNEXPECTED,
+            "the places of its parameters do not tell which are passed",
         ),
     ];
     all.into_iter()

@@ -184,11 +184,19 @@ impl Render for Walk<'_> {
     }
 }
 
-/// Identity of a function candidate: name, prototype, facts and tags; not where it stands.
-pub fn of_function(view: &View<'_>, function: &Function, proto: Id, scratch: &mut Vec<u8>) -> Id {
+/// Identity of a function candidate: name, prototypes, facts and tags; not where it stands. `proto`
+/// gives the identity of a prototype.
+pub fn of_function(
+    view: &View<'_>,
+    function: &Function,
+    proto: impl Fn(u32) -> Id,
+    scratch: &mut Vec<u8>,
+) -> Id {
     scratch.clear();
     write_name(view, function.name, scratch);
-    scratch.extend_from_slice(&proto.bytes());
+    for id in function.proto..=function.passed_proto() {
+        scratch.extend_from_slice(&proto(id).bytes());
+    }
     scratch.extend_from_slice(&function.flags.to_le_bytes());
     let tags = function.tags_start as usize..(function.tags_start + function.tags_len) as usize;
     for tag in &view.tags[tags] {
@@ -201,6 +209,7 @@ pub fn of_function(view: &View<'_>, function: &Function, proto: Id, scratch: &mu
 /// The identity of every function candidate.
 pub fn of_functions(view: &View<'_>) -> Vec<Id> {
     let mut scratch = Vec::new();
-    let id = |f: &Function| of_function(view, f, view.ids[f.proto as usize - 1], &mut scratch);
+    let proto = |id: u32| view.ids[id as usize - 1];
+    let id = |f: &Function| of_function(view, f, proto, &mut scratch);
     view.functions.iter().map(id).collect()
 }

@@ -154,6 +154,7 @@ fn explain<'py>(
         Some(verdict) => {
             let entry = PyDict::new(py);
             entry.set_item("reason", verdict.reason)?;
+            entry.set_item("clone", verdict.clone)?;
             entry.set_item("symbols", verdict.symbols)?;
             let candidates = PyList::empty(py);
             for c in verdict.candidates {
@@ -161,6 +162,7 @@ fn explain<'py>(
                 candidate.set_item("object", c.object)?;
                 candidate.set_item("die", c.die)?;
                 candidate.set_item("prototype", c.prototype)?;
+                candidate.set_item("passed", c.passed)?;
                 candidate.set_item("facts", c.facts)?;
                 candidate.set_item("address", c.address)?;
                 candidate.set_item("chosen", c.chosen)?;

@@ -138,7 +138,8 @@ fn carry_candidates(from: Combiner<'_>, to: &mut Combiner<'_>, moved: &[Class]) 
     let carry = |to: &mut Combiner<'_>, name: u32| to.strings.add(strings.get(name));
     for mut function in from.functions {
         function.proto = moved[function.proto as usize];
-        function.dead |= function.proto == 0;
+        function.passed_proto = moved[function.passed_proto as usize];
+        function.dead |= function.proto == 0 || function.passed_proto == 0;
         function.name = carry(to, function.name);
         for tag in &mut function.tags {
             tag.0 = carry(to, tag.0);

@@ -4,12 +4,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::functions::{self, Judged, Judgement};
+use super::functions::{self, Judged, Judgement, Parameter};
 use super::raw::{BitPlace, DieIndex, Member, Raw, Strings, Tagged, Type};
+use super::signature::Arrival;
 use super::{variables, SymbolIndex};
 use crate::btf::{self, Kind};
 use crate::encoded::{
-    variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, View, NONE,
+    function_flags, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, View,
+    NONE,
 };
 use crate::error::{Error, Result};
 use crate::identity;
@@ -72,9 +74,18 @@ impl<'r> Types<'r> {
             .is_some_and(|t| t.kind == Some(Kind::Struct))
     }
 
-    /// Size that a parameter's type states: of a pointer the word, else the first size given on
-    /// the way through typedefs and qualifiers.
-    pub fn parameter_size(&self, reference: u32, word: u8) -> u64 {
+    /// Name and type of the member of a struct, perhaps behind a typedef or const, at an offset in
+    /// bytes; `None` for a member without a name.
+    pub fn member_at(&self, reference: u32, offset: u64) -> Option<(u32, u32)> {
+        let t = self.strip(reference, functions::strips_to_struct)?;
+        let found = |m: &&Member| m.name != 0 && self.bit_offset(m) == offset * 8;
+        let member = self.members(t).iter().find(found)?;
+        Some((member.name, member.reference))
+    }
+
+    /// Kind of a parameter's type behind typedefs and qualifiers, and its size: of a pointer the
+    /// word, of nothing 0.
+    pub fn parameter_shape(&self, reference: u32, word: u8) -> (u64, Option<Kind>) {
         let through = |k| {
             matches!(
                 k,
@@ -82,9 +93,9 @@ impl<'r> Types<'r> {
             )
         };
         match self.strip(reference, through) {
-            Some(t) if t.kind == Some(Kind::Ptr) => u64::from(word),
-            Some(t) => t.size,
-            None => 0,
+            Some(t) if t.kind == Some(Kind::Ptr) => (u64::from(word), t.kind),
+            Some(t) => (t.size, t.kind),
+            None => (0, None),
         }
     }
 
@@ -311,7 +322,7 @@ impl Emit<'_> {
                 next += 1;
             }
             let functions = &judgement.functions[starts.1 as usize..unit.functions_end as usize];
-            next += functions.iter().filter(|f| f.candidate).count() as u32;
+            next += functions.iter().map(Judged::prototypes).sum::<u32>();
             starts = (unit.types_end, unit.functions_end);
         }
         for i in 0..self.raw.types.len() {
@@ -618,22 +629,22 @@ impl Emit<'_> {
             return Ok(());
         }
         let function = &self.raw.functions[f];
+        let at_die = |e: Error| e.at(format!("DIE {:#x}", function.die));
         let proto = self.next_id();
-        let kept: Vec<_> = judgement.kept(judged).collect();
-        let vlen = kept.len() as u32 + u32::from(function.variadic);
-        check_vlen(vlen).map_err(|e| e.at(format!("DIE {:#x}", function.die)))?;
-        self.out.words.extend([
-            0,
-            btf::info(Kind::FuncProto, vlen, false),
-            self.id(judged.reference),
-        ]);
-        for p in kept {
-            self.out.words.extend([p.name, self.id(p.reference)]);
+        let written: Vec<(u32, u32)> = judgement
+            .as_written(judged)
+            .map(|p| (p.name, p.reference))
+            .collect();
+        self.write_prototype(function.variadic, judged.reference, &written)
+            .map_err(at_die)?;
+        if judged.flags & function_flags::SIGNATURE_CHANGED != 0 {
+            let passed: Vec<(u32, u32)> = judgement
+                .as_passed(judged)
+                .map(|p| self.passed_parameter(p))
+                .collect();
+            self.write_prototype(function.variadic, judged.reference, &passed)
+                .map_err(at_die)?;
         }
-        if function.variadic {
-            self.out.words.extend([0, 0]);
-        }
-        self.push(&[]);
         let (tags_start, tags_len) = self.tags(Tagged::Function(f as u32));
         let symbols = &self.raw.source.symbols;
         let symbol = function.low_pc.and_then(|a| a.target).and_then(|target| {
@@ -652,6 +663,41 @@ impl Emit<'_> {
             die: u64::from(function.die),
         });
         Ok(())
+    }
+
+    /// FUNC_PROTO of some parameters, each a name and a reference.
+    fn write_prototype(
+        &mut self,
+        variadic: bool,
+        result: u32,
+        params: &[(u32, u32)],
+    ) -> Result<()> {
+        let vlen = params.len() as u32 + u32::from(variadic);
+        check_vlen(vlen)?;
+        self.out
+            .words
+            .extend([0, btf::info(Kind::FuncProto, vlen, false), self.id(result)]);
+        for &(name, reference) in params {
+            self.out.words.extend([name, self.id(reference)]);
+        }
+        if variadic {
+            self.out.words.extend([0, 0]);
+        }
+        self.push(&[]);
+        Ok(())
+    }
+
+    /// Name and type of a parameter as it is passed: that of the member when only this is.
+    fn passed_parameter(&mut self, param: &Parameter) -> (u32, u32) {
+        let Arrival::Part(at) = param.arrival else {
+            return (param.name, param.reference);
+        };
+        let Some((name, reference)) = self.types.member_at(param.reference, at) else {
+            return (param.name, param.reference);
+        };
+        let strings = &self.raw.strings;
+        let full = [strings.get(param.name), strings.get(name)].join(&b"__"[..]);
+        (self.strings.add(&full), reference)
     }
 
     /// A variable candidate: a definition with an address. Where it completes a declaration, the

@@ -7,52 +7,26 @@
 
 use object::elf;
 
+use super::convention::Convention;
 use super::emit::Types;
 use super::location;
 use super::raw::{Function, Param, Raw, UnitFacts};
+use super::signature::{self, Arrival, Evidence, Finding};
 use super::SymbolIndex;
 use crate::btf::Kind;
 use crate::elf::Target;
 use crate::encoded::function_flags as flag;
 
-/// Registers that pass the first integer arguments (DWARF numbers), by the psABI documents.
-pub struct Convention {
-    count: usize,
-    registers: &'static [u16],
-    /// A value of two words takes two registers (elsewhere it goes by reference).
-    pairs: bool,
-}
-
-impl Convention {
-    pub fn of(machine: u32) -> Convention {
-        let machine = elf::Machine(machine as u16);
-        let (count, registers): (usize, &[u16]) = match machine {
-            elf::EM_X86_64 => (6, &[5, 4, 1, 2, 8, 9]),
-            elf::EM_AARCH64 | elf::EM_ARM => (8, &[0, 1, 2, 3, 4, 5, 6, 7]),
-            elf::EM_S390 => (5, &[2, 3, 4, 5, 6]),
-            elf::EM_SPARC | elf::EM_SPARCV9 => (6, &[]),
-            elf::EM_ARC | elf::EM_MIPS | elf::EM_PPC | elf::EM_PPC64 | elf::EM_RISCV => (8, &[]),
-            _ => (0, &[]),
-        };
-        Convention {
-            count,
-            registers,
-            pairs: machine != elf::EM_S390,
-        }
-    }
-}
-
-/// A parameter with what its own DIE, its abstract DIE and the concrete DIEs of the latter say.
+/// A parameter of a function DIE, judged.
 #[derive(Clone, Copy, Default)]
 pub struct Parameter {
     pub name: u32,
     pub reference: u32,
-    has_location: bool,
-    has_const_value: bool,
-    register: Option<u16>,
-    size: u64,
-    optimized: bool,
-    unexpected: bool,
+    /// It has no place when the function is entered.
+    lost: bool,
+    /// It is elsewhere than the convention says.
+    moved: bool,
+    pub arrival: Arrival,
 }
 
 /// A function DIE, judged.
@@ -65,6 +39,13 @@ pub struct Judged {
     /// Its parameters in `Judgement::parameters`.
     pub start: u32,
     pub len: u32,
+}
+
+impl Judged {
+    /// How many prototypes stand for it.
+    pub fn prototypes(&self) -> u32 {
+        u32::from(self.candidate) * (1 + u32::from(self.flags & flag::SIGNATURE_CHANGED != 0))
+    }
 }
 
 pub struct Judgement {
@@ -100,31 +81,23 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
         Some((places[i].1 as usize, places[i].2))
     };
 
-    let convention = Convention::of(raw.source.target.machine);
     let mut parameters: Vec<Parameter> = vec![Parameter::default(); raw.params.len()];
-    let mut reordered = vec![false; raw.functions.len()];
+    let mut evidence: Vec<Evidence> = vec![Evidence::default(); raw.params.len()];
     for function in &raw.functions {
         let unit = &raw.units[function.unit as usize];
+        let convention = convention_of(raw, unit);
         for p in params_of(function) {
-            parameters[p] = own_evidence(raw, types, unit, &raw.params[p], &param_at);
-        }
-    }
-    for (f, function) in raw.functions.iter().enumerate() {
-        for (i, p) in params_of(function).enumerate() {
-            let param = &raw.params[p];
-            if param.reference != 0 || param.origin == 0 {
-                continue;
-            }
-            let Some((origin, place)) = param_at(param.origin) else {
-                continue;
+            let own = &raw.params[p];
+            let (name, reference) = name_and_type_of_param(raw, own, &param_at);
+            parameters[p] = Parameter {
+                name,
+                reference,
+                ..Parameter::default()
             };
-            reordered[f] |= place as usize != i;
-            let (own, abstract_one) = (parameters[p], &mut parameters[origin]);
-            abstract_one.has_location |= own.has_location;
-            abstract_one.has_const_value |= own.has_const_value;
-            abstract_one.register = own.register.or(abstract_one.register);
+            evidence[p] = own_evidence(raw, types, unit, &convention, own, reference);
         }
     }
+    let reordered = share_evidence(raw, &mut evidence, &param_at);
 
     let functions = raw
         .functions
@@ -132,26 +105,32 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
         .enumerate()
         .map(|(f, function)| {
             let unit = &raw.units[function.unit as usize];
+            let convention = convention_of(raw, unit);
             let origin = (function.origin != 0)
                 .then(|| function_at(function.origin))
                 .flatten();
-            let nocall = match origin {
-                _ if function.inline => false,
-                None => function.nocall,
-                Some(o) => raw.functions[o].nocall,
-            };
-            let changed = unit.clang && nocall;
+            let changed = signature_changed(raw, function, origin);
             let range = params_of(function);
-            analyse(&mut parameters[range.clone()], &convention, unit, changed);
-            let own = &parameters[range.clone()];
+            let own = &mut parameters[range.clone()];
+            find(
+                own,
+                &evidence[range.clone()],
+                &convention,
+                unit.clang,
+                changed,
+            );
             let mut flags = 0;
-            if own.iter().any(|p| p.optimized || !p.has_location) {
+            if own.iter().any(|p| p.lost) {
                 flags |= flag::OPTIMIZED_PARMS;
             }
-            // A struct may be spread over registers in ways that the analysis does not model.
-            if own.iter().any(|p| p.unexpected) && !own.iter().any(|p| types.is_struct(p.reference))
-            {
+            if own.iter().any(|p| p.moved) && !takes_struct(own, types) {
                 flags |= flag::UNEXPECTED_REG;
+            }
+            if changed {
+                flags |= flag::SIGNATURE_CHANGED;
+                if is_unexplained(own, &convention, types) {
+                    flags |= flag::PASSED_UNEXPECTED;
+                }
             }
             if has_uncertain_place(own, &convention, types) {
                 flags |= flag::UNCERTAIN_PARM_LOC;
@@ -159,14 +138,12 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
             if reordered[f] {
                 flags |= flag::REORDERED_PARM;
             }
-            if changed {
-                flags |= flag::SIGNATURE_CHANGED;
-            }
             if function.low_pc.is_some() || function.has_ranges {
                 flags |= flag::HAS_CODE;
             }
             let (name, reference) = name_and_type(raw, function, &function_at);
-            let candidate = !function.declaration && name != 0 && own.iter().all(|p| p.name != 0);
+            let named = parameters[range.clone()].iter().all(|p| p.name != 0);
+            let candidate = !function.declaration && name != 0 && named;
             Judged {
                 name,
                 reference,
@@ -184,15 +161,33 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
 }
 
 impl Judgement {
-    /// The parameters that the function really takes: where the compiler reordered them, those
-    /// that it removed show by having no place.
-    pub fn kept<'a>(&'a self, function: &'a Judged) -> impl Iterator<Item = &'a Parameter> + 'a {
-        let own =
-            &self.parameters[function.start as usize..(function.start + function.len) as usize];
-        let reordered = function.flags & flag::REORDERED_PARM != 0;
-        own.iter()
-            .filter(move |p| !reordered || (p.has_location && !p.optimized))
+    fn parameters_of(&self, function: &Judged) -> &[Parameter] {
+        &self.parameters[function.start as usize..(function.start + function.len) as usize]
     }
+
+    /// The parameters of the prototype as written. Where the compiler reordered them, those that
+    /// it removed show by having no place.
+    pub fn as_written<'a>(
+        &'a self,
+        function: &'a Judged,
+    ) -> impl Iterator<Item = &'a Parameter> + 'a {
+        let reordered = function.flags & flag::REORDERED_PARM != 0;
+        let own = self.parameters_of(function).iter();
+        own.filter(move |p| !(reordered && p.lost))
+    }
+
+    /// The parameters of the prototype as passed, of a function whose signature was changed.
+    pub fn as_passed<'a>(
+        &'a self,
+        function: &'a Judged,
+    ) -> impl Iterator<Item = &'a Parameter> + 'a {
+        let own = self.parameters_of(function).iter();
+        own.filter(|p| p.arrival != Arrival::Not)
+    }
+}
+
+fn convention_of(raw: &Raw<'_>, unit: &UnitFacts) -> Convention {
+    Convention::of(raw.source.target.machine, unit.shape.address_size)
 }
 
 fn params_of(function: &Function) -> std::ops::Range<usize> {
@@ -231,88 +226,130 @@ fn name_and_type(
     (name, reference)
 }
 
+/// Name and type: an instance of an abstract parameter may leave both to that.
+fn name_and_type_of_param(
+    raw: &Raw<'_>,
+    param: &Param,
+    at: &impl Fn(u32) -> Option<(usize, u32)>,
+) -> (u32, u32) {
+    let mut this = param;
+    for _ in 0..ORIGINS {
+        if this.reference != 0 || this.origin == 0 {
+            break;
+        }
+        let Some((origin, _)) = at(this.origin) else {
+            break;
+        };
+        this = &raw.params[origin];
+    }
+    (this.name, this.reference)
+}
+
+/// What a parameter's own DIE and its type say.
 fn own_evidence(
     raw: &Raw<'_>,
     types: &Types<'_>,
     unit: &UnitFacts,
+    convention: &Convention,
     param: &Param,
-    at: &impl Fn(u32) -> Option<(usize, u32)>,
-) -> Parameter {
-    let (mut name, mut reference) = (param.name, param.reference);
-    let mut origin = param.origin;
-    for _ in 0..ORIGINS {
-        if reference != 0 || origin == 0 {
-            break;
-        }
-        let Some((o, _)) = at(origin) else { break };
-        reference = raw.params[o].reference;
-        name = raw.params[o].name;
-        origin = raw.params[o].origin;
-    }
-    let size = types.parameter_size(reference, unit.shape.address_size);
-    let wide = size > u64::from(unit.shape.address_size)
-        && Convention::of(raw.source.target.machine).pairs;
-    Parameter {
-        name,
-        reference,
+    reference: u32,
+) -> Evidence {
+    let (size, kind) = types.parameter_shape(reference, unit.shape.address_size);
+    let wide = convention.splits(size);
+    Evidence {
+        size,
+        is_struct: kind == Some(Kind::Struct),
         has_location: param.location.is_some(),
         has_const_value: param.has_const_value,
-        register: param
+        entry: param
             .location
-            .and_then(|l| location::at_entry(raw, unit, l, wide).register),
-        size,
-        optimized: false,
-        unexpected: false,
+            .map(|l| location::at_entry(raw, unit, l, wide))
+            .unwrap_or_default(),
     }
 }
 
-/// Compare each parameter's register with the one that the calling convention gives it.
-fn analyse(params: &mut [Parameter], convention: &Convention, unit: &UnitFacts, changed: bool) {
-    let word = u64::from(unit.shape.address_size);
-    let slots = |p: &Parameter| {
-        if convention.pairs && p.size > word {
-            p.size.div_ceil(word) as usize
-        } else {
-            1
+/// An abstract parameter counts with what is known of its instances. Returned: of which functions
+/// the parameters stand in another order than in the abstract instance.
+fn share_evidence(
+    raw: &Raw<'_>,
+    evidence: &mut [Evidence],
+    at: &impl Fn(u32) -> Option<(usize, u32)>,
+) -> Vec<bool> {
+    let mut reordered = vec![false; raw.functions.len()];
+    for (f, function) in raw.functions.iter().enumerate() {
+        for (i, p) in params_of(function).enumerate() {
+            let param = &raw.params[p];
+            if param.reference != 0 || param.origin == 0 {
+                continue;
+            }
+            let Some((origin, place)) = at(param.origin) else {
+                continue;
+            };
+            reordered[f] |= place as usize != i;
+            let (own, abstract_one) = (evidence[p], &mut evidence[origin]);
+            abstract_one.has_location |= own.has_location;
+            abstract_one.has_const_value |= own.has_const_value;
+            abstract_one.entry.register = own.entry.register.or(abstract_one.entry.register);
         }
+    }
+    reordered
+}
+
+/// clang says of a function that it does not follow the convention, on its DIE or on that of which
+/// it is an instance. (gcc marks other things with it; what was inlined is not called at all.)
+fn signature_changed(raw: &Raw<'_>, function: &Function, origin: Option<usize>) -> bool {
+    let clang = raw.units[function.unit as usize].clang;
+    let says = origin.map_or(function, |o| &raw.functions[o]);
+    clang && !function.inline && says.nocall
+}
+
+/// Apply the rules of `signature` that hold for the compiler.
+fn find(
+    own: &mut [Parameter],
+    evidence: &[Evidence],
+    convention: &Convention,
+    clang: bool,
+    changed: bool,
+) {
+    let mut note = |i: usize, finding: Finding| {
+        own[i].lost = finding == Finding::Lost || !evidence[i].has_location;
+        own[i].moved = finding == Finding::Moved;
     };
-    let in_memory = |p: &Parameter| p.size > if convention.pairs { 2 * word } else { word };
-    let mut next = 0;
-    if unit.clang && !changed {
-        // clang keeps the convention unless it says otherwise; a parameter without a location is
-        // just unused.
-        for p in params {
-            if in_memory(p) {
-                continue;
-            }
-            if next >= convention.count {
-                break;
-            }
-            let window = convention.registers.get(next..).unwrap_or(&[]);
-            let window = &window[..slots(p).min(window.len())];
-            // Of some machines the registers are not known: no verdict then.
-            let elsewhere = p.register.is_some_and(|r| !window.contains(&r));
-            p.unexpected |= elsewhere && !window.is_empty();
-            next += slots(p);
-        }
-        return;
+    if clang && !changed {
+        let findings = signature::in_place(evidence, convention);
+        findings
+            .enumerate()
+            .for_each(|(i, finding)| note(i, finding));
+    } else {
+        let findings = signature::in_order(evidence, convention, clang);
+        findings
+            .enumerate()
+            .for_each(|(i, finding)| note(i, finding));
     }
-    for p in params {
-        let taken = if in_memory(p) { 1 } else { slots(p) };
-        if p.has_location {
-            if next >= convention.count {
-                continue;
-            }
-            match (p.register, convention.registers.get(next)) {
-                (None, _) => p.optimized = true,
-                (Some(is), Some(&should)) if is != should => p.unexpected = true,
-                _ => {}
-            }
-        } else if p.has_const_value && !unit.clang {
-            p.optimized = true;
+    if changed {
+        let arrivals = signature::what_arrives(evidence, convention);
+        for (param, arrival) in own.iter_mut().zip(arrivals) {
+            param.arrival = arrival;
         }
-        next += taken;
     }
+}
+
+/// A struct may be spread over registers and memory in ways that the rules do not model, so where
+/// one is passed by value no register is called wrong.
+fn takes_struct(params: &[Parameter], types: &Types<'_>) -> bool {
+    params.iter().any(|p| types.is_struct(p.reference))
+}
+
+/// Do the places of the parameters leave open what is passed? They do where one of them is not
+/// explained, where what is left of a struct is no member of it, and on machines whose argument
+/// registers are not known: nothing then tells an unused parameter from a removed one.
+fn is_unexplained(params: &[Parameter], convention: &Convention, types: &Types<'_>) -> bool {
+    let open = |p: &Parameter| match p.arrival {
+        Arrival::Whole | Arrival::Not => false,
+        Arrival::Part(at) => types.member_at(p.reference, at).is_none(),
+        Arrival::Elsewhere => true,
+    };
+    !convention.knows_registers() || params.iter().any(open)
 }
 
 /// A packed struct passed on the stack may lie at any alignment there.

@@ -10,10 +10,15 @@ use gimli::{LocationLists, Operation, RawLocListEntry};
 use super::raw::{Raw, UnitFacts};
 use crate::dwarf::{Reader, Value};
 
+/// What a location says of a parameter when the function is entered.
 #[derive(Clone, Copy, Default)]
 pub struct Entry {
-    /// DWARF number of the register that holds it.
+    /// DWARF number of the register that holds it, or its first part.
     pub register: Option<u16>,
+    /// It is no place but a value that the compiler knows.
+    pub is_constant: bool,
+    /// Of a value in several pieces, the offset in bytes of the only one that has a place.
+    pub only_piece: Option<u64>,
 }
 
 impl Entry {
@@ -26,13 +31,80 @@ impl Entry {
     }
 }
 
+/// The pieces that some entry of a location gives a place.
+#[derive(Clone, Copy)]
+enum Pieces {
+    None,
+    One(u64),
+    Several,
+}
+
+impl Pieces {
+    fn add(&mut self, at: u64) {
+        *self = match *self {
+            Pieces::None => Pieces::One(at),
+            Pieces::One(known) if known == at => Pieces::One(known),
+            _ => Pieces::Several,
+        };
+    }
+
+    /// Those of one expression (DWARF 5, section 2.6.1.2): operations up to each `DW_OP_piece` say
+    /// where it is; without any, it is nowhere.
+    fn read(&mut self, operations: &[Operation<Reader<'_>>]) {
+        let mut bits = 0;
+        let mut has_place = false;
+        for operation in operations {
+            match operation {
+                Operation::Piece { size_in_bits, .. } => {
+                    if has_place {
+                        self.add(bits / 8);
+                    }
+                    bits += size_in_bits;
+                    has_place = false;
+                }
+                Operation::StackValue => {}
+                known => has_place |= !is_constant(known),
+            }
+        }
+    }
+
+    fn only(self) -> Option<u64> {
+        match self {
+            Pieces::One(at) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+fn is_constant(operation: &Operation<Reader<'_>>) -> bool {
+    matches!(
+        operation,
+        Operation::UnsignedConstant { .. } | Operation::SignedConstant { .. }
+    )
+}
+
+/// Does an operation take something from the machine?
+fn reads(operation: &Operation<Reader<'_>>) -> bool {
+    matches!(
+        operation,
+        Operation::Register { .. }
+            | Operation::RegisterOffset { .. }
+            | Operation::FrameOffset { .. }
+            | Operation::EntryValue { .. }
+            | Operation::CallFrameCFA
+            | Operation::Deref { .. }
+    )
+}
+
 /// `wide`: the value needs more than one register.
 pub fn at_entry(raw: &Raw<'_>, unit: &UnitFacts, location: Value, wide: bool) -> Entry {
     let mut entry = Entry::default();
+    let mut pieces = Pieces::None;
     if location.is_block() {
         if let Some(expression) = raw.reader(location.bits, u64::from(location.len)) {
-            read_expression(&mut entry, unit, expression, true, wide);
+            read_expression(&mut entry, &mut pieces, unit, expression, true, wide);
         }
+        entry.only_piece = pieces.only();
         return entry;
     }
     let dwarf = raw.source.dwarf;
@@ -62,14 +134,16 @@ pub fn at_entry(raw: &Raw<'_>, unit: &UnitFacts, location: Value, wide: bool) ->
             | RawLocListEntry::DefaultLocation { data } => data,
             RawLocListEntry::BaseAddress { .. } | RawLocListEntry::BaseAddressx { .. } => continue,
         };
-        read_expression(&mut entry, unit, data.0, first, wide);
+        read_expression(&mut entry, &mut pieces, unit, data.0, first, wide);
         first = false;
     }
+    entry.only_piece = pieces.only();
     entry
 }
 
 fn read_expression(
     entry: &mut Entry,
+    pieces: &mut Pieces,
     unit: &UnitFacts,
     mut reader: Reader<'_>,
     first: bool,
@@ -85,6 +159,13 @@ fn read_expression(
     let computed = matches!(operations.last(), Some(Operation::StackValue));
     if operations.len() == 2 && computed {
         operations.pop();
+    }
+    if first {
+        entry.is_constant =
+            operations.first().is_some_and(is_constant) && !operations.iter().any(reads);
+    }
+    if wide {
+        pieces.read(&operations);
     }
     match operations.as_slice() {
         [Operation::Register { register }] if first => entry.first_wins(register.0),

@@ -5,10 +5,12 @@
 //! `walk` reads the DIEs once and leaves raw records whose references are DIE offsets; `functions`
 //! and `variables` judge what one object can judge; `emit` numbers everything and writes the words.
 
+mod convention;
 mod emit;
 mod functions;
 mod location;
 mod raw;
+mod signature;
 mod variables;
 mod walk;
 

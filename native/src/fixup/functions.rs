@@ -11,7 +11,7 @@ use object::elf;
 
 use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
-use crate::combine::{printable, Class, Combiner};
+use crate::combine::{printable, Class, Combiner, Signature};
 use crate::encode::Fast;
 use crate::encoded::function_flags as flag;
 use crate::error::Result;
@@ -97,10 +97,59 @@ impl Reason {
     }
 }
 
-/// One candidate of a name, with where it stands if that is known.
+/// One candidate of a name: how it is called, and where it stands if that is known.
 struct State {
     class: usize,
+    signature: Signature,
     location: Option<Location>,
+}
+
+impl State {
+    fn has(&self, flags: u32) -> bool {
+        self.signature.flags & flags != 0
+    }
+}
+
+/// What the BTF tells of a name.
+struct Chosen {
+    class: usize,
+    proto: Class,
+    /// The symbol whose full name it goes by; `None`: the base name.
+    clone: Option<usize>,
+}
+
+impl Chosen {
+    fn new(state: &State, clone: Option<usize>) -> Self {
+        Chosen {
+            class: state.class,
+            proto: state.signature.proto,
+            clone,
+        }
+    }
+}
+
+type Rule = fn(&Case<'_, '_>) -> bool;
+
+/// What keeps a function out, in the order in which it is told.
+const RULES: [(Reason, Rule); 6] = [
+    (Reason::UnexpectedRegister, |case| {
+        case.has_unexpected_register()
+    }),
+    (Reason::Inconsistent, |case| case.is_inconsistent()),
+    (Reason::UncertainLocation, |case| {
+        case.has_uncertain_location()
+    }),
+    (Reason::Reordered, |case| case.is_reordered()),
+    (Reason::Optimized, |case| case.canonical_is_optimized()),
+    (Reason::Ambiguous, |case| case.is_ambiguous()),
+];
+
+/// All evidence on one name, which the rules read.
+struct Case<'a, 'c> {
+    combiner: &'a Combiner<'c>,
+    image: &'a Image,
+    features: &'a Features,
+    named: &'a Named,
 }
 
 /// Functions of the image by base name. Parts that the compiler split off are no functions.
@@ -135,6 +184,7 @@ fn gather<'i>(
     combiner: &Combiner<'_>,
     image: &'i Image,
     resolution: &Resolution,
+    features: &Features,
 ) -> Vec<(&'i [u8], Named)> {
     let mut named = by_base_name(image);
     let places: HashMap<u32, usize, Fast> = named
@@ -143,6 +193,11 @@ fn gather<'i>(
         .filter_map(|(i, (name, _))| Some((combiner.strings.find(name)?, i)))
         .collect();
     let mut stands = vec![false; combiner.functions.len()];
+    let state = |class: usize, location| State {
+        class,
+        signature: combiner.functions[class].signature(features),
+        location,
+    };
     for placed in &combiner.placed_functions {
         let class = placed.class as usize;
         let Some(&place) = places.get(&combiner.functions[class].name) else {
@@ -150,10 +205,7 @@ fn gather<'i>(
         };
         if let Some(location) = resolution.locate(image, placed.place) {
             stands[class] = true;
-            named[place].1.states.push(State {
-                class,
-                location: Some(location),
-            });
+            named[place].1.states.push(state(class, Some(location)));
         }
     }
     for (class, function) in combiner.functions.iter().enumerate() {
@@ -161,10 +213,7 @@ fn gather<'i>(
             continue;
         }
         if let Some(&place) = places.get(&function.name) {
-            named[place].1.states.push(State {
-                class,
-                location: None,
-            });
+            named[place].1.states.push(state(class, None));
         }
     }
     for (_, name) in &mut named {
@@ -185,16 +234,24 @@ pub fn explain(
     objects: &[String],
     name: &[u8],
 ) -> Option<FunctionVerdict> {
-    let named = gather(combiner, image, resolution);
+    let named = gather(combiner, image, resolution, features);
     let place = named.iter().position(|(n, _)| *n == name);
-    let verdict = place.map(|i| match named[i].1.states.as_slice() {
-        [] => Err("no object describes it"),
-        own => judge(combiner, image, &named[i].1, own, features).map_err(Reason::text),
-    });
     if place.is_none() && combiner.watched_functions.is_empty() {
         return None;
     }
-    let verdict = verdict.unwrap_or(Err("the linked file has no function symbol of this name"));
+    let decision = match place.map(|i| &named[i].1) {
+        None => Err("the linked file has no function symbol of this name"),
+        Some(named) if named.states.is_empty() => Err("no object describes it"),
+        Some(named) => {
+            let case = Case {
+                combiner,
+                image,
+                features,
+                named,
+            };
+            case.decide().map_err(Reason::text)
+        }
+    };
     let at = |class: u32, object, die| {
         let placed = combiner
             .placed_functions
@@ -202,28 +259,28 @@ pub fn explain(
             .find(|p| (p.class, p.object, p.die) == (class, object, die))?;
         resolution.locate(image, placed.place).map(|l| l.value)
     };
-    let candidates = combiner
-        .watched_functions
-        .iter()
-        .map(|&(class, object, die)| {
-            let function = &combiner.functions[class as usize];
-            Candidate {
-                object: objects.get(object as usize).cloned().unwrap_or_default(),
-                die,
-                prototype: declaration(combiner, function.proto, &printable(name)),
-                facts: facts(function.flags),
-                address: at(class, object, die),
-                chosen: verdict == Ok(class as usize),
-            }
-        });
+    let text = |proto| declaration(combiner, proto, &printable(name));
+    let candidate = |&(class, object, die): &(u32, u32, u64)| {
+        let function = &combiner.functions[class as usize];
+        let passed = function.passed_proto;
+        Candidate {
+            object: objects.get(object as usize).cloned().unwrap_or_default(),
+            die,
+            prototype: text(function.proto),
+            passed: (passed != function.proto).then(|| text(passed)),
+            facts: facts(function.flags),
+            address: at(class, object, die),
+            chosen: matches!(&decision, Ok(chosen) if chosen.class == class as usize),
+        }
+    };
+    let symbol = |i: usize| printable(&image.symbols[i].name).into_owned();
     let symbols = place.map_or(&[][..], |i| &named[i].1.symbols);
+    let clone = decision.as_ref().ok().and_then(|chosen| chosen.clone);
     Some(FunctionVerdict {
-        symbols: symbols
-            .iter()
-            .map(|&(i, l)| (printable(&image.symbols[i].name).into_owned(), l.value))
-            .collect(),
-        reason: verdict.err().unwrap_or(""),
-        candidates: candidates.collect(),
+        symbols: symbols.iter().map(|&(i, l)| (symbol(i), l.value)).collect(),
+        clone: clone.map(symbol).unwrap_or_default(),
+        candidates: combiner.watched_functions.iter().map(candidate).collect(),
+        reason: decision.err().unwrap_or(""),
     })
 }
 
@@ -234,7 +291,7 @@ pub(super) fn add(
     features: &Features,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let named = gather(combiner, image, resolution);
+    let named = gather(combiner, image, resolution, features);
     let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
         kfuncs::find(image)
     } else {
@@ -242,33 +299,18 @@ pub(super) fn add(
     };
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
     for (name, symbols) in &named {
-        let own = symbols.states.as_slice();
-        if own.is_empty() {
+        if symbols.states.is_empty() {
             continue;
         }
-        if features.true_signature {
-            if let Some((class, symbol)) = changed_signature(combiner, image, symbols, own) {
-                let full_name = combiner.strings.add(&image.symbols[symbol].name);
-                emit(combiner, class, full_name, features);
-                outcome.functions += 1;
-                continue;
-            }
-        }
-        match judge(combiner, image, symbols, own, features) {
-            Ok(class) => {
-                let base_name = combiner.functions[class].name;
-                let flags = kfuncs.get(*name);
-                if let (Some(flags), true) = (flags, features.attributes) {
-                    let proto = combiner.functions[class].proto;
-                    combiner.functions[class].proto = kfuncs::in_arena(combiner, proto, *flags);
-                }
-                let func = emit(combiner, class, base_name, features);
-                if let Some(flags) = flags {
-                    for tag in kfuncs::tags(*flags) {
-                        let value = combiner.strings.add(tag);
-                        add_decl_tag(combiner, func, value, -1);
-                    }
-                }
+        let case = Case {
+            combiner,
+            image,
+            features,
+            named: symbols,
+        };
+        match case.decide() {
+            Ok(chosen) => {
+                tell(combiner, image, features, &chosen, kfuncs.get(*name));
                 outcome.functions += 1;
             }
             Err(reason) => {
@@ -284,133 +326,166 @@ pub(super) fn add(
     Ok(())
 }
 
-/// The verdict on one name: the candidate whose prototype counts, or why there is none.
-fn judge(
-    combiner: &Combiner<'_>,
-    image: &Image,
-    symbols: &Named,
-    states: &[State],
-    features: &Features,
-) -> std::result::Result<usize, Reason> {
-    let all_flags = states
-        .iter()
-        .fold(0, |flags, s| flags | combiner.functions[s.class].flags);
-    if all_flags & flag::UNEXPECTED_REG != 0 {
-        return Err(Reason::UnexpectedRegister);
+impl Case<'_, '_> {
+    fn states(&self) -> &[State] {
+        &self.named.states
     }
-    if features.consistent_func && !is_consistent(combiner, states) {
-        return Err(Reason::Inconsistent);
-    }
-    if all_flags & flag::UNCERTAIN_PARM_LOC != 0 {
-        return Err(Reason::UncertainLocation);
-    }
-    if all_flags & flag::REORDERED_PARM != 0 {
-        return Err(Reason::Reordered);
-    }
-    let canonical = canonical(combiner, image, symbols, states);
-    if !features.true_signature && is_optimized(combiner, image, symbols, &states[canonical]) {
-        return Err(Reason::Optimized);
-    }
-    if symbols.is_ambiguous() {
-        return Err(Reason::Ambiguous);
-    }
-    Ok(states[canonical].class)
-}
 
-/// All candidates, those that were only inlined included, tell of the same parameters and result.
-fn is_consistent(combiner: &Combiner<'_>, states: &[State]) -> bool {
-    let proto = |s: &State| combiner.functions[s.class].proto;
-    let mut protos: Vec<Class> = states.iter().map(proto).collect();
-    protos.sort_unstable();
-    protos.dedup();
-    let matches = |(&a, &b)| protos_match(combiner, a, b, 0);
-    (1..protos.len()).all(|i| protos.iter().zip(&protos[i..]).all(matches))
-}
+    /// What to tell of the name, or why nothing.
+    fn decide(&self) -> std::result::Result<Chosen, Reason> {
+        if let Some(clone) = self.changed_clone() {
+            return Ok(clone);
+        }
+        match RULES.iter().find(|(_, holds)| holds(self)) {
+            Some(&(reason, _)) => Err(reason),
+            None => Ok(Chosen::new(self.canonical(), None)),
+        }
+    }
 
-/// The compiler dropped or moved parameters: it says so, or a clone of another convention
-/// (`.isra`, `.constprop`) is what stands at this address.
-fn is_optimized(combiner: &Combiner<'_>, image: &Image, symbols: &Named, state: &State) -> bool {
-    let flags = combiner.functions[state.class].flags;
-    if flags & flag::OPTIMIZED_PARMS == 0 {
-        return false;
+    /// Of any candidate a parameter arrives in another register than the ABI gives it. (Evidence:
+    /// what each object found, those included that only inlined the function.)
+    fn has_unexpected_register(&self) -> bool {
+        self.states().iter().any(|s| s.has(flag::UNEXPECTED_REG))
     }
-    if flags & flag::SIGNATURE_CHANGED != 0 {
-        return true;
+
+    /// Candidates, those that were only inlined included, differ in parameters or result.
+    /// (Evidence: their prototypes.)
+    fn is_inconsistent(&self) -> bool {
+        let mut protos: Vec<Class> = self.states().iter().map(|s| s.signature.proto).collect();
+        protos.sort_unstable();
+        protos.dedup();
+        let differ = |(&a, &b)| !protos_match(self.combiner, a, b, 0);
+        self.features.consistent_func
+            && (1..protos.len()).any(|i| protos.iter().zip(&protos[i..]).any(differ))
     }
-    let Some(location) = state.location else {
-        return false;
-    };
-    symbols
-        .symbols
-        .iter()
-        .filter(|(_, l)| l.same(&location))
-        .any(|&(i, _)| {
-            let name = &image.symbols[i].name;
+
+    /// Of any candidate a packed struct goes by the stack. (Evidence: what each object found.)
+    fn has_uncertain_location(&self) -> bool {
+        let uncertain = |s: &State| s.has(flag::UNCERTAIN_PARM_LOC);
+        self.states().iter().any(uncertain)
+    }
+
+    /// Of any candidate the parameters stand in another order than in the source. (Evidence: what
+    /// each object found.)
+    fn is_reordered(&self) -> bool {
+        self.states().iter().any(|s| s.has(flag::REORDERED_PARM))
+    }
+
+    /// The compiler changed how the candidate that would count is called. (Evidence: below.)
+    fn canonical_is_optimized(&self) -> bool {
+        self.is_optimized(self.canonical())
+    }
+
+    /// Several functions have the name. (Evidence: symbols.)
+    fn is_ambiguous(&self) -> bool {
+        self.named.is_ambiguous()
+    }
+
+    /// The compiler dropped or moved parameters: it says so, or a clone of another convention
+    /// (`.isra`, `.constprop`) is what stands at this address. With true signatures that is no
+    /// reason to leave it out. (Evidence: the candidate's facts, the symbols at its address.)
+    fn is_optimized(&self, state: &State) -> bool {
+        if self.features.true_signature || !state.has(flag::OPTIMIZED_PARMS) {
+            return false;
+        }
+        let is_clone = |name: &[u8]| {
             let suffix = &name[base_name(name).len()..];
             contains(suffix, b".isra") || contains(suffix, b".constprop")
-        })
-}
-
-/// The candidate that describes the function in the image: one whose code stands at a symbol of
-/// the name, rather not optimised (a weak definition that lost stands elsewhere). Without such,
-/// one with code goes before one that was only inlined; among equals the smallest identity, which
-/// no order of objects changes.
-fn canonical(combiner: &Combiner<'_>, image: &Image, symbols: &Named, states: &[State]) -> usize {
-    let rank = |&i: &usize| {
-        let state = &states[i];
-        let here = state
-            .location
-            .is_some_and(|at| symbols.symbols.iter().any(|(_, l)| l.same(&at)));
-        let has_code = combiner.functions[state.class].flags & flag::HAS_CODE != 0;
-        (
-            !here,
-            here && is_optimized(combiner, image, symbols, state),
-            !has_code,
-        )
-    };
-    (0..states.len()).min_by_key(rank).unwrap_or(0)
-}
-
-/// With true signatures: a function that the compiler changed is told of under its full symbol
-/// name (`foo.isra.0`), with the parameters that it really takes. Nothing else is told of the
-/// base name then. Of several clones the one whose name sorts first; not one whose full name, too,
-/// stands at several addresses. Where the parameters of any candidate cannot be trusted, `None`.
-fn changed_signature(
-    combiner: &Combiner<'_>,
-    image: &Image,
-    symbols: &Named,
-    states: &[State],
-) -> Option<(usize, usize)> {
-    let untrusted = flag::UNEXPECTED_REG | flag::UNCERTAIN_PARM_LOC;
-    if states
-        .iter()
-        .any(|s| combiner.functions[s.class].flags & untrusted != 0)
-    {
-        return None;
+        };
+        state.has(flag::SIGNATURE_CHANGED) || self.symbols_at(state).any(|(_, name)| is_clone(name))
     }
-    let name = |symbol: usize| image.symbols[symbol].name.as_slice();
-    let is_unique = |symbol: usize, location: Location| {
-        let equal = symbols
-            .symbols
-            .iter()
-            .filter(|(i, _)| name(*i) == name(symbol));
-        equal.map(|(_, at)| at).all(|at| at.same(&location))
-    };
-    states
-        .iter()
-        .filter_map(|state| {
-            let location = state.location?;
-            let clone =
-                |&&(i, at): &&(usize, Location)| at.same(&location) && name(i).contains(&b'.');
-            let (symbol, _) = symbols.symbols.iter().find(clone)?;
-            is_unique(*symbol, location).then_some((state.class, *symbol))
-        })
-        .min_by(|a, b| name(a.1).cmp(name(b.1)))
+
+    /// The candidate that describes the function in the image: one whose code stands at a symbol
+    /// of the name, rather not optimised (a weak definition that lost stands elsewhere). Without
+    /// such, one with code goes before one that was only inlined; among equals the smallest
+    /// identity, which no order of objects changes. (Evidence: addresses, facts.)
+    fn canonical(&self) -> &State {
+        let rank = |state: &&State| {
+            let here = self.symbols_at(state).next().is_some();
+            (
+                !here,
+                here && self.is_optimized(state),
+                !state.has(flag::HAS_CODE),
+            )
+        };
+        let first = &self.states()[0];
+        self.states().iter().min_by_key(rank).unwrap_or(first)
+    }
+
+    /// With true signatures: a function that the compiler cloned is told of under its full symbol
+    /// name (`foo.isra.0`), with the parameters that it really takes. Nothing else is told of the
+    /// base name then. Of several clones the one that lies first in the image; where its full name,
+    /// too, stands at several addresses, or the parameters of any candidate cannot be trusted,
+    /// `None`. (Evidence: the candidates' facts, the symbols at their addresses.)
+    fn changed_clone(&self) -> Option<Chosen> {
+        if !self.features.true_signature
+            || self.has_unexpected_register()
+            || self.has_uncertain_location()
+        {
+            return None;
+        }
+        let clone_at = |state: &'_ State| {
+            let (symbol, name) = self.symbols_at(state).find(|(_, n)| n.contains(&b'.'))?;
+            let place = state.location.map(|at| (at.section, at.value));
+            Some((place, name, Chosen::new(state, Some(symbol))))
+        };
+        let clones = self.states().iter().filter_map(clone_at);
+        let (_, name, first) = clones.min_by_key(|&(place, _, _)| place)?;
+        self.is_unique(name).then_some(first)
+    }
+
+    /// Does a full symbol name stand at one address only?
+    fn is_unique(&self, name: &[u8]) -> bool {
+        let of_name = |&&(i, _): &&(usize, Location)| self.image.symbols[i].name == name;
+        let mut places = self.named.symbols.iter().filter(of_name).map(|(_, at)| at);
+        let first = places.next();
+        first.is_some_and(|first| places.all(|at| at.same(first)))
+    }
+
+    /// The symbols of the name at a candidate's address, and their full names.
+    fn symbols_at(&self, state: &State) -> impl Iterator<Item = (usize, &[u8])> {
+        let here = state.location;
+        let symbols = self.named.symbols.iter();
+        symbols
+            .filter(move |(_, at)| here.is_some_and(|here| at.same(&here)))
+            .map(|&(i, _)| (i, self.image.symbols[i].name.as_slice()))
+    }
 }
 
-fn emit(combiner: &mut Combiner<'_>, class: usize, name: u32, features: &Features) -> Class {
-    let function = &combiner.functions[class];
-    let (proto, tags) = (function.proto, function.tags.clone());
+/// FUNC, and what goes with it. A clone is no kfunc.
+fn tell(
+    combiner: &mut Combiner<'_>,
+    image: &Image,
+    features: &Features,
+    chosen: &Chosen,
+    kfunc: Option<&u32>,
+) {
+    let (class, mut proto) = (chosen.class, chosen.proto);
+    if let Some(symbol) = chosen.clone {
+        let full_name = combiner.strings.add(&image.symbols[symbol].name);
+        emit(combiner, class, proto, full_name, features);
+        return;
+    }
+    if let (Some(flags), true) = (kfunc, features.attributes) {
+        proto = kfuncs::in_arena(combiner, proto, *flags);
+    }
+    let base_name = combiner.functions[class].name;
+    let func = emit(combiner, class, proto, base_name, features);
+    for tag in kfunc.iter().flat_map(|flags| kfuncs::tags(**flags)) {
+        let value = combiner.strings.add(tag);
+        add_decl_tag(combiner, func, value, -1);
+    }
+}
+
+/// FUNC, with the tags of its source.
+fn emit(
+    combiner: &mut Combiner<'_>,
+    class: usize,
+    proto: Class,
+    name: u32,
+    features: &Features,
+) -> Class {
+    let tags = combiner.functions[class].tags.clone();
     let id = id_of(
         Kind::Func,
         &[
