@@ -695,8 +695,7 @@ impl Emit<'_> {
         let Some((name, reference)) = self.types.member_at(param.reference, at) else {
             return (param.name, param.reference);
         };
-        let strings = &self.raw.strings;
-        let full = [strings.get(param.name), strings.get(name)].join(&b"__"[..]);
+        let full = [self.strings.get(param.name), self.strings.get(name)].join(&b"__"[..]);
         (self.strings.add(&full), reference)
     }
 
