@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use crate::base::{self, Base};
 use crate::btf;
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
@@ -17,13 +18,13 @@ use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
 use crate::features::Features;
-use crate::finish::{self, Base};
+use crate::finish::{self, Finished};
 use crate::fixup;
 use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
-use crate::{reduce, refine};
+use crate::{reduce, refine, stable};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -35,12 +36,16 @@ pub struct Request<'a> {
     pub jobs: usize,
     /// ELF with `.BTF`, or raw BTF, that the result is split against.
     pub base: Option<PathBuf>,
+    /// BTF of an earlier build, whose ids and string offsets are kept.
+    pub stable_ids: Option<PathBuf>,
     /// Leave sidecars beside objects that had none, as a build does.
     pub keep_sidecars: bool,
 }
 
 pub struct Output {
     pub btf: Vec<u8>,
+    /// The distilled base that `btf` is split against, where it was asked for.
+    pub base: Option<Vec<u8>>,
     /// Counts by name.
     pub report: Vec<(String, u64)>,
     /// Seconds by stage, in order.
@@ -83,22 +88,63 @@ impl Clock {
     }
 }
 
-fn pool(jobs: usize) -> Result<rayon::ThreadPool> {
+/// Do something with each item, in as many threads as there is work for: most modules have a few
+/// objects, and starting threads would take longer than reading these.
+fn for_all<I: Sync, T: Send>(
+    jobs: usize,
+    items_per_thread: usize,
+    items: &[I],
+    work: impl Fn(&I) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
+    let useful = items.len().div_ceil(items_per_thread);
+    let jobs = match jobs {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    }
+    .min(useful);
+    if jobs <= 1 {
+        return items.iter().map(work).collect();
+    }
     rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .build()
-        .map_err(|e| Error::new(format!("cannot start threads: {e}")))
+        .map_err(|e| Error::new(format!("cannot start threads: {e}")))?
+        .install(|| items.par_iter().map(work).collect())
 }
+
+/// Objects, and units, that are worth a thread of their own.
+const OBJECTS_PER_THREAD: usize = 16;
+const BATCHES_PER_THREAD: usize = 4;
 
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
+    check_request(request)?;
     combine_objects(request, objects, None, |combined| {
         complete(request, combined)
     })
 }
 
+fn check_request(request: &Request<'_>) -> Result<()> {
+    if request.stable_ids.is_some() && request.base.is_some() {
+        return Err(
+            Error::new("stable ids are for the BTF of a kernel, not of a module")
+                .at(request.elf.display())
+                .hint("nothing refers to the types of a module"),
+        );
+    }
+    if request.features.distilled_base && request.base.is_none() {
+        return Err(
+            Error::new("a distilled base is asked for, but no base is given")
+                .at(request.elf.display())
+                .hint("name the vmlinux that it belongs to"),
+        );
+    }
+    Ok(())
+}
+
 /// From the DWARF of one file, its units in parallel.
 pub fn encode(request: &Request<'_>) -> Result<Output> {
+    check_request(request)?;
     combine_units(request, None, |combined| complete(request, combined))
 }
 
@@ -142,7 +188,7 @@ struct Combined<'c, 'w> {
     image: &'c Image,
     /// Paths of the objects, by number.
     names: &'c [String],
-    base: Option<&'c BaseFile>,
+    base: Option<&'c Base>,
     report: Vec<(String, u64)>,
     clock: Clock,
 }
@@ -169,12 +215,8 @@ fn combine_objects<T>(
     let elf = Elf::parse(&mapped)?;
     let image = Image::read(&elf)?;
     clock.lap("read image");
-    let pool = pool(request.jobs)?;
-    let loaded: Vec<Loaded> = pool.install(|| {
-        objects
-            .par_iter()
-            .map(|path| objects::load(path, request.keep_sidecars))
-            .collect::<Result<_>>()
+    let loaded: Vec<Loaded> = for_all(request.jobs, OBJECTS_PER_THREAD, objects, |path| {
+        objects::load(path, request.keep_sidecars)
     })?;
     clock.lap("load objects");
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
@@ -214,7 +256,7 @@ fn combine_objects<T>(
     let base = request
         .base
         .as_deref()
-        .map(|p| BaseFile::read(p, target))
+        .map(|p| Base::open(p, target))
         .transpose()?;
     let wanted_variable = |view: &View<'_>, v: &Variable| {
         fixup::variables::is_wanted(&request.features, &image, view, v)
@@ -225,15 +267,17 @@ fn combine_objects<T>(
     };
     let mut combiner = Combiner::new(&wanted);
     combiner.watch = watch.map(<[u8]>::to_vec);
-    if let Some(base) = &base {
-        combiner.add_base(&base.encoded.view(), None)?;
-    }
     for (i, view) in &parts {
         combiner
             .add(*i, view, None)
             .map_err(|e| e.at(&names[*i as usize]))?;
     }
     clock.lap("combine");
+    let joined = base
+        .as_ref()
+        .map(|base| base.join(&mut combiner))
+        .transpose()?;
+    clock.lap("look up in base");
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let concerned = parts
@@ -245,7 +289,7 @@ fn combine_objects<T>(
             })
             .filter(|o| !o.locals.is_empty())
             .collect();
-        refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
+        refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine");
     then(Combined {
@@ -262,39 +306,6 @@ fn no_dwarf(elf: &Path) -> Error {
     Error::new("no DWARF debug information")
         .at(elf.display())
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
-}
-
-/// The number of the base among the objects, for refinement; larger than any object's.
-const BASE_OBJECT: u32 = u32::MAX;
-
-fn refine_all(
-    combiner: &mut Combiner<'_>,
-    affected: &[bool],
-    concerned: Vec<refine::Object<'_>>,
-    base: Option<&BaseFile>,
-) -> Result<()> {
-    let mut concerned = concerned;
-    let base_view = base.map(|b| b.encoded.view());
-    if let Some(view) = base_view {
-        concerned.push(refine::Object {
-            index: BASE_OBJECT,
-            view,
-            locals: refine::affected_locals(combiner, affected, view.ids),
-        });
-    }
-    let overrides = refine::refine(&concerned, base.map(|_| BASE_OBJECT))?;
-    combiner.remove(affected);
-    let (base_part, object_parts): (Vec<_>, Vec<_>) = concerned
-        .iter()
-        .zip(&overrides)
-        .partition(|(o, _)| o.index == BASE_OBJECT);
-    for (object, overrides) in base_part {
-        combiner.add_base(&object.view, Some(overrides))?;
-    }
-    for (object, overrides) in object_parts {
-        combiner.add(object.index, &object.view, Some(overrides))?;
-    }
-    Ok(())
 }
 
 fn combine_units<T>(
@@ -317,7 +328,7 @@ fn combine_units<T>(
     let base = request
         .base
         .as_deref()
-        .map(|p| BaseFile::read(p, target))
+        .map(|p| Base::open(p, target))
         .transpose()?;
     let wanted_variable = |view: &View<'_>, v: &Variable| {
         fixup::variables::is_wanted(&request.features, &image, view, v)
@@ -335,25 +346,22 @@ fn combine_units<T>(
     let batches: Vec<_> = units.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
     combiner.watch = watch.map(<[u8]>::to_vec);
-    if let Some(base) = &base {
-        combiner.add_base(&base.encoded.view(), None)?;
-    }
     let shared = Mutex::new(combiner);
-    let pool = pool(request.jobs)?;
+    let numbers: Vec<u32> = (0..batches.len() as u32).collect();
     // Identities are kept: they tell which units must be read again for refinement.
-    let identities: Vec<Vec<Id>> = pool.install(|| {
-        (0..batches.len() as u32)
-            .into_par_iter()
-            .map(|i| {
-                let mut encoded = encode::encode_units(&source, batches[i as usize])?;
-                let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-                combiner.add(i, &encoded.view(), None)?;
-                Ok(std::mem::take(&mut encoded.ids))
-            })
-            .collect::<Result<_>>()
+    let identities: Vec<Vec<Id>> = for_all(request.jobs, BATCHES_PER_THREAD, &numbers, |&i| {
+        let mut encoded = encode::encode_units(&source, batches[i as usize])?;
+        let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
+        combiner.add(i, &encoded.view(), None)?;
+        Ok(std::mem::take(&mut encoded.ids))
     })?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
     clock.lap("encode and combine");
+    let joined = base
+        .as_ref()
+        .map(|base| base.join(&mut combiner))
+        .transpose()?;
+    clock.lap("look up in base");
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let locals: Vec<(u32, Vec<u32>)> = (0..)
@@ -361,27 +369,19 @@ fn combine_units<T>(
             .map(|(i, ids)| (i, refine::affected_locals(&combiner, &affected, ids)))
             .filter(|(_, locals)| !locals.is_empty())
             .collect();
-        let again: Vec<(u32, Encoded, Vec<u32>)> = pool.install(|| {
-            locals
-                .into_par_iter()
-                .map(|(i, locals)| {
-                    Ok((
-                        i,
-                        encode::encode_units(&source, batches[i as usize])?,
-                        locals,
-                    ))
-                })
-                .collect::<Result<_>>()
+        let again: Vec<Encoded> = for_all(request.jobs, BATCHES_PER_THREAD, &locals, |(i, _)| {
+            encode::encode_units(&source, batches[*i as usize])
         })?;
         let concerned = again
             .iter()
-            .map(|(i, encoded, locals)| refine::Object {
-                index: *i,
+            .zip(locals)
+            .map(|(encoded, (index, locals))| refine::Object {
+                index,
                 view: encoded.view(),
-                locals: locals.clone(),
+                locals,
             })
             .collect();
-        refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
+        refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine");
     let report = vec![("units".to_owned(), units.len() as u64)];
@@ -396,6 +396,20 @@ fn combine_units<T>(
     })
 }
 
+fn keep_ids(
+    combiner: &Combiner<'_>,
+    features: &Features,
+    reference: &Path,
+    made: Finished,
+) -> Result<(Finished, bool)> {
+    let target = combiner.target.unwrap_or_default();
+    let old = base::raw(reference, target)?;
+    let renumbered = stable::renumber(&made.bytes, &old, features.layout, target)
+        .map_err(|e| e.at(reference.display()))?;
+    let bytes = renumbered.bytes;
+    Ok((Finished { bytes, ..made }, renumbered.fits))
+}
+
 /// The stages that both roads share.
 fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output> {
     let Combined {
@@ -407,19 +421,29 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         mut clock,
     } = combined;
     if reduce::is_needed(&request.features) {
-        combiner = reduce::reduce(combiner, &request.features)?;
+        combiner = reduce::reduce(combiner, &request.features, base)?;
         clock.lap("reduce");
     }
     let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)
         .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("fix up");
-    let finish_base = base.map(BaseFile::as_base);
-    let finished = finish::finish(&combiner, &request.features, finish_base.as_ref())?;
+    let finished = finish::finish(&combiner, &request.features, base)?;
+    let finished = match &request.stable_ids {
+        Some(reference) => {
+            let (kept, fits) = keep_ids(&combiner, &request.features, reference, finished)?;
+            report.push(("modules_fit".to_owned(), u64::from(fits)));
+            kept
+        }
+        None => finished,
+    };
     clock.lap("finish");
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
-    let base = base.map(|b| b.raw.as_slice());
-    btf::check::check(&finished.bytes, base, pointer_size)
-        .map_err(|e| e.at(request.elf.display()))?;
+    let checked = match &finished.base {
+        None => btf::check::check(&finished.bytes, base.map(Base::types), pointer_size),
+        Some(distilled) => btf::check::check(distilled, None, pointer_size)
+            .and_then(|()| btf::check::check_raw(&finished.bytes, Some(distilled))),
+    };
+    checked.map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check");
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
@@ -432,29 +456,8 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     }
     Ok(Output {
         btf: finished.bytes,
+        base: finished.base,
         report,
         timings: clock.laps,
     })
-}
-
-/// BTF that a result is split against.
-struct BaseFile {
-    raw: Vec<u8>,
-    encoded: Encoded,
-}
-
-impl BaseFile {
-    fn read(path: &Path, target: crate::encoded::Target) -> Result<BaseFile> {
-        let raw = btf::read::load(path)?;
-        let mut encoded = btf::read::parse(&raw, target).map_err(|e| e.at(path.display()))?;
-        crate::identity::of_types(&mut encoded).map_err(|e| e.at(path.display()))?;
-        Ok(BaseFile { raw, encoded })
-    }
-
-    fn as_base(&self) -> Base<'_> {
-        Base {
-            types: self.encoded.ids.len() as u32,
-            strings: &self.encoded.strings,
-        }
-    }
 }

@@ -35,6 +35,8 @@ struct Output {
     #[pyo3(get)]
     btf: Py<PyBytes>,
     #[pyo3(get)]
+    base: Option<Py<PyBytes>>,
+    #[pyo3(get)]
     report: Py<PyDict>,
     #[pyo3(get)]
     timings: Vec<(String, f64)>,
@@ -48,6 +50,7 @@ impl Output {
         }
         Ok(Output {
             btf: PyBytes::new(py, &output.btf).unbind(),
+            base: output.base.map(|base| PyBytes::new(py, &base).unbind()),
             report: report.unbind(),
             timings: output
                 .timings
@@ -64,6 +67,7 @@ fn request<'a>(
     lang_exclude: &[String],
     jobs: usize,
     base: Option<PathBuf>,
+    stable_ids: Option<PathBuf>,
 ) -> error::Result<Request<'a>> {
     let features = match features {
         None => Features::STANDARD,
@@ -78,12 +82,6 @@ fn request<'a>(
             features
         }
     };
-    if features.distilled_base {
-        return Err(
-            error::Error::new("a distilled base (.BTF.base) cannot be made yet")
-                .hint("leave distilled_base out of the features"),
-        );
-    }
     let language = |name: &String| {
         languages::number(name)
             .ok_or_else(|| error::Error::new(format!("language {name} is not known")))
@@ -97,12 +95,13 @@ fn request<'a>(
             .collect::<error::Result<_>>()?,
         jobs,
         base,
+        stable_ids,
         keep_sidecars: false,
     })
 }
 
 #[pyfunction]
-#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None))]
+#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
 fn encode(
     py: Python<'_>,
     elf: PathBuf,
@@ -110,14 +109,15 @@ fn encode(
     lang_exclude: Vec<String>,
     jobs: usize,
     base: Option<PathBuf>,
+    stable_ids: Option<PathBuf>,
 ) -> PyResult<Output> {
-    let request = request(&elf, features, &lang_exclude, jobs, base)?;
+    let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
     let output = py.detach(|| guarded(|| link::encode(&request)))?;
     Output::new(py, output)
 }
 
 #[pyfunction]
-#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None))]
+#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
 fn link_objects(
     py: Python<'_>,
     elf: PathBuf,
@@ -126,8 +126,9 @@ fn link_objects(
     lang_exclude: Vec<String>,
     jobs: usize,
     base: Option<PathBuf>,
+    stable_ids: Option<PathBuf>,
 ) -> PyResult<Output> {
-    let request = request(&elf, features, &lang_exclude, jobs, base)?;
+    let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
     let output = py.detach(|| guarded(|| link::link(&request, objects.as_deref())))?;
     Output::new(py, output)
 }
@@ -144,7 +145,7 @@ fn explain<'py>(
     lang_exclude: Vec<String>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let request = request(&elf, features, &lang_exclude, jobs, None)?;
+    let request = request(&elf, features, &lang_exclude, jobs, None, None)?;
     let told = py.detach(|| guarded(|| link::explain(&request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
     let function = match told.function {
@@ -185,7 +186,7 @@ fn explain<'py>(
 #[pyfunction]
 #[pyo3(signature = (btf, base=None))]
 fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>) -> PyResult<()> {
-    Ok(py.detach(|| guarded(|| btf::check::check(btf, base, None)))?)
+    Ok(py.detach(|| guarded(|| btf::check::check_raw(btf, base)))?)
 }
 
 #[pyfunction]

@@ -4,6 +4,7 @@
 
 use super::read::{parts, starts, words, Parts};
 use super::{int_encoding, vlen, Kind, KIND_FLAG};
+use crate::encoded::View;
 use crate::error::{Error, Result};
 
 /// Deepest nesting of types that the kernel resolves (`MAX_RESOLVE_DEPTH`).
@@ -12,41 +13,72 @@ const RESOLVE_DEPTH: usize = 32;
 /// `KSYM_NAME_LEN` since Linux 6.1.
 const NAME_LEN: usize = 512;
 
+/// The types of a base, in host byte order, and where each one's words start; the end of the last
+/// one follows.
+#[derive(Clone, Copy)]
+pub struct Types<'a> {
+    pub words: &'a [u32],
+    pub starts: &'a [u32],
+    pub strings: &'a [u8],
+}
+
+/// Check BTF; with `base`, raw as well, as split BTF on it.
+pub fn check_raw(raw: &[u8], base: Option<&[u8]>) -> Result<()> {
+    let Some(base) = base else {
+        return check(raw, None, None);
+    };
+    let parts = parts(base)?;
+    let words = words(&parts).0;
+    let types = Types {
+        starts: &starts(&words)?,
+        words: &words,
+        strings: parts.strings,
+    };
+    check(raw, Some(types), None)
+}
+
+/// Refuse BTF whose `long` is not as wide as an address of the target.
+pub fn long_is(view: &View<'_>, address_size: u32) -> Result<()> {
+    let is_long = |words: &[u32]| {
+        Kind::from_info(words[1]) == Some(Kind::Int) && LONG.contains(&view.string(words[0]))
+    };
+    let all = (1..=view.type_count() as u32).map(|id| view.type_words(id));
+    match all
+        .filter(|words| is_long(words))
+        .find(|words| words[2] != address_size)
+    {
+        None => Ok(()),
+        Some(words) => fail(format!(
+            "BTF of another architecture: long has {} bytes",
+            words[2]
+        )),
+    }
+}
+
 /// Check whole BTF; for a split one with its base, whose own types are trusted. `pointer_size` in
 /// bytes, where it is known: BTF itself tells it only by the size of `long`.
-pub fn check(raw: &[u8], base: Option<&[u8]>, pointer_size: Option<u64>) -> Result<()> {
+pub fn check(raw: &[u8], base: Option<Types<'_>>, pointer_size: Option<u64>) -> Result<()> {
     let own = parts(raw)?;
-    let base_parts = base.map(parts).transpose()?;
     let (all, whole) = words(&own);
     if !whole {
         return Err(Error::new("damaged BTF: the types end inside a word"));
     }
     let mut checker = Checker {
-        first: 1,
-        base: None,
+        first: base.map_or(1, |b| b.starts.len() as u32),
+        base,
         starts: starts(&all)?,
         words: all,
         strings: own.strings,
         sizes: Vec::new(),
         pointer_size: 8,
     };
-    if let Some(parts) = &base_parts {
-        let (words, _) = words(parts);
-        let base = BaseTypes {
-            starts: starts(&words)?,
-            words,
-            strings: parts.strings,
-        };
-        checker.first = base.starts.len() as u32;
-        checker.base = Some(base);
-    }
     if own.types.is_empty() && base.is_none() {
         return Err(Error::new("there are no types")
             .hint("the debug information has none: build with -g, not -g1 or -gmlt"));
     }
-    check_strings(&own, base_parts.is_some())?;
+    check_strings(&own, base.is_some())?;
     checker.pointer_size = pointer_size.or_else(|| checker.size_of_long()).unwrap_or(8);
-    checker.sizes = vec![Size::New; checker.last() as usize + 1];
+    checker.sizes = vec![Size::New; checker.starts.len() - 1];
     for id in checker.first..=checker.last() {
         checker.check_type(id).map_err(|e| {
             let kind = checker.kind(id).map_or("type", Kind::name);
@@ -75,12 +107,6 @@ fn check_strings(parts: &Parts<'_>, split: bool) -> Result<()> {
     Ok(())
 }
 
-struct BaseTypes<'a> {
-    words: Vec<u32>,
-    starts: Vec<u32>,
-    strings: &'a [u8],
-}
-
 #[derive(Clone, Copy)]
 enum Size {
     New,
@@ -91,7 +117,7 @@ enum Size {
 
 struct Checker<'a> {
     first: u32,
-    base: Option<BaseTypes<'a>>,
+    base: Option<Types<'a>>,
     words: Vec<u32>,
     starts: Vec<u32>,
     strings: &'a [u8],
@@ -125,7 +151,7 @@ impl Checker<'_> {
                 slice(&self.words, &self.starts, i as usize).map(|(s, e)| &self.words[s..e])
             }
             (Some(base), None) => {
-                slice(&base.words, &base.starts, id as usize - 1).map(|(s, e)| &base.words[s..e])
+                slice(base.words, base.starts, id as usize - 1).map(|(s, e)| &base.words[s..e])
             }
             (None, None) => None,
         }
@@ -458,22 +484,23 @@ impl Checker<'_> {
         if id == 0 {
             return Ok(None);
         }
-        let known = match self.sizes.get(id as usize) {
-            Some(Size::Known(size)) => return Ok(*size),
-            Some(Size::Open) => return Err(Error::new("contains itself")),
-            Some(Size::New) if id >= self.first => true,
-            _ => false,
-        };
         // The kernel follows modifiers and members with a stack of its own.
         if depth > RESOLVE_DEPTH * 8 {
             return Err(Error::new("nested too deeply"));
         }
-        if known {
-            self.sizes[id as usize] = Size::Open;
+        let own = id.checked_sub(self.first).map(|i| i as usize);
+        match own.and_then(|i| self.sizes.get(i)) {
+            Some(Size::Known(size)) => return Ok(*size),
+            Some(Size::Open) => return Err(Error::new("contains itself")),
+            Some(Size::New) | None => {}
+        }
+        let slot = own.filter(|&i| i < self.sizes.len());
+        if let Some(i) = slot {
+            self.sizes[i] = Size::Open;
         }
         let size = self.compute_size(id, depth)?;
-        if let Some(slot) = self.sizes.get_mut(id as usize) {
-            *slot = Size::Known(size);
+        if let Some(i) = slot {
+            self.sizes[i] = Size::Known(size);
         }
         Ok(size)
     }
@@ -534,6 +561,8 @@ impl Checker<'_> {
             return Ok(None);
         };
         match kind {
+            // The members of the base's were checked with it.
+            Kind::Struct | Kind::Union if id < self.first => Ok(Some(u64::from(w[2]))),
             Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float | Kind::Datasec => {
                 Ok(Some(u64::from(w[2])))
             }
