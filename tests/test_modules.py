@@ -236,6 +236,9 @@ def test_a_distilled_base_says_names_and_sizes(name: str, base: Path, tmp_path: 
             assert not t.members
         if isinstance(t, Enumeration):
             assert not t.values
+    # Nothing is there that nothing refers to.
+    used = {reference for t in split for reference in t.references()}
+    assert {t.id for t in below} <= used
     # On the kernel that it was made for, and on one with a type more before all others.
     more = write(tmp_path / "more.c", "struct aaa { int first; }; struct aaa a; " + BASE[0])
     for kernel in (Btf.load(base), whole(more)):

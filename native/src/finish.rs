@@ -140,13 +140,20 @@ fn choose(
 ) -> (Vec<Class>, Vec<Class>) {
     let mut seen = vec![false; combiner.classes.len() + 1];
     let (mut own, mut of_base) = (Vec::new(), Vec::new());
+    let in_base = |class: Class| {
+        let meant = match forward[class as usize] {
+            0 => class,
+            definition => definition,
+        };
+        combiner.facts(meant).base_id != 0
+    };
     let mut queue: Vec<Class> = combiner
         .numbers()
         .filter(|&class| {
             let facts = combiner.facts(class);
             facts.required
                 && !facts.dead
-                && facts.base_id == 0
+                && !in_base(class)
                 && (features.decl_tag || combiner.kind(class) != Some(Kind::DeclTag))
         })
         .collect();
@@ -155,7 +162,7 @@ fn choose(
             0 => class,
             definition => definition,
         };
-        let in_base = combiner.facts(class).base_id != 0;
+        let in_base = in_base(class);
         if (in_base && distilled.is_none()) || std::mem::replace(&mut seen[class as usize], true) {
             continue;
         }

@@ -116,6 +116,8 @@ fn encode(
     Output::new(py, output)
 }
 
+// One argument for each keyword of the Python function.
+#[allow(clippy::too_many_arguments)]
 #[pyfunction]
 #[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
 fn link_objects(
