@@ -22,10 +22,12 @@ class Output:
 
     btf: bytes
     """Raw BTF in the byte order of the target, already checked by the kernel's rules."""
+    base: bytes | None
+    """With feature `distilled_base`: the distilled base that `btf` is split against."""
     report: dict[str, int]
     """Counts: `linked`, `reused`, `encoded`, `without_dwarf` (objects; from `link`), `units` (from
-    `encode`), `types`, `functions`, `variables`, `skipped_*` (functions left out, by reason), and
-    one for each kind by its name (`STRUCT`, ...)."""
+    `encode`), `types`, `functions`, `variables`, `skipped_*` (functions left out, by reason),
+    `modules_fit` (1 or 0, with `stable_ids`), and one for each kind by its name (`STRUCT`, ...)."""
     timings: list[tuple[str, float, int, int]]
     """The stages in order: name, seconds, how many things it worked on, and the bytes that it had
     to read or write (0: says nothing)."""
@@ -37,12 +39,14 @@ def encode(
     lang_exclude: list[str] = ...,
     jobs: int = 0,
     base: str | PathLike[str] | None = None,
+    stable_ids: str | PathLike[str] | None = None,
 ) -> Output:
     """Encode the DWARF of any ELF file, its units in parallel.
 
     `features` is a list as pahole's `--btf_features` takes it (`None`: the standard set);
     `lang_exclude` names languages whose units are left out (`rust`); `jobs` 0 means one thread per
     processor; `base` (an ELF with `.BTF`, or raw BTF) makes the result a split BTF against it.
+    `stable_ids` (the same, of an earlier build): types that stay keep their ids, new ones follow.
     """
 
 def link(
@@ -53,6 +57,7 @@ def link(
     lang_exclude: list[str] = ...,
     jobs: int = 0,
     base: str | PathLike[str] | None = None,
+    stable_ids: str | PathLike[str] | None = None,
 ) -> Output:
     """Combine the objects of a linked ELF file: their sidecars, or their DWARF without one.
 

@@ -22,6 +22,7 @@ class Options(TypedDict):
     lang_exclude: list[str]
     jobs: int
     base: str | None
+    stable_ids: str | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lang-exclude", metavar="LIST", default="", help="leave out units of these languages"
     )
     parser.add_argument("--base", metavar="FILE", help="make split BTF against this one")
+    parser.add_argument(
+        "--stable-ids", metavar="FILE", help="keep the ids of an earlier build: its ELF or raw BTF"
+    )
     parser.add_argument(
         "--timings", action="store_true", help="show time, count and bytes of each stage"
     )
@@ -59,6 +63,7 @@ def options(args: argparse.Namespace) -> Options:
         "lang_exclude": [name for name in args.lang_exclude.split(",") if name],
         "jobs": args.jobs,
         "base": args.base,
+        "stable_ids": args.stable_ids,
     }
 
 
@@ -83,23 +88,35 @@ def destination(args: argparse.Namespace, elf: str) -> Destination:
 
 
 def write(made: Output, to: Destination) -> None:
-    """Write the result; the old file stays whole until the new one is."""
+    """Write the result; the old file stays whole until the new one is.
+
+    A distilled base goes beside it, with ``.base`` appended, or into section ``.BTF.base``.
+    """
     if to.file is None:
         from . import _native
 
-        _native.embed(to.elf, [(".BTF", made.btf)])
+        sections = [(".BTF", made.btf)]
+        if made.base is not None:
+            sections.append((".BTF.base", made.base))
+        _native.embed(to.elf, sections)
         return
+    if made.base is not None:
+        _replace(to.file.with_name(f"{to.file.name}.base"), made.base)
+    _replace(to.file, made.btf)
+
+
+def _replace(file: Path, content: bytes) -> None:
     import tempfile  # here, because it takes longer to import than the rest of the command
 
     # In the same directory, since only there a rename replaces at once.
-    handle, temporary = tempfile.mkstemp(prefix=".tmp_", dir=to.file.parent)
+    handle, temporary = tempfile.mkstemp(prefix=".tmp_", dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(made.btf)
+            stream.write(content)
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(to.file)
+        Path(temporary).replace(file)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
@@ -120,6 +137,11 @@ def report(made: Output, args: argparse.Namespace) -> None:
         f"{args.elf}: {origin}; {count['types']} types, {count['functions']} functions, "
         f"{count['variables']} variables, {len(made.btf)} bytes"
     )
+    if not count.get("modules_fit", 1):
+        print(
+            f"{args.elf}: grew beyond {args.stable_ids}: modules that were built against that must"
+            " be built again; room was made for the next time"
+        )
     if args.timings:
         print(f"  {'stage':20} {'ms':>9} {'count':>9} {'bytes':>11}")
         for stage, seconds, items, size in made.timings:

@@ -190,6 +190,22 @@ def test_typedefs_of_a_module(tmp_path: Path) -> None:
         assert [t.name for t in repeated] == ["u32"]
 
 
+def test_a_function_of_a_module_that_vmlinux_has_too(tmp_path: Path) -> None:
+    """A static inline function that both did not inline: each has its own."""
+    shared = "static __attribute__((noinline)) int shared(int a) { return a + 1; }"
+    (base,) = compiled(tmp_path, shared + " int in_base(int a) { return shared(a); }")
+    _native.embed(str(base), [(".BTF", _native.encode(str(base)).btf)])
+    (tmp_path / "m").mkdir()
+    (module,) = compiled(tmp_path / "m", shared + " int in_module(int a) { return shared(a); }")
+    whole = ours(base)
+    own = Btf.from_bytes(_native.encode(str(module), base=str(base)).btf, base=whole)
+    assert names(own, Func) == ["in_module", "shared"]
+    if recent_pahole():
+        _, output = pahole_says(module, tmp_path / "split", f"--btf_base={base}")
+        assert output
+        assert names(Btf.load(output, base=whole), Func) == ["in_module"]
+
+
 def test_more_variables_than_one_section_can_hold(tmp_path: Path) -> None:
     variables = "".join(f"{PERCPU} char v{i} = 1;\n" for i in range(65_546))
     image = linked(tmp_path, variables)

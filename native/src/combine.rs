@@ -307,15 +307,21 @@ impl<'a> Combiner<'a> {
         class
     }
 
-    /// The base of a split BTF comes first; its types are there already.
-    pub fn add_base(&mut self, view: &View<'_>, overrides: Option<&Overrides>) -> Result<()> {
+    /// Take in types of the base of a split BTF (see `base`): what equals one of them is not the
+    /// result's own. `base_ids`: their ids there, ascending.
+    pub fn add_base(
+        &mut self,
+        view: &View<'_>,
+        base_ids: &[u32],
+        overrides: Option<&Overrides>,
+    ) -> Result<()> {
         self.add(0, view, overrides)?;
         for (i, id) in (1..).zip(view.ids) {
             let id = overrides.and_then(|o| o.get(&i)).unwrap_or(id);
             if let Some(class) = self.find(*id) {
                 let facts = &mut self.classes[class as usize - 1];
                 if facts.base_id == 0 {
-                    facts.base_id = i;
+                    facts.base_id = base_ids[i as usize - 1];
                 }
                 let words = self.class_words(class);
                 if let Some((space, true)) = identity::nominal(words) {

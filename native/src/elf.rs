@@ -204,6 +204,17 @@ impl<'a> Elf<'a> {
         }
     }
 
+    /// Where the bytes of a section lie in the file; `None` also when they are compressed.
+    pub fn range_of(&self, name: &str) -> Option<std::ops::Range<usize>> {
+        let section = self.file.section_by_name(name)?;
+        let (start, len) = section.compressed_file_range().ok().and_then(|range| {
+            (range.format == object::CompressionFormat::None)
+                .then_some((range.offset as usize, range.uncompressed_size as usize))
+        })?;
+        let range = start..start.checked_add(len)?;
+        self.bytes.get(range.clone()).map(|_| range)
+    }
+
     /// Name and bytes, as stored, of every section whose name passes; and of debug sections with
     /// the old names of compressed ones.
     pub fn stored_sections(

@@ -5,23 +5,21 @@
 //! Canonical order: types without a name first, then by name, as newer kernels want it for their
 //! binary search; equal names by kind, equal kinds by identity.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::base::Base;
 use crate::btf::{self, Field, Kind};
 use crate::combine::{Class, Combiner};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::identity::{self, Space};
 
-/// The base of a split BTF: how far its ids and strings go.
-pub struct Base<'a> {
-    pub types: u32,
-    pub strings: &'a [u8],
-}
-
 pub struct Finished {
     pub bytes: Vec<u8>,
-    /// Number of types, without void.
+    /// The distilled base that `bytes` are split against, where it was asked for.
+    pub base: Option<Vec<u8>>,
+    /// Number of types, without void; those of a distilled base are not counted.
     pub types: u64,
     /// How many of each kind, by `Kind as usize`.
     pub kinds: [u64; 20],
@@ -30,17 +28,25 @@ pub struct Finished {
 pub fn finish(
     combiner: &Combiner<'_>,
     features: &Features,
-    base: Option<&Base<'_>>,
+    base: Option<&Base>,
 ) -> Result<Finished> {
     let forward = resolve_declarations(combiner);
-    let order = choose_and_order(combiner, &forward, features);
-    let first = base.map_or(1, |b| b.types + 1);
+    let distilled = base.filter(|_| features.distilled_base);
+    let (own, of_base) = choose(combiner, &forward, features, distilled);
+    let own = in_order(combiner, own);
     let mut ids = vec![0u32; combiner.classes.len() + 1];
-    for class in combiner.numbers() {
-        ids[class as usize] = combiner.facts(class).base_id;
+    if distilled.is_none() {
+        for class in combiner.numbers() {
+            ids[class as usize] = combiner.facts(class).base_id;
+        }
     }
-    for (i, &class) in order.iter().enumerate() {
-        ids[class as usize] = first + i as u32;
+    let of_base = in_order(combiner, of_base);
+    let first = match base {
+        Some(base) if distilled.is_none() => base.count() + 1,
+        _ => of_base.len() as u32 + 1,
+    };
+    for (id, &class) in (1..).zip(&of_base).chain((first..).zip(&own)) {
+        ids[class as usize] = id;
     }
     for class in combiner.numbers() {
         let target = forward[class as usize];
@@ -48,7 +54,62 @@ pub fn finish(
             ids[class as usize] = ids[target as usize];
         }
     }
-    serialise(combiner, &order, &ids, features, base)
+    let writer = Writer {
+        combiner,
+        ids: &ids,
+        big: combiner.target.is_some_and(|t| t.big_endian != 0),
+    };
+    let Some(whole) = distilled else {
+        let below = base.map(|base| Below {
+            length: base.strings().len() as u32,
+            find: Box::new(|text| base.find_string(text)),
+        });
+        return writer.whole(&own, below, features.layout && base.is_none());
+    };
+    let shown = |class: Class| shown_of_base(combiner, class, whole);
+    let mut strings = Strings::new(combiner, None);
+    let (types, _) = writer.types(of_base.iter().map(|&class| shown(class)), &mut strings)?;
+    let below = Below {
+        length: strings.bytes.len() as u32,
+        find: Box::new(|text| {
+            let name = combiner.strings.find(text)?;
+            strings.placed.get(&name).copied()
+        }),
+    };
+    let finished = writer.whole(&own, Some(below), false)?;
+    Ok(Finished {
+        base: Some(file(&types, &[], &strings.bytes, writer.big)?),
+        ..finished
+    })
+}
+
+/// Does a type of the base stay in a distilled one? Those that a kernel can find again by name.
+fn stays_in_base(words: &[u32]) -> bool {
+    let by_name = matches!(
+        identity::kind_of(words),
+        Some(
+            Kind::Int
+                | Kind::Float
+                | Kind::Fwd
+                | Kind::Struct
+                | Kind::Union
+                | Kind::Enum
+                | Kind::Enum64
+        )
+    );
+    by_name && words[0] != 0
+}
+
+/// What a distilled base says of a type: of structs, unions and enums name and size alone.
+fn shown_of_base<'c>(combiner: &'c Combiner<'_>, class: Class, base: &Base) -> Cow<'c, [u32]> {
+    let words = combiner.class_words(class);
+    let kind = match identity::kind_of(words) {
+        Some(Kind::Enum64) => Kind::Enum,
+        Some(kind @ (Kind::Struct | Kind::Union | Kind::Enum)) => kind,
+        _ => return Cow::Borrowed(words),
+    };
+    let size = base.type_words(combiner.facts(class).base_id)[2];
+    Cow::Owned(vec![words[0], btf::info(kind, 0, false), size])
 }
 
 /// What stands for each declaration: the one definition of its name. Of an enumeration without
@@ -94,14 +155,29 @@ fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
     forward
 }
 
-fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Features) -> Vec<Class> {
-    let mut chosen = vec![false; combiner.classes.len() + 1];
+/// The classes of the result, and those of a distilled base.
+fn choose(
+    combiner: &Combiner<'_>,
+    forward: &[Class],
+    features: &Features,
+    distilled: Option<&Base>,
+) -> (Vec<Class>, Vec<Class>) {
+    let mut seen = vec![false; combiner.classes.len() + 1];
+    let (mut own, mut of_base) = (Vec::new(), Vec::new());
+    let in_base = |class: Class| {
+        let meant = match forward[class as usize] {
+            0 => class,
+            definition => definition,
+        };
+        combiner.facts(meant).base_id != 0
+    };
     let mut queue: Vec<Class> = combiner
         .numbers()
         .filter(|&class| {
             let facts = combiner.facts(class);
             facts.required
                 && !facts.dead
+                && !in_base(class)
                 && (features.decl_tag || combiner.kind(class) != Some(Kind::DeclTag))
         })
         .collect();
@@ -110,12 +186,16 @@ fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Featu
             0 => class,
             definition => definition,
         };
-        if combiner.facts(class).base_id != 0
-            || std::mem::replace(&mut chosen[class as usize], true)
-        {
+        let in_base = in_base(class);
+        if (in_base && distilled.is_none()) || std::mem::replace(&mut seen[class as usize], true) {
             continue;
         }
         let words = combiner.class_words(class);
+        if in_base && stays_in_base(words) {
+            of_base.push(class);
+            continue;
+        }
+        own.push(class);
         if let Some(kind) = identity::kind_of(words) {
             btf::for_each_field(kind, words, |i, field| {
                 if field == Field::Type && words[i] != 0 {
@@ -124,6 +204,10 @@ fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Featu
             });
         }
     }
+    (own, of_base)
+}
+
+fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>) -> Vec<Class> {
     // The first bytes of the name decide nearly always.
     let prefix = |class: Class| {
         let name = combiner.strings.get(combiner.class_words(class)[0]);
@@ -132,11 +216,7 @@ fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Featu
         bytes[..len].copy_from_slice(&name[..len]);
         u64::from_be_bytes(bytes)
     };
-    let mut order: Vec<(u64, Class)> = combiner
-        .numbers()
-        .filter(|&c| chosen[c as usize])
-        .map(|c| (prefix(c), c))
-        .collect();
+    let mut order: Vec<(u64, Class)> = classes.into_iter().map(|c| (prefix(c), c)).collect();
     order.sort_unstable_by(|&(p, a), &(q, b)| {
         let (x, y) = (combiner.class_words(a), combiner.class_words(b));
         let name = |words: &[u32]| combiner.strings.get(words[0]);
@@ -148,47 +228,47 @@ fn choose_and_order(combiner: &Combiner<'_>, forward: &[Class], features: &Featu
     order.into_iter().map(|(_, class)| class).collect()
 }
 
+/// Where a string is, if it is there.
+type Find<'b> = dyn Fn(&[u8]) -> Option<u32> + 'b;
+
+/// The strings of what a split BTF is based on.
+struct Below<'b> {
+    length: u32,
+    find: Box<Find<'b>>,
+}
+
 /// The string section of the result; strings that the base has are not repeated.
 struct Strings<'b> {
+    combiner: &'b Combiner<'b>,
     bytes: Vec<u8>,
     placed: HashMap<u32, u32, crate::encode::Fast>,
-    base: HashMap<&'b [u8], u32>,
-    start: u32,
+    below: Option<Below<'b>>,
 }
 
 impl<'b> Strings<'b> {
-    fn new(base: Option<&Base<'b>>) -> Self {
-        let mut known = HashMap::new();
-        let mut start = 0;
-        if let Some(base) = base {
-            start = base.strings.len() as u32;
-            let mut at = 0;
-            for text in base.strings.split(|&b| b == 0) {
-                known.entry(text).or_insert(at);
-                at += text.len() as u32 + 1;
-            }
-        }
+    fn new(combiner: &'b Combiner<'b>, below: Option<Below<'b>>) -> Self {
         Strings {
+            combiner,
             // Offset 0 is the empty string; a split BTF takes it from its base.
-            bytes: if start == 0 { vec![0] } else { Vec::new() },
+            bytes: if below.is_none() { vec![0] } else { Vec::new() },
             placed: HashMap::default(),
-            base: known,
-            start,
+            below,
         }
     }
 
-    fn place(&mut self, combiner: &Combiner<'_>, name: u32) -> u32 {
+    fn place(&mut self, name: u32) -> u32 {
         if name == 0 {
             return 0;
         }
         if let Some(&at) = self.placed.get(&name) {
             return at;
         }
-        let text = combiner.strings.get(name);
-        let at = match self.base.get(text) {
-            Some(&at) => at,
+        let text = self.combiner.strings.get(name);
+        let below = self.below.as_ref();
+        let at = match below.and_then(|below| (below.find)(text)) {
+            Some(at) => at,
             None => {
-                let at = self.start + self.bytes.len() as u32;
+                let at = below.map_or(0, |below| below.length) + self.bytes.len() as u32;
                 self.bytes.extend_from_slice(text);
                 self.bytes.push(0);
                 at
@@ -199,46 +279,68 @@ impl<'b> Strings<'b> {
     }
 }
 
-fn serialise(
-    combiner: &Combiner<'_>,
-    order: &[Class],
-    ids: &[u32],
-    features: &Features,
-    base: Option<&Base<'_>>,
-) -> Result<Finished> {
-    let big = combiner.target.is_some_and(|t| t.big_endian != 0);
-    let put = |out: &mut Vec<u8>, word: u32| {
-        out.extend_from_slice(&if big {
-            word.to_be_bytes()
-        } else {
-            word.to_le_bytes()
-        });
-    };
-    let mut strings = Strings::new(base);
-    let mut types = Vec::new();
-    let mut kinds = [0; 20];
-    let mut words = Vec::new();
-    for &class in order {
-        let source = combiner.class_words(class);
-        let Some(kind) = identity::kind_of(source) else {
-            return Err(Error::new("type of unknown kind"));
-        };
-        words.clear();
-        words.extend_from_slice(source);
-        btf::for_each_field(kind, source, |i, field| {
-            words[i] = match field {
-                Field::Name => strings.place(combiner, source[i]),
-                Field::Type => ids[source[i] as usize],
-            };
-        });
-        kinds[kind as usize] += 1;
-        words.iter().for_each(|&word| put(&mut types, word));
-    }
-    let layout = if features.layout && base.is_none() {
-        layout_section()
+fn put(out: &mut Vec<u8>, big: bool, word: u32) {
+    out.extend_from_slice(&if big {
+        word.to_be_bytes()
     } else {
-        Vec::new()
-    };
+        word.to_le_bytes()
+    });
+}
+
+struct Writer<'c> {
+    combiner: &'c Combiner<'c>,
+    ids: &'c [u32],
+    big: bool,
+}
+
+impl Writer<'_> {
+    /// The types given by their words, and how many there are of each kind.
+    fn types<'w>(
+        &self,
+        all: impl Iterator<Item = Cow<'w, [u32]>>,
+        strings: &mut Strings<'_>,
+    ) -> Result<(Vec<u8>, [u64; 20])> {
+        let mut types = Vec::new();
+        let mut kinds = [0; 20];
+        let mut words = Vec::new();
+        for source in all {
+            let Some(kind) = identity::kind_of(&source) else {
+                return Err(Error::new("type of unknown kind"));
+            };
+            words.clear();
+            words.extend_from_slice(&source);
+            btf::for_each_field(kind, &source, |i, field| {
+                words[i] = match field {
+                    Field::Name => strings.place(source[i]),
+                    Field::Type => self.ids[source[i] as usize],
+                };
+            });
+            kinds[kind as usize] += 1;
+            words
+                .iter()
+                .for_each(|&word| put(&mut types, self.big, word));
+        }
+        Ok((types, kinds))
+    }
+
+    fn whole(&self, own: &[Class], below: Option<Below<'_>>, layout: bool) -> Result<Finished> {
+        let mut strings = Strings::new(self.combiner, below);
+        let all = own
+            .iter()
+            .map(|&c| Cow::Borrowed(self.combiner.class_words(c)));
+        let (types, kinds) = self.types(all, &mut strings)?;
+        let layout = if layout { layout_section() } else { Vec::new() };
+        Ok(Finished {
+            bytes: file(&types, &layout, &strings.bytes, self.big)?,
+            base: None,
+            types: own.len() as u64,
+            kinds,
+        })
+    }
+}
+
+/// Header and sections. `types` and `layout` are in the byte order of the target.
+pub fn file(types: &[u8], layout: &[u8], strings: &[u8], big: bool) -> Result<Vec<u8>> {
     let header_len = if layout.is_empty() {
         btf::HEADER_LEN
     } else {
@@ -247,7 +349,7 @@ fn serialise(
     let length =
         |bytes: usize| u32::try_from(bytes).map_err(|_| Error::new("more than 4 GiB of BTF"));
     let (types_len, layout_len) = (length(types.len())?, length(layout.len())?);
-    let mut out = Vec::with_capacity(types.len() + strings.bytes.len() + 64);
+    let mut out = Vec::with_capacity(types.len() + strings.len() + 64);
     let magic = btf::MAGIC;
     out.extend_from_slice(&if big {
         magic.to_be_bytes()
@@ -255,28 +357,24 @@ fn serialise(
         magic.to_le_bytes()
     });
     out.extend_from_slice(&[1, 0]);
-    put(&mut out, header_len);
-    put(&mut out, 0);
-    put(&mut out, types_len);
-    put(&mut out, types_len + layout_len);
-    put(&mut out, length(strings.bytes.len())?);
+    put(&mut out, big, header_len);
+    put(&mut out, big, 0);
+    put(&mut out, big, types_len);
+    put(&mut out, big, types_len + layout_len);
+    put(&mut out, big, length(strings.len())?);
     if !layout.is_empty() {
-        put(&mut out, types_len);
-        put(&mut out, layout_len);
+        put(&mut out, big, types_len);
+        put(&mut out, big, layout_len);
     }
-    out.extend_from_slice(&types);
-    out.extend_from_slice(&layout);
-    out.extend_from_slice(&strings.bytes);
-    Ok(Finished {
-        bytes: out,
-        types: order.len() as u64,
-        kinds,
-    })
+    out.extend_from_slice(types);
+    out.extend_from_slice(layout);
+    out.extend_from_slice(strings);
+    Ok(out)
 }
 
 /// Sizes of each kind's data, so that readers can step over kinds that they do not know: for each
 /// kind bytes once, bytes per element, flags (two bytes).
-fn layout_section() -> Vec<u8> {
+pub fn layout_section() -> Vec<u8> {
     let sizes = |kind: Kind| {
         let one = btf::type_len(kind, 1) - 3;
         let none = btf::type_len(kind, 0) - 3;

@@ -13,7 +13,7 @@ use crate::encoded::{push_text, Encoded, Function, Id, View};
 use crate::error::{Error, Result};
 
 /// Longest chain of types that no named aggregate interrupts; C stays far below it.
-const DEPTH: usize = 1000;
+pub const DEPTH: usize = 1000;
 
 pub fn kind_of(words: &[u32]) -> Option<Kind> {
     Kind::from_info(*words.get(1)?)

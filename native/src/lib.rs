@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! The loops of kbuild-btf that run per DIE, per type or per symbol.
 
+pub mod base;
 pub mod btf;
 pub mod cache;
 pub mod combine;
@@ -30,6 +31,8 @@ pub mod refine;
 pub mod resolve;
 pub mod sidecar;
 pub mod spelling;
+pub mod stable;
+pub mod threads;
 pub mod timings;
 
 #[cfg(feature = "python")]

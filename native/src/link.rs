@@ -5,10 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use rayon::prelude::*;
-
+use crate::base::{self, Base};
 use crate::btf;
-use crate::btf::check::Rules;
+use crate::btf::check::{self, Rules};
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
@@ -17,14 +16,15 @@ use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
 use crate::features::Features;
-use crate::finish::{self, Base};
+use crate::finish::{self, Finished};
 use crate::fixup;
 use crate::image::Image;
 use crate::kbuild;
 use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
+use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
-use crate::{progress, reduce, refine};
+use crate::{progress, reduce, refine, stable};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -36,12 +36,16 @@ pub struct Request<'a> {
     pub jobs: usize,
     /// ELF with `.BTF`, or raw BTF, that the result is split against.
     pub base: Option<PathBuf>,
+    /// BTF of an earlier build, whose ids and string offsets are kept.
+    pub stable_ids: Option<PathBuf>,
     /// Leave sidecars beside objects that had none, as a build does.
     pub keep_sidecars: bool,
 }
 
 pub struct Output {
     pub btf: Vec<u8>,
+    /// The distilled base that `btf` is split against, where it was asked for.
+    pub base: Option<Vec<u8>>,
     /// Counts by name.
     pub report: Vec<(String, u64)>,
     /// Functions that are not in the BTF.
@@ -66,22 +70,39 @@ pub fn has_dwarf(path: &Path) -> bool {
     Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
 }
 
-fn pool(jobs: usize) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs)
-        .build()
-        .map_err(|e| Error::new(format!("cannot start threads: {e}")))
-}
+/// Objects, and units, that are worth a thread of their own.
+const OBJECTS_PER_THREAD: usize = 16;
+const BATCHES_PER_THREAD: usize = 4;
 
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
+    check_request(request)?;
     combine_objects(request, objects, None, |combined| {
         complete(request, combined)
     })
 }
 
+fn check_request(request: &Request<'_>) -> Result<()> {
+    if request.stable_ids.is_some() && request.base.is_some() {
+        return Err(
+            Error::new("stable ids are for the BTF of a kernel, not of a module")
+                .at(request.elf.display())
+                .hint("nothing refers to the types of a module"),
+        );
+    }
+    if request.features.distilled_base && request.base.is_none() {
+        return Err(
+            Error::new("a distilled base is asked for, but no base is given")
+                .at(request.elf.display())
+                .hint("name the vmlinux that it belongs to"),
+        );
+    }
+    Ok(())
+}
+
 /// From the DWARF of one file, its units in parallel.
 pub fn encode(request: &Request<'_>) -> Result<Output> {
+    check_request(request)?;
     combine_units(request, None, |combined| complete(request, combined))
 }
 
@@ -125,7 +146,7 @@ struct Combined<'c, 'w> {
     image: &'c Image,
     /// Paths of the objects, by number.
     names: &'c [String],
-    base: Option<&'c BaseFile>,
+    base: Option<&'c Base>,
     report: Vec<(String, u64)>,
     clock: Clock,
 }
@@ -150,20 +171,19 @@ fn combine_objects<T>(
     }
     let mapped = Mapped::open(request.elf)?;
     let elf = Elf::parse(&mapped)?;
-    let pool = pool(request.jobs)?;
-    progress::begin("objects", objects.len());
+    let threads = Threads::new(request.jobs, objects.len().div_ceil(OBJECTS_PER_THREAD))?;
     clock.lap("start", objects.len() as u64, 0);
-    let load = || -> Result<Vec<Loaded>> {
-        objects
-            .par_iter()
-            .map(|path| objects::load(path, request.keep_sidecars))
-            .inspect(|_| progress::add(1))
-            .collect()
+    let image = Image::read(&elf)?;
+    clock.lap("read image", image.symbols.len() as u64, 0);
+    progress::begin("objects", objects.len());
+    let load = |_: &mut (), path: &PathBuf| {
+        let loaded = objects::load(path, request.keep_sidecars);
+        progress::add(1);
+        loaded
     };
-    let (image, loaded) = pool.install(|| rayon::join(|| Image::read(&elf), load));
-    let (image, loaded) = (image?, loaded?);
+    let loaded: Vec<Loaded> = threads.map(objects, || (), load)?;
     let bytes = loaded.iter().map(Loaded::size).sum();
-    clock.lap("read image, load", loaded.len() as u64, bytes);
+    clock.lap("load objects", loaded.len() as u64, bytes);
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
     let report = vec![
         ("linked".to_owned(), loaded.len() as u64),
@@ -201,7 +221,7 @@ fn combine_objects<T>(
     let base = request
         .base
         .as_deref()
-        .map(|p| BaseFile::read(p, target))
+        .map(|p| Base::open(p, target))
         .transpose()?;
     let wanted_variable = |view: &View<'_>, v: &Variable| {
         fixup::variables::is_wanted(&request.features, &image, view, v)
@@ -212,9 +232,6 @@ fn combine_objects<T>(
     };
     let mut combiner = Combiner::new(&wanted);
     combiner.watch = watch.map(<[u8]>::to_vec);
-    if let Some(base) = &base {
-        combiner.add_base(&base.encoded.view(), None)?;
-    }
     progress::begin("objects combined", parts.len());
     for (i, view) in &parts {
         combiner
@@ -225,20 +242,30 @@ fn combine_objects<T>(
     let types: u64 = parts.iter().map(|(_, v)| v.type_count() as u64).sum();
     clock.lap("combine", types, types * std::mem::size_of::<Id>() as u64);
     progress::begin("refining", 0);
+    let joined = base
+        .as_ref()
+        .map(|base| base.join(&mut combiner))
+        .transpose()?;
+    clock.lap(
+        "look up in base",
+        base.as_ref().map_or(0, |b| b.count().into()),
+        0,
+    );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let concerned = pool.install(|| {
-            parts
-                .par_iter()
-                .map(|(i, view)| refine::Object {
-                    index: *i,
-                    view: *view,
-                    locals: affected.locals(view.ids),
-                })
-                .filter(|o| !o.locals.is_empty())
-                .collect()
-        });
-        refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
+        let concern = |_: &mut (), (i, view): &(u32, View<'_>)| Ok((*i, affected.locals(view.ids)));
+        let concerned = threads.map(&parts, || (), concern)?;
+        let concerned = concerned
+            .into_iter()
+            .zip(&parts)
+            .filter(|((_, locals), _)| !locals.is_empty())
+            .map(|((index, locals), (_, view))| refine::Object {
+                index,
+                view: *view,
+                locals,
+            })
+            .collect();
+        refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine", affected.len(), 0);
     then(Combined {
@@ -255,43 +282,6 @@ fn no_dwarf(elf: &Path) -> Error {
     Error::new("no DWARF debug information")
         .at(elf.display())
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
-}
-
-/// The number of the base among the objects, for refinement; larger than any object's.
-const BASE_OBJECT: u32 = u32::MAX;
-
-fn refine_all(
-    combiner: &mut Combiner<'_>,
-    affected: &refine::Affected,
-    concerned: Vec<refine::Object<'_>>,
-    base: Option<&BaseFile>,
-) -> Result<()> {
-    let mut concerned = concerned;
-    let base_view = base.map(|b| b.encoded.view());
-    if let Some(view) = base_view {
-        concerned.push(refine::Object {
-            index: BASE_OBJECT,
-            view,
-            locals: affected.locals(view.ids),
-        });
-    }
-    let overrides = refine::refine(
-        &concerned,
-        base.map(|_| BASE_OBJECT),
-        combiner.wanted().excluded_languages,
-    )?;
-    combiner.remove(&affected.classes);
-    let (base_part, object_parts): (Vec<_>, Vec<_>) = concerned
-        .iter()
-        .zip(&overrides)
-        .partition(|(o, _)| o.index == BASE_OBJECT);
-    for (object, overrides) in base_part {
-        combiner.add_base(&object.view, Some(overrides))?;
-    }
-    for (object, overrides) in object_parts {
-        combiner.add(object.index, &object.view, Some(overrides))?;
-    }
-    Ok(())
 }
 
 /// What one thread encoded again: some batches, each with its number and the types that matter.
@@ -317,7 +307,7 @@ fn combine_units<T>(
     let base = request
         .base
         .as_deref()
-        .map(|p| BaseFile::read(p, target))
+        .map(|p| Base::open(p, target))
         .transpose()?;
     let wanted_variable = |view: &View<'_>, v: &Variable| {
         fixup::variables::is_wanted(&request.features, &image, view, v)
@@ -336,32 +326,32 @@ fn combine_units<T>(
     let batches: Vec<_> = units.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
     combiner.watch = watch.map(<[u8]>::to_vec);
-    if let Some(base) = &base {
-        combiner.add_base(&base.encoded.view(), None)?;
-    }
     let shared = Mutex::new(combiner);
-    let pool = pool(request.jobs)?;
+    let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
     progress::begin("units", units.len());
+    let numbers: Vec<u32> = (0..batches.len() as u32).collect();
+    let add = |encoder: &mut Encoder<'_>, &i: &u32| {
+        let encoded = encoder.encode(batches[i as usize])?;
+        let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
+        combiner.add(i, &encoder.view(&encoded), None)?;
+        progress::add(batches[i as usize].len());
+        Ok(encoded.ids)
+    };
     // Identities are kept: they tell which units must be read again for refinement.
-    let identities: Vec<Vec<Id>> = pool.install(|| {
-        (0..batches.len() as u32)
-            .into_par_iter()
-            .map_init(
-                || Encoder::new(&source),
-                |encoder, i| {
-                    let encoded = encoder.encode(batches[i as usize])?;
-                    let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-                    combiner.add(i, &encoder.view(&encoded), None)?;
-                    progress::add(batches[i as usize].len());
-                    Ok(encoded.ids)
-                },
-            )
-            .collect::<Result<_>>()
-    })?;
+    let identities: Vec<Vec<Id>> = threads.map(&numbers, || Encoder::new(&source), add)?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
     let bytes = dwarf.info.data.len() as u64;
     clock.lap("encode and combine", units.len() as u64, bytes);
     progress::begin("refining", 0);
+    let joined = base
+        .as_ref()
+        .map(|base| base.join(&mut combiner))
+        .transpose()?;
+    clock.lap(
+        "look up in base",
+        base.as_ref().map_or(0, |b| b.count().into()),
+        0,
+    );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
         let locals: Vec<(u32, Vec<u32>)> = (0..)
@@ -370,20 +360,22 @@ fn combine_units<T>(
             .filter(|(_, locals)| !locals.is_empty())
             .collect();
         // One encoder for each thread: what it makes shares its strings.
-        let share = locals.len().div_ceil(pool.current_num_threads()).max(1);
-        let again: Vec<Again<'_>> = pool.install(|| {
-            locals
-                .par_chunks(share)
-                .map(|locals| {
-                    let mut encoder = Encoder::new(&source);
-                    let encoded = locals
-                        .iter()
-                        .map(|(i, _)| encoder.encode(batches[*i as usize]))
-                        .collect::<Result<_>>()?;
-                    Ok((encoder, encoded, locals))
-                })
-                .collect::<Result<_>>()
-        })?;
+        let share = locals.len().div_ceil(threads.count()).max(1);
+        let shares: Vec<&[(u32, Vec<u32>)]> = locals.chunks(share).collect();
+        let encode = |_: &mut (), locals: &&'_ [(u32, Vec<u32>)]| {
+            let mut encoder = Encoder::new(&source);
+            let encoded = locals
+                .iter()
+                .map(|(i, _)| encoder.encode(batches[*i as usize]))
+                .collect::<Result<_>>()?;
+            Ok((encoder, encoded))
+        };
+        let again = threads.map(&shares, || (), encode)?;
+        let again: Vec<Again<'_>> = again
+            .into_iter()
+            .zip(&shares)
+            .map(|((encoder, encoded), locals)| (encoder, encoded, *locals))
+            .collect();
         let concerned = again
             .iter()
             .flat_map(|(encoder, encoded, locals)| {
@@ -397,7 +389,7 @@ fn combine_units<T>(
                     })
             })
             .collect();
-        refine_all(&mut combiner, &affected, concerned, base.as_ref())?;
+        refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine", affected.len(), 0);
     let report = vec![("units".to_owned(), units.len() as u64)];
@@ -412,6 +404,20 @@ fn combine_units<T>(
     })
 }
 
+fn keep_ids(
+    combiner: &Combiner<'_>,
+    features: &Features,
+    reference: &Path,
+    made: Finished,
+) -> Result<(Finished, bool)> {
+    let target = combiner.target.unwrap_or_default();
+    let old = base::raw(reference, target)?;
+    let renumbered = stable::renumber(&made.bytes, &old, features.layout, target)
+        .map_err(|e| e.at(reference.display()))?;
+    let bytes = renumbered.bytes;
+    Ok((Finished { bytes, ..made }, renumbered.fits))
+}
+
 /// The stages that both roads share.
 fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output> {
     let Combined {
@@ -424,20 +430,31 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     } = combined;
     progress::begin("finishing", 0);
     if reduce::is_needed(&request.features) {
-        combiner = reduce::reduce(combiner, &request.features)?;
+        combiner = reduce::reduce(combiner, &request.features, base)?;
         clock.lap("reduce", combiner.classes.len() as u64, 0);
     }
     let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)
         .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("fix up", image.symbols.len() as u64, 0);
-    let finish_base = base.map(BaseFile::as_base);
-    let finished = finish::finish(&combiner, &request.features, finish_base.as_ref())?;
+    let finished = finish::finish(&combiner, &request.features, base)?;
+    let finished = match &request.stable_ids {
+        Some(reference) => {
+            let (kept, fits) = keep_ids(&combiner, &request.features, reference, finished)?;
+            report.push(("modules_fit".to_owned(), u64::from(fits)));
+            kept
+        }
+        None => finished,
+    };
     let bytes = finished.bytes.len() as u64;
     clock.lap("finish", finished.types, bytes);
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
-    let base = base.map(|b| b.raw.as_slice());
-    btf::check::check(&finished.bytes, base, pointer_size, Rules::Kernel)
-        .map_err(|e| e.at(request.elf.display()))?;
+    let base = base.map(Base::types);
+    let checked = match &finished.base {
+        None => check::check(&finished.bytes, base, pointer_size, Rules::Kernel),
+        Some(distilled) => check::check(distilled, None, pointer_size, Rules::Kernel)
+            .and_then(|()| check::check_raw(&finished.bytes, Some(distilled), Rules::Kernel)),
+    };
+    checked.map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check", finished.types, bytes);
     timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
     report.push(("types".to_owned(), finished.types));
@@ -451,30 +468,9 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     }
     Ok(Output {
         btf: finished.bytes,
+        base: finished.base,
         report,
         left_out: outcome.left_out,
         timings: clock.laps,
     })
-}
-
-/// BTF that a result is split against.
-struct BaseFile {
-    raw: Vec<u8>,
-    encoded: Encoded,
-}
-
-impl BaseFile {
-    fn read(path: &Path, target: crate::encoded::Target) -> Result<BaseFile> {
-        let raw = btf::read::load(path)?;
-        let mut encoded = btf::read::parse(&raw, target).map_err(|e| e.at(path.display()))?;
-        crate::identity::of_types(&mut encoded).map_err(|e| e.at(path.display()))?;
-        Ok(BaseFile { raw, encoded })
-    }
-
-    fn as_base(&self) -> Base<'_> {
-        Base {
-            types: self.encoded.ids.len() as u32,
-            strings: &self.encoded.strings,
-        }
-    }
 }

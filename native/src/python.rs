@@ -37,6 +37,8 @@ struct Output {
     #[pyo3(get)]
     btf: Py<PyBytes>,
     #[pyo3(get)]
+    base: Option<Py<PyBytes>>,
+    #[pyo3(get)]
     report: Py<PyDict>,
     #[pyo3(get)]
     timings: Vec<(String, f64, u64, u64)>,
@@ -50,6 +52,7 @@ impl Output {
         }
         Ok(Output {
             btf: PyBytes::new(py, &output.btf).unbind(),
+            base: output.base.map(|base| PyBytes::new(py, &base).unbind()),
             report: report.unbind(),
             timings: output
                 .timings
@@ -66,6 +69,7 @@ fn request<'a>(
     lang_exclude: &[String],
     jobs: usize,
     base: Option<PathBuf>,
+    stable_ids: Option<PathBuf>,
 ) -> error::Result<Request<'a>> {
     let features = match features {
         None => Features::STANDARD,
@@ -80,12 +84,6 @@ fn request<'a>(
             features
         }
     };
-    if features.distilled_base {
-        return Err(
-            error::Error::new("a distilled base (.BTF.base) cannot be made yet")
-                .hint("leave distilled_base out of the features"),
-        );
-    }
     let language = |name: &String| {
         languages::number(name)
             .ok_or_else(|| error::Error::new(format!("language {name} is not known")))
@@ -99,12 +97,13 @@ fn request<'a>(
             .collect::<error::Result<_>>()?,
         jobs,
         base,
+        stable_ids,
         keep_sidecars: false,
     })
 }
 
 #[pyfunction]
-#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None))]
+#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
 fn encode(
     py: Python<'_>,
     elf: PathBuf,
@@ -112,14 +111,17 @@ fn encode(
     lang_exclude: Vec<String>,
     jobs: usize,
     base: Option<PathBuf>,
+    stable_ids: Option<PathBuf>,
 ) -> PyResult<Output> {
-    let request = request(&elf, features, &lang_exclude, jobs, base)?;
+    let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
     let output = py.detach(|| guarded(|| link::encode(&request)))?;
     Output::new(py, output)
 }
 
+// One argument for each keyword of the Python function.
+#[allow(clippy::too_many_arguments)]
 #[pyfunction]
-#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None))]
+#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
 fn link_objects(
     py: Python<'_>,
     elf: PathBuf,
@@ -128,8 +130,9 @@ fn link_objects(
     lang_exclude: Vec<String>,
     jobs: usize,
     base: Option<PathBuf>,
+    stable_ids: Option<PathBuf>,
 ) -> PyResult<Output> {
-    let request = request(&elf, features, &lang_exclude, jobs, base)?;
+    let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
     let output = py.detach(|| guarded(|| link::link(&request, objects.as_deref())))?;
     Output::new(py, output)
 }
@@ -146,7 +149,7 @@ fn explain<'py>(
     lang_exclude: Vec<String>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let request = request(&elf, features, &lang_exclude, jobs, None)?;
+    let request = request(&elf, features, &lang_exclude, jobs, None, None)?;
     let told = py.detach(|| guarded(|| link::explain(&request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
     let function = match told.function {
@@ -190,7 +193,7 @@ fn explain<'py>(
 #[pyo3(signature = (btf, base=None, *, kernel=false))]
 fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>, kernel: bool) -> PyResult<()> {
     let rules = if kernel { Rules::Kernel } else { Rules::Load };
-    Ok(py.detach(|| guarded(|| btf::check::check(btf, base, None, rules)))?)
+    Ok(py.detach(|| guarded(|| btf::check::check_raw(btf, base, rules)))?)
 }
 
 #[pyfunction]

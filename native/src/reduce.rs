@@ -5,6 +5,7 @@
 //! wanted, its types are replaced in the combined set, which may make others equal; so the set is
 //! combined once more, as if it were one object.
 
+use crate::base::{self, Base};
 use crate::btf::{self, Field, Kind};
 use crate::combine::{Class, Combiner};
 use crate::encoded::{Encoded, Unit};
@@ -19,11 +20,16 @@ pub fn is_needed(features: &Features) -> bool {
     !(features.type_tag && features.float && features.enum64)
 }
 
-pub fn reduce<'a>(combiner: Combiner<'a>, features: &Features) -> Result<Combiner<'a>> {
+pub fn reduce<'a>(
+    combiner: Combiner<'a>,
+    features: &Features,
+    base: Option<&Base>,
+) -> Result<Combiner<'a>> {
     let one = as_object(&combiner, features)?;
     let view = one.view();
     let mut reduced = Combiner::new(combiner.wanted());
     reduced.add(0, &view, None)?;
+    let joined = base.map(|base| base.join(&mut reduced)).transpose()?;
     let affected = refine::affected(&reduced);
     let mut overrides = None;
     if !affected.is_empty() {
@@ -32,11 +38,8 @@ pub fn reduce<'a>(combiner: Combiner<'a>, features: &Features) -> Result<Combine
             view,
             locals: affected.locals(view.ids),
         };
-        let mut found = refine::refine(std::slice::from_ref(&object), None, &[])?;
-        reduced.remove(&affected.classes);
-        let own = found.pop().unwrap_or_default();
-        reduced.add(0, &view, Some(&own))?;
-        overrides = Some(own);
+        let mut found = refine::settle(&mut reduced, &affected, vec![object], joined.as_ref())?;
+        overrides = found.pop();
     }
     // Where each class went, and what of it is remembered there.
     let mut moved: Vec<Class> = vec![0; combiner.classes.len() + 1];
@@ -60,8 +63,8 @@ pub fn reduce<'a>(combiner: Combiner<'a>, features: &Features) -> Result<Combine
             combiner.facts(class),
             &mut reduced.classes[target as usize - 1],
         );
-        new.required |= old.required && !old.dead && source == class;
-        if new.base_id == 0 {
+        new.required |= old.required && !old.dead && source == class && old.base_id == 0;
+        if new.base_id == 0 && !old.dead && !base::is_leaf(combiner.class_words(class)) {
             new.base_id = old.base_id;
         }
     }
@@ -108,6 +111,16 @@ fn as_object(combiner: &Combiner<'_>, features: &Features) -> Result<Encoded> {
                 let mut words = source.to_vec();
                 words[1] &= !btf::KIND_FLAG;
                 words
+            }
+            // Of what is only a name here, the base has the definition.
+            Some(kind) if base::is_leaf(source) => {
+                let of_union = kind == Kind::Union;
+                match kind {
+                    Kind::Enum | Kind::Enum64 => {
+                        vec![source[0], btf::info(Kind::Enum, 0, false), 4]
+                    }
+                    _ => vec![source[0], btf::info(Kind::Fwd, 0, of_union), 0],
+                }
             }
             Some(kind) => {
                 let mut words = source.to_vec();

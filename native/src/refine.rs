@@ -11,6 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::base::Part;
 use crate::btf::{self, Field};
 use crate::combine::{Class, Combiner, ObjectIndex, Overrides};
 use crate::encode::Fast;
@@ -134,6 +135,42 @@ impl Object<'_> {
                 .is_some_and(|unit| languages.contains(&unit.language))
         }
     }
+}
+
+/// The number of the base among the objects; larger than any object's.
+const BASE: ObjectIndex = ObjectIndex::MAX;
+
+/// Refine the affected types of the objects and of the part of the base that they meet, and put
+/// what they became in place of what they were. Returned are the new identities, by object.
+pub fn settle(
+    combiner: &mut Combiner<'_>,
+    affected: &Affected,
+    objects: Vec<Object<'_>>,
+    joined: Option<&Part<'_>>,
+) -> Result<Vec<Overrides>> {
+    let mut objects = objects;
+    if let Some(part) = joined {
+        let view = part.view();
+        objects.push(Object {
+            index: BASE,
+            view,
+            locals: affected.locals(view.ids),
+        });
+    }
+    let mut overrides = refine(
+        &objects,
+        joined.map(|_| BASE),
+        combiner.wanted().excluded_languages,
+    )?;
+    combiner.remove(&affected.classes);
+    if let Some(part) = joined {
+        let own = overrides.pop().unwrap_or_default();
+        combiner.add_base(&part.view(), &part.base_ids, Some(&own))?;
+    }
+    for (object, overrides) in objects.iter().zip(&overrides) {
+        combiner.add(object.index, &object.view, Some(overrides))?;
+    }
+    Ok(overrides)
 }
 
 /// New identities for the affected types of each object. `excluded`: languages of the units that

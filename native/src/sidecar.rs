@@ -71,7 +71,8 @@ impl Stamp {
     }
 }
 
-fn encoder() -> [u8; 64] {
+/// The same, padded, for headers of files.
+pub fn encoder() -> [u8; 64] {
     let mut name = [0; 64];
     for (to, from) in name.iter_mut().zip(ENCODER_VERSION.bytes()) {
         *to = from;

@@ -190,35 +190,32 @@ impl Options {
 
 fn encode(options: &Options, file: &Path) -> Result<()> {
     let features = options.features();
-    if features.distilled_base {
-        if options.base.is_none() {
-            return Err(
-                Error::new("a distilled base is asked for, but no base is given")
-                    .at(file.display())
-                    .hint("name the vmlinux that it belongs to with --btf_base"),
-            );
-        }
-        // The module's BTF is whole without: it is bound to this vmlinux, as that of modules in
-        // the tree is.
-        eprintln!(
-            "kbuild-btf: warning: {}: no distilled base (.BTF.base) is made; the BTF fits only the \
-             vmlinux that it was made with",
-            file.display()
-        );
-    }
     let request = Request {
         elf: file,
         features,
         excluded_languages: options.excluded.clone(),
         jobs: options.jobs.unwrap_or(1),
         base: options.base.clone(),
+        stable_ids: match options.base {
+            None => std::env::var_os("KBUILD_BTF_STABLE_IDS")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            Some(_) => None,
+        },
         keep_sidecars: true,
     };
     let output = make(&request)?;
     if let Some(path) = &options.detached {
+        if let Some(base) = &output.base {
+            let mut beside = path.clone().into_os_string();
+            beside.push(".base");
+            sidecar::write_atomically(Path::new(&beside), base)?;
+        }
         sidecar::write_atomically(path, &output.btf)?;
     } else {
-        embed::embed(file, &[(".BTF", &output.btf)])?;
+        let mut sections = vec![(".BTF", output.btf.as_slice())];
+        sections.extend(output.base.as_deref().map(|base| (".BTF.base", base)));
+        embed::embed(file, &sections)?;
         kbuild::keep_trace(file);
     }
     report(&request, &output);
@@ -256,6 +253,9 @@ fn make(request: &Request<'_>) -> Result<Output> {
     }
 }
 
+const NO_FIT: &str = "there was no room for all new types or names between those of \
+    KBUILD_BTF_STABLE_IDS: modules that were built before must be built again";
+
 /// One line about vmlinux as Kbuild would say it; about modules only when it is told to say all.
 fn report(request: &Request<'_>, output: &Output) {
     let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
@@ -264,6 +264,9 @@ fn report(request: &Request<'_>, output: &Output) {
         return;
     }
     let count = |name: &str| output.count(name);
+    if request.stable_ids.is_some() && count("modules_fit") == 0 {
+        eprintln!("kbuild-btf: warning: {}", NO_FIT);
+    }
     let types = count("types");
     let name = request.elf.display();
     if count("linked") == 0 {

@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Reading finished BTF, as the base of a split one.
 
-use std::path::Path;
-
 use super::check::Rules;
 use super::{type_len, vlen, Kind};
-use crate::elf::{Elf, Mapped};
 use crate::encoded::{Encoded, Target, Unit};
 use crate::error::{Error, Result};
-
-/// Raw BTF, from a file that is it or from section `.BTF` of an ELF.
-pub fn load(path: &Path) -> Result<Vec<u8>> {
-    let mapped = Mapped::open(path)?;
-    if !mapped.bytes().starts_with(b"\x7fELF") {
-        return Ok(mapped.bytes().to_vec());
-    }
-    let elf = Elf::parse(&mapped)?;
-    match elf.raw_section(".BTF")? {
-        Some(section) => Ok(section.into_owned()),
-        None => Err(Error::new("no .BTF section")
-            .at(path.display())
-            .hint("give a vmlinux with BTF, or raw BTF such as /sys/kernel/btf/vmlinux")),
-    }
-}
 
 /// The parts of a BTF file.
 pub struct Parts<'a> {

@@ -10,6 +10,7 @@ mod resolve;
 
 use super::read::{parts, starts, words, Parts};
 use super::{Kind, KIND_FLAG};
+use crate::encoded::View;
 use crate::error::{Error, Result};
 
 /// Highest id, void included, and highest offset of a name (include/uapi/linux/btf.h).
@@ -32,23 +33,37 @@ pub enum Rules {
     Load,
 }
 
+/// The types of a base, in host byte order, and where each one's words start; the end of the last
+/// one follows.
+#[derive(Clone, Copy)]
+pub struct BaseTypes<'a> {
+    pub words: &'a [u32],
+    pub starts: &'a [u32],
+    pub strings: &'a [u8],
+}
+
+/// `check` with a raw base.
+pub fn check_raw(raw: &[u8], base: Option<&[u8]>, rules: Rules) -> Result<()> {
+    let base = base.map(|raw| Part::new(&parts(raw)?)).transpose()?;
+    check(raw, base.as_ref().map(Part::as_base), None, rules)
+}
+
 /// Check whole BTF; for a split one with its base, whose own types are trusted. `pointer_size` in
 /// bytes, where it is known: BTF itself tells it only by the size of `long`.
 pub fn check(
     raw: &[u8],
-    base: Option<&[u8]>,
+    base: Option<BaseTypes<'_>>,
     pointer_size: Option<u64>,
     rules: Rules,
 ) -> Result<()> {
     let own = parts(raw)?;
-    let base = base.map(parts).transpose()?;
     check_sections(raw, &own)?;
     check_strings(&own, base.is_some())?;
     if own.types.is_empty() && base.is_none() {
         return Err(Error::new("there are no types")
             .hint("the debug information has none: build with -g, not -g1 or -gmlt"));
     }
-    let mut types = Types::new(&own, base.as_ref())?;
+    let mut types = Types::new(&own, base)?;
     types.pointer_size = pointer_size.or_else(|| types.size_of_long()).unwrap_or(8);
     for id in types.first..=types.last() {
         record::check(&types, id).map_err(|e| e.at(types.describe(id)))?;
@@ -119,6 +134,24 @@ fn fail(what: impl Into<String>) -> Result<()> {
 /// wide that is.
 const LONG: [&[u8]; 4] = [b"long int", b"long unsigned int", b"unsigned long", b"long"];
 
+/// Refuse BTF whose `long` is not as wide as an address of the target.
+pub fn long_is(view: &View<'_>, address_size: u32) -> Result<()> {
+    let is_long = |words: &[u32]| {
+        Kind::from_info(words[1]) == Some(Kind::Int) && LONG.contains(&view.string(words[0]))
+    };
+    let all = (1..=view.type_count() as u32).map(|id| view.type_words(id));
+    match all
+        .filter(|words| is_long(words))
+        .find(|words| words[2] != address_size)
+    {
+        None => Ok(()),
+        Some(words) => fail(format!(
+            "BTF of another architecture: long has {} bytes",
+            words[2]
+        )),
+    }
+}
+
 /// The types of one BTF.
 struct Part<'a> {
     words: Vec<u32>,
@@ -139,10 +172,18 @@ impl<'a> Part<'a> {
         })
     }
 
-    fn get(&self, i: usize) -> Option<&[u32]> {
-        let (start, end) = (*self.starts.get(i)?, *self.starts.get(i + 1)?);
-        self.words.get(start as usize..end as usize)
+    fn as_base(&self) -> BaseTypes<'_> {
+        BaseTypes {
+            words: &self.words,
+            starts: &self.starts,
+            strings: self.strings,
+        }
     }
+}
+
+fn nth<'a>(words: &'a [u32], starts: &[u32], i: usize) -> Option<&'a [u32]> {
+    let (start, end) = (*starts.get(i)?, *starts.get(i + 1)?);
+    words.get(start as usize..end as usize)
 }
 
 /// The types of a BTF, behind those of its base.
@@ -150,15 +191,14 @@ struct Types<'a> {
     /// The first id that is not the base's.
     first: u32,
     own: Part<'a>,
-    base: Option<Part<'a>>,
+    base: Option<BaseTypes<'a>>,
     pointer_size: u64,
 }
 
 impl<'a> Types<'a> {
-    fn new(own: &Parts<'a>, base: Option<&Parts<'a>>) -> Result<Self> {
-        let base = base.map(Part::new).transpose()?;
+    fn new(own: &Parts<'a>, base: Option<BaseTypes<'a>>) -> Result<Self> {
         let types = Types {
-            first: base.as_ref().map_or(1, |b| b.starts.len() as u32),
+            first: base.map_or(1, |b| b.starts.len() as u32),
             own: Part::new(own)?,
             base,
             pointer_size: 8,
@@ -180,8 +220,11 @@ impl<'a> Types<'a> {
     /// The words of a type; `None` for void and for ids that are not there.
     fn get(&self, id: u32) -> Option<&[u32]> {
         match id.checked_sub(self.first) {
-            Some(i) => self.own.get(i as usize),
-            None => self.base.as_ref()?.get((id as usize).checked_sub(1)?),
+            Some(i) => nth(&self.own.words, &self.own.starts, i as usize),
+            None => {
+                let base = self.base.as_ref()?;
+                nth(base.words, base.starts, (id as usize).checked_sub(1)?)
+            }
         }
     }
 

@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The base of a split BTF: vmlinux's BTF, which every module's refers to.
+//!
+//! It has tens of thousands of types, of which a module meets a few hundred. So what a module asks
+//! of it (a type by identity, a name, a string) is answered from an **index**, which lies beside
+//! the base as `.tmp_<name>.btf-index`, is written by the first module that finds none, and is
+//! mapped by the others. It is an accelerator, never a source of truth: it names the bytes that it
+//! was made of by their hash, and one that does not fit them is made again. docs/sidecar.md
+//! describes the file.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use bytemuck::{Pod, Zeroable};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::btf::check::{self, BaseTypes};
+use crate::btf::{self, read, Field, Kind};
+use crate::combine::{Combiner, Wanted};
+use crate::elf::{Elf, Mapped};
+use crate::encoded::{text_at, Encoded, Id, Target, Unit, View};
+use crate::error::{Error, Result};
+use crate::identity::{self, Space};
+use crate::{refine, sidecar};
+
+pub struct Base {
+    path: PathBuf,
+    file: Bytes,
+    /// The words in host order, where those of the file cannot be used as they are.
+    converted: Option<Vec<u32>>,
+    types: Range<usize>,
+    strings: Range<usize>,
+    fingerprint: Id,
+    index: Index,
+}
+
+enum Bytes {
+    Mapped(Mapped),
+    Read(Vec<u8>),
+}
+
+impl Bytes {
+    /// A file that cannot be mapped is read: `/sys/kernel/btf/vmlinux` before Linux 6.16.
+    fn open(path: &Path) -> Result<Bytes> {
+        match Mapped::open(path) {
+            Ok(mapped) => Ok(Bytes::Mapped(mapped)),
+            Err(cause) if path.is_file() => match std::fs::read(path) {
+                Ok(bytes) => Ok(Bytes::Read(bytes)),
+                Err(_) => Err(cause),
+            },
+            Err(cause) => Err(cause),
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(mapped) => mapped.bytes(),
+            Bytes::Read(bytes) => bytes,
+        }
+    }
+}
+
+impl Base {
+    /// Open an ELF with `.BTF`, or raw BTF, as the base of a file for this target.
+    pub fn open(path: &Path, target: Target) -> Result<Base> {
+        let file = Bytes::open(path)?;
+        let raw = raw_btf(path, &file, target)?;
+        Base::of(path, file, raw, target).map_err(|e| e.at(path.display()))
+    }
+
+    fn of(path: &Path, file: Bytes, raw: Range<usize>, target: Target) -> Result<Base> {
+        let bytes = &file.get()[raw];
+        let parts = read::parts(bytes)?;
+        if parts.big != (target.big_endian != 0) {
+            return Err(another_architecture());
+        }
+        let within = |part: &[u8]| {
+            let start = part.as_ptr() as usize - file.get().as_ptr() as usize;
+            start..start + part.len()
+        };
+        let (types, strings) = (within(parts.types), within(parts.strings));
+        let in_place = parts.big == cfg!(target_endian = "big")
+            && bytemuck::try_cast_slice::<u8, u32>(parts.types).is_ok();
+        let fingerprint = Id::of(bytes);
+        let beside = index_path(path);
+        let index = match Index::load(&beside, fingerprint, target) {
+            Some(index) => index,
+            None => {
+                let index = Index::make(bytes, fingerprint, target)?;
+                // A directory that cannot be written is no reason to fail.
+                let _ = sidecar::write_atomically(&beside, index.store.bytes());
+                index
+            }
+        };
+        let converted = (!in_place).then(|| read::words(&parts).0);
+        Ok(Base {
+            path: path.to_owned(),
+            converted,
+            types,
+            strings,
+            fingerprint,
+            index,
+            file,
+        })
+    }
+
+    /// Hash of the whole BTF.
+    pub fn fingerprint(&self) -> Id {
+        self.fingerprint
+    }
+
+    /// Number of types, without void.
+    pub fn count(&self) -> u32 {
+        self.index.ids().len() as u32
+    }
+
+    pub fn strings(&self) -> &[u8] {
+        &self.file.get()[self.strings.clone()]
+    }
+
+    pub fn types(&self) -> BaseTypes<'_> {
+        let words = match &self.converted {
+            Some(words) => words,
+            None => bytemuck::cast_slice(&self.file.get()[self.types.clone()]),
+        };
+        BaseTypes {
+            words,
+            starts: self.index.starts(),
+            strings: self.strings(),
+        }
+    }
+
+    pub fn type_words(&self, id: u32) -> &[u32] {
+        let (all, i) = (self.types(), id as usize);
+        &all.words[all.starts[i - 1] as usize..all.starts[i] as usize]
+    }
+
+    /// Offset of a string.
+    pub fn find_string(&self, text: &[u8]) -> Option<u32> {
+        let strings = self.strings();
+        probe(self.index.table(Table::Strings), hash_of_string(text))
+            .find(|&at| text_at(strings, at) == text)
+    }
+
+    /// The types of an identity: one, unless a name has several definitions.
+    fn of_identity(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
+        let ids = self.index.ids();
+        probe(self.index.table(Table::Identities), id.low)
+            .filter(move |&base_id| ids[base_id as usize - 1] == id)
+    }
+
+    /// The definitions and declarations of a name.
+    fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
+        probe(self.index.table(Table::Names), hash_of_name(space, name)).filter(move |&id| {
+            let words = self.type_words(id);
+            identity::nominal(words).is_some_and(|(own, _)| own == space)
+                && text_at(self.strings(), words[0]) == name
+        })
+    }
+
+    /// Bring in the types that what is combined so far can meet.
+    pub fn join(&self, combiner: &mut Combiner<'_>) -> Result<Part<'_>> {
+        let part = self.part(combiner)?;
+        combiner.add_base(&part.view(), &part.base_ids, None)?;
+        Ok(part)
+    }
+
+    fn part(&self, combiner: &Combiner<'_>) -> Result<Part<'_>> {
+        self.check_kernel(combiner)?;
+        let mut met = vec![Met::Not; self.count() as usize + 1];
+        let mut queue = Vec::new();
+        for class in combiner.numbers() {
+            let facts = combiner.facts(class);
+            if facts.dead {
+                continue;
+            }
+            for id in self.of_identity(facts.id) {
+                met[id as usize] = Met::Whole;
+                queue.push(id);
+            }
+            let words = combiner.class_words(class);
+            if let Some((space, _)) = identity::nominal(words) {
+                for id in self.of_name(space, combiner.strings.get(words[0])) {
+                    let met = &mut met[id as usize];
+                    *met = (*met).max(Met::Named);
+                }
+            }
+        }
+        while let Some(id) = queue.pop() {
+            for_each_target(self.type_words(id), |target| {
+                let met = &mut met[target as usize];
+                if *met != Met::Not {
+                    return;
+                }
+                *met = Met::Named;
+                if identity::nominal(self.type_words(target)).is_none() {
+                    *met = Met::Whole;
+                    queue.push(target);
+                }
+            });
+        }
+        let target = combiner.target.unwrap_or_default();
+        Ok(Part::new(self, target, &met))
+    }
+
+    /// Refuse the base of another kernel, as far as types tell: every module has a `struct module`,
+    /// which differs between versions and configurations.
+    fn check_kernel(&self, combiner: &Combiner<'_>) -> Result<()> {
+        const NAME: &[u8] = b"module";
+        let defines = |words: &[u32]| identity::nominal(words) == Some((Space::Struct, false));
+        let shape = |words: &[u32], strings: &[u8]| -> Vec<Vec<u8>> {
+            let member = |m: &[u32]| [text_at(strings, m[0]), &m[2].to_le_bytes()].concat();
+            let size = words[2].to_le_bytes().to_vec();
+            std::iter::once(size)
+                .chain(words[3..].chunks_exact(3).map(member))
+                .collect()
+        };
+        let known: Vec<_> = self
+            .of_name(Space::Struct, NAME)
+            .map(|id| self.type_words(id))
+            .filter(|words| defines(words))
+            .map(|words| shape(words, self.strings()))
+            .collect();
+        let Some(name) = combiner.strings.find(NAME) else {
+            return Ok(());
+        };
+        let mut own = combiner
+            .numbers()
+            .map(|class| combiner.class_words(class))
+            .filter(|words| words[0] == name && defines(words))
+            .map(|words| shape(words, &combiner.strings.bytes))
+            .peekable();
+        if known.is_empty() || own.peek().is_none() || own.any(|own| known.contains(&own)) {
+            return Ok(());
+        }
+        Err(
+            Error::new("BTF of another kernel: its struct module is not the module's")
+                .at(self.path.display())
+                .hint("give the vmlinux that the module was compiled for, or make both again"),
+        )
+    }
+}
+
+/// The raw BTF of such a file.
+pub fn raw(path: &Path, target: Target) -> Result<Vec<u8>> {
+    let file = Bytes::open(path)?;
+    let range = raw_btf(path, &file, target)?;
+    Ok(file.get()[range].to_vec())
+}
+
+fn another_architecture() -> Error {
+    Error::new("BTF of another architecture").hint("give the vmlinux that the module is for")
+}
+
+/// Where the BTF lies in the file.
+fn raw_btf(path: &Path, file: &Bytes, target: Target) -> Result<Range<usize>> {
+    let Bytes::Mapped(mapped) = file else {
+        return Ok(0..file.get().len());
+    };
+    if !mapped.bytes().starts_with(b"\x7fELF") {
+        return Ok(0..mapped.bytes().len());
+    }
+    let elf = Elf::parse(mapped)?;
+    if u32::from(elf.machine()) != target.machine {
+        return Err(another_architecture().at(path.display()));
+    }
+    elf.range_of(".BTF").ok_or_else(|| {
+        Error::new("no .BTF section")
+            .at(path.display())
+            .hint("give a vmlinux with BTF, or raw BTF such as /sys/kernel/btf/vmlinux")
+    })
+}
+
+/// `dir/vmlinux` -> `dir/.tmp_vmlinux.btf-index`: a name that `make clean` removes and git ignores.
+fn index_path(base: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".tmp_");
+    name.push(base.file_name().unwrap_or_default());
+    name.push(".btf-index");
+    base.with_file_name(name)
+}
+
+fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
+    if let Some(kind) = identity::kind_of(words) {
+        btf::for_each_field(kind, words, |i, field| {
+            if field == Field::Type && words[i] != 0 {
+                visit(words[i]);
+            }
+        });
+    }
+}
+
+/// Types of the base as one object: those that some object has, too, and what these refer to. A
+/// named type that no object has in this form is only a **leaf**: it is there for its name, with
+/// one member that no type of C has instead of its own.
+pub struct Part<'b> {
+    encoded: Encoded,
+    strings: &'b [u8],
+    /// Ids in the base, ascending; position i is local id i + 1.
+    pub base_ids: Vec<u32>,
+}
+
+/// How a type of the base is met.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Met {
+    Not,
+    Named,
+    Whole,
+}
+
+impl<'b> Part<'b> {
+    fn new(base: &'b Base, target: Target, met: &[Met]) -> Part<'b> {
+        let base_ids: Vec<u32> = (0..)
+            .zip(met)
+            .filter(|&(_, &met)| met != Met::Not)
+            .map(|(id, _)| id)
+            .collect();
+        let mut locals = vec![0u32; met.len()];
+        for (local, &id) in (1..).zip(&base_ids) {
+            locals[id as usize] = local;
+        }
+        let mut encoded = Encoded::new(target);
+        for &id in &base_ids {
+            let source = base.type_words(id);
+            let at = encoded.words.len();
+            encoded.words.extend_from_slice(source);
+            let mut identity = base.index.ids()[id as usize - 1];
+            if met[id as usize] == Met::Whole {
+                if let Some(kind) = identity::kind_of(source) {
+                    btf::for_each_field(kind, source, |i, field| {
+                        if field == Field::Type {
+                            encoded.words[at + i] = locals[source[i] as usize];
+                        }
+                    });
+                }
+            } else if let Some((_, false)) = identity::nominal(source) {
+                make_leaf(&mut encoded.words, at, id);
+                identity = Id::of(bytemuck::cast_slice(&encoded.words[at..]));
+            }
+            encoded.ids.push(identity);
+            encoded.starts.push(encoded.words.len() as u32);
+        }
+        encoded.units.push(Unit {
+            types_end: base_ids.len() as u32,
+            ..Unit::default()
+        });
+        Part {
+            encoded,
+            strings: base.strings(),
+            base_ids,
+        }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View {
+            strings: self.strings,
+            ..self.encoded.view()
+        }
+    }
+}
+
+/// Members give way to one that has neither name nor type, and the id for a value.
+fn make_leaf(words: &mut Vec<u32>, at: usize, id: u32) {
+    let info = words[at + 1];
+    words.truncate(at + 3);
+    words[at + 1] = info & !0xffff | 1;
+    match Kind::from_info(info) {
+        Some(Kind::Enum) => words.extend([0, id]),
+        _ => words.extend([0, 0, id]),
+    }
+}
+
+pub fn is_leaf(words: &[u32]) -> bool {
+    btf::vlen(words[1]) == 1
+        && match (identity::nominal(words), identity::kind_of(words)) {
+            (Some((_, false)), Some(Kind::Enum | Kind::Enum64)) => words[3] == 0,
+            (Some((_, false)), _) => words[3..5] == [0, 0],
+            _ => false,
+        }
+}
+
+/// Also tells the byte order: a machine of the other one reads another number.
+const MAGIC: u64 = u64::from_ne_bytes(*b"kbti\r\n\x1a\x01");
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    magic: u64,
+    /// XXH3-64 of everything behind it.
+    checksum: u64,
+    /// XXH3-128 of the BTF.
+    fingerprint: Id,
+    /// Identities are what this version of the encoder makes of the types.
+    encoder: [u8; 64],
+    address_size: u64,
+    /// Position and length in bytes of each array.
+    arrays: [[u64; 2]; ARRAYS],
+}
+
+const ARRAYS: usize = 5;
+const CHECKED_FROM: usize = 16;
+
+/// Open hash tables of 32-bit values, 0 for an empty slot; a value stands in the first free slot
+/// from its hash on.
+#[derive(Clone, Copy)]
+enum Table {
+    Identities = 2,
+    Names = 3,
+    Strings = 4,
+}
+
+/// The values of a table that may belong to a hash.
+fn probe(table: &[u32], hash: u64) -> impl Iterator<Item = u32> + '_ {
+    let mask = table.len().wrapping_sub(1);
+    (0..table.len())
+        .map(move |i| table[(hash as usize).wrapping_add(i) & mask])
+        .take_while(|&value| value != 0)
+}
+
+/// A table at most half full.
+fn table_for(values: &[(u64, u32)]) -> Vec<u32> {
+    let mut table = vec![0; (values.len() * 2 + 1).next_power_of_two()];
+    let mask = table.len() - 1;
+    for &(hash, value) in values {
+        let free = (0..)
+            .map(|i| (hash as usize).wrapping_add(i) & mask)
+            .find(|&slot| table[slot] == 0);
+        table[free.unwrap_or(0)] = value;
+    }
+    table
+}
+
+fn hash_of_string(text: &[u8]) -> u64 {
+    xxh3_64(text)
+}
+
+fn hash_of_name(space: Space, name: &[u8]) -> u64 {
+    xxh3_64_with_seed(name, space as u64)
+}
+
+struct Index {
+    store: Store,
+    header: Header,
+}
+
+enum Store {
+    Mapped(Mapped),
+    /// As 64-bit words, so that the arrays are aligned.
+    Made(Vec<u64>),
+}
+
+impl Store {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Store::Mapped(mapped) => mapped.bytes(),
+            Store::Made(words) => bytemuck::cast_slice(words),
+        }
+    }
+}
+
+impl Index {
+    /// `None`: not there, not of these bytes, not sound.
+    fn load(path: &Path, fingerprint: Id, target: Target) -> Option<Index> {
+        let store = Store::Mapped(Mapped::open(path).ok()?);
+        let all = store.bytes();
+        let raw = all.get(..std::mem::size_of::<Header>())?;
+        let header: Header = bytemuck::pod_read_unaligned(raw);
+        let sound = header.magic == MAGIC
+            && header.fingerprint == fingerprint
+            && header.encoder == sidecar::encoder()
+            && header.address_size == u64::from(target.address_size)
+            && header.checksum == xxh3_64(&all[CHECKED_FROM..])
+            && header.arrays.iter().all(|&[start, len]| {
+                start % 8 == 0
+                    && start
+                        .checked_add(len)
+                        .is_some_and(|end| end <= all.len() as u64)
+            });
+        sound.then_some(Index { store, header })
+    }
+
+    fn array<T: Pod>(&self, i: usize) -> &[T] {
+        let [start, len] = self.header.arrays[i];
+        bytemuck::cast_slice(&self.store.bytes()[start as usize..(start + len) as usize])
+    }
+
+    /// Where each type's words start; the end of the last one follows.
+    fn starts(&self) -> &[u32] {
+        self.array(0)
+    }
+
+    fn ids(&self) -> &[Id] {
+        self.array(1)
+    }
+
+    fn table(&self, which: Table) -> &[u32] {
+        self.array(which as usize)
+    }
+
+    /// Check the BTF, and index it.
+    fn make(raw: &[u8], fingerprint: Id, target: Target) -> Result<Index> {
+        let mut encoded = read::parse(raw, target)?;
+        identity::of_types(&mut encoded)?;
+        check::long_is(&encoded.view(), target.address_size)?;
+        let view = encoded.view();
+        let all = || (1..).zip(view.ids);
+        let identities: Vec<_> = all().map(|(i, id)| (id.low, i)).collect();
+        let names = names(&view)?;
+        let strings: Vec<_> = offsets(view.strings)
+            .map(|at| (hash_of_string(view.string(at)), at))
+            .collect();
+        let tables = [&identities, &names, &strings].map(|values| table_for(values));
+        let parts: [&[u8]; ARRAYS] = [
+            bytemuck::cast_slice(view.starts),
+            bytemuck::cast_slice(view.ids),
+            bytemuck::cast_slice(&tables[0]),
+            bytemuck::cast_slice(&tables[1]),
+            bytemuck::cast_slice(&tables[2]),
+        ];
+        let mut header = Header {
+            magic: MAGIC,
+            checksum: 0,
+            fingerprint,
+            encoder: sidecar::encoder(),
+            address_size: u64::from(target.address_size),
+            arrays: [[0; 2]; ARRAYS],
+        };
+        let mut end = std::mem::size_of::<Header>();
+        for (array, part) in header.arrays.iter_mut().zip(parts) {
+            *array = [end as u64, part.len() as u64];
+            end += part.len().next_multiple_of(8);
+        }
+        let mut words = vec![0u64; end / 8];
+        let out: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for (&[start, _], part) in header.arrays.iter().zip(parts) {
+            out[start as usize..start as usize + part.len()].copy_from_slice(part);
+        }
+        let size = std::mem::size_of::<Header>();
+        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
+        header.checksum = xxh3_64(&out[CHECKED_FROM..]);
+        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
+        Ok(Index {
+            store: Store::Made(words),
+            header,
+        })
+    }
+}
+
+/// Offsets of the strings, without the empty one.
+fn offsets(strings: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    let mut at = 0;
+    strings
+        .split(|&b| b == 0)
+        .map(move |text| {
+            let here = at;
+            at += text.len() as u32 + 1;
+            (here, text.len())
+        })
+        .filter(|&(_, len)| len != 0)
+        .map(|(at, _)| at)
+}
+
+/// Named structs, unions and enums with their hashes. Of definitions that say the same, all the
+/// way down, only the first: dedup of other encoders may leave such.
+fn names(view: &View<'_>) -> Result<Vec<(u64, u32)>> {
+    let wanted = Wanted {
+        variable: &|_, _| false,
+        excluded_languages: &[],
+    };
+    let mut combiner = Combiner::new(&wanted);
+    combiner.add(0, view, None)?;
+    let affected = refine::affected(&combiner);
+    let locals = affected.locals(view.ids);
+    let object = refine::Object {
+        index: 0,
+        view: *view,
+        locals,
+    };
+    let refined = refine::refine(std::slice::from_ref(&object), None, &[])?;
+    let mut seen = std::collections::HashSet::new();
+    let mut names = Vec::new();
+    for (i, id) in (1..).zip(view.ids) {
+        let words = view.type_words(i);
+        if let Some((space, _)) = identity::nominal(words) {
+            let id = refined.first().and_then(|r| r.get(&i)).unwrap_or(id);
+            if seen.insert(*id) {
+                names.push((hash_of_name(space, view.string(words[0])), i));
+            }
+        }
+    }
+    Ok(names)
+}

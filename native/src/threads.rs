@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! As many threads as there is work for: most modules have a few objects, and starting threads
+//! would take longer than reading these.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// `None`: everything is done here.
+pub struct Threads(Option<rayon::ThreadPool>);
+
+impl Threads {
+    /// At most `jobs` (0: one for each processor), at most `useful`.
+    pub fn new(jobs: usize, useful: usize) -> Result<Threads> {
+        let jobs = match jobs {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        };
+        if jobs.min(useful) <= 1 {
+            return Ok(Threads(None));
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(jobs.min(useful))
+            .build()
+            .map_err(|e| Error::new(format!("cannot start threads: {e}")))?;
+        Ok(Threads(Some(pool)))
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.as_ref().map_or(1, |pool| pool.current_num_threads())
+    }
+
+    /// Do something with each item; each thread has a state of its own.
+    pub fn map<I: Sync, S, T: Send>(
+        &self,
+        items: &[I],
+        state: impl Fn() -> S + Sync + Send,
+        work: impl Fn(&mut S, &I) -> Result<T> + Sync + Send,
+    ) -> Result<Vec<T>> {
+        match &self.0 {
+            None => {
+                let mut state = state();
+                items.iter().map(|item| work(&mut state, item)).collect()
+            }
+            Some(pool) => pool.install(|| items.par_iter().map_init(state, work).collect()),
+        }
+    }
+}
