@@ -16,8 +16,8 @@ import btftext
 import pytest
 from dwarfwriter import ATE, DIE, LANG_C11, LocList, OP_reg0, Unit, Value, sleb, uleb, write_dwarf
 from elfwriter import RISCV64, X86_64, Address, Section, Symbol, Target
-from support import kbuild_btf
-from toolchains import CLANGS, COMPILERS, GCC, Toolchain, pahole_says, recent_pahole
+from support import kbuild_btf, recent_pahole
+from toolchains import CLANGS, COMPILERS, GCC, Toolchain, pahole_says
 
 from kbuild_btf import Btf, _native
 
