@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -36,6 +37,8 @@ class _Terminal:
         command = [sys.executable, "-I", "-c", _WAITING, str(patience), str(source)]
         self.pid, self.screen = pty.fork()
         if not self.pid:
+            # What is started in the background of a shell may be told to ignore it.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             try:
                 os.execv(sys.executable, command)
             finally:
