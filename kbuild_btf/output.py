@@ -76,11 +76,17 @@ def destination(args: argparse.Namespace, elf: str) -> Destination:
 
 
 def write(made: Output, to: Destination) -> None:
-    """Write the result; the old file stays whole until the new one is."""
+    """Write the result; the old file stays whole until the new one is.
+
+    A file with this content already is left alone, with its time stamp: what make has made of it
+    need not be made again.
+    """
     if to.file is None:
         from . import _native
 
         _native.embed(to.elf, [(".BTF", made.btf)])
+        return
+    if to.file.is_file() and to.file.read_bytes() == made.btf:
         return
     # In the same directory, since only there a rename replaces at once.
     handle, temporary = tempfile.mkstemp(prefix=".tmp_", dir=to.file.parent)

@@ -154,6 +154,7 @@ fn combine_objects<T>(
     then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let mut clock = Clock::start();
+    let found_by_kbuild = objects.is_none();
     let found;
     let objects = match objects {
         Some(given) => given,
@@ -177,6 +178,10 @@ fn combine_objects<T>(
             .collect::<Result<_>>()
     })?;
     clock.lap("load objects");
+    if found_by_kbuild {
+        kbuild::cross_check(&image, objects, &loaded)?;
+        clock.lap("cross-check objects");
+    }
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
     let report = vec![
         ("linked".to_owned(), loaded.len() as u64),

@@ -241,6 +241,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// The same, but a file that has this content already stays as it is, with its time stamp, so that
+/// make does nothing again because of it.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    match Mapped::open(path) {
+        Ok(old) if old.bytes() == bytes => Ok(()),
+        _ => write_atomically(path, bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

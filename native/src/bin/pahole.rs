@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use kbuild_btf_native::error::{Error, Result};
 use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
+use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
 use kbuild_btf_native::{embed, kbuild, languages, sidecar};
 
@@ -193,17 +194,18 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
             file.display()
         );
     }
+    let share = Share::take(options.jobs.unwrap_or(1));
     let request = Request {
         elf: file,
         features,
         excluded_languages: options.excluded.clone(),
-        jobs: options.jobs.unwrap_or(1),
+        jobs: share.threads(),
         base: options.base.clone(),
         keep_sidecars: true,
     };
     let output = make(&request)?;
     if let Some(path) = &options.detached {
-        sidecar::write_atomically(path, &output.btf)?;
+        sidecar::write_if_changed(path, &output.btf)?;
     } else {
         embed::embed(file, &[(".BTF", &output.btf)])?;
         kbuild::keep_trace(file);
