@@ -210,13 +210,16 @@ pub fn with_stamp(bytes: &[u8], stamp: Stamp) -> Vec<u8> {
     out
 }
 
-/// Note in a sidecar that was found to belong to an object which object file that is.
+/// Note in a sidecar that was found to belong to an object which object file that is. Its time stamp
+/// goes on telling when it was encoded.
 pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
     let file = File::options()
         .write(true)
         .open(path)
         .map_err(io("open", path))?;
+    let encoded = file.metadata().and_then(|m| m.modified());
     file.write_all_at(bytemuck::bytes_of(&stamp), 16)
+        .and_then(|()| file.set_modified(encoded?))
         .map_err(io("write", path))
 }
 
