@@ -140,4 +140,25 @@ mod tests {
             assert_eq!(Share::take_from(&flags, 4).threads(), 1, "{auth}");
         }
     }
+
+    #[test]
+    fn takes_what_is_there_and_puts_it_back() {
+        let path =
+            std::env::temp_dir().join(format!("kbuild-btf-test-fifo.{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let flags = format!("-j4 --jobserver-auth=fifo:{}", path.display());
+        let (mut pipe, mut other) = open(jobserver(&flags).expect("named")).expect("a named pipe");
+        other.write_all(b"ab").expect("room");
+        let first = Share::take_from(&flags, 2);
+        let second = Share::take_from(&flags, 9);
+        assert_eq!((first.threads(), second.threads()), (2, 2));
+        assert_eq!(Share::take_from(&flags, 9).threads(), 1, "all are taken");
+        drop((first, second));
+        let mut back = [0; 9];
+        assert!(matches!(pipe.read(&mut back), Ok(2)));
+        back.sort_unstable();
+        assert_eq!(&back[7..], b"ab");
+        let _ = fs::remove_file(&path);
+    }
 }
