@@ -308,5 +308,5 @@ def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
     named = ", ".join(os.path.relpath(path, found.objects) for path in without[:3])
     more = f" and {len(without) - 3} more" if len(without) > 3 else ""
     text = f"no hook ran for {len(without)} of {len(objects)} objects ({named}{more})"
-    why = "made by other rules, or make did not get the variables there"
+    why = "made by other rules, without the variables, or before kbuild-btf was updated"
     yield Finding(NOTE, "last build", f"{text}; the link encoded them: {why}")
