@@ -38,32 +38,36 @@ def sidecar(kernel: Kernel, name: str) -> Path:
     return Path(_native.sidecar_path(str(kernel.build / name)))
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ([], f"  BTF     {OBJECT}"),
-        (["V=1"], f"{SCRIPTS}/kbuild-btf-hook {OBJECT}"),
-        (["W=1"], f"  BTF     {OBJECT}"),
-        (["C=2"], f"  CHECK   .*lib/ctype.c\n  BTF     {OBJECT}"),
-        (["-s"], ""),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_single_target(kernel: Kernel, btf: bytes, options: list[str], said: str) -> None:
-    if "C=2" in options:
-        require("sparse")
-    (kernel.build / OBJECT).unlink()
+# Options of make, and what the hook or make says of it.
+FORMS = [
+    ([], f"  BTF     {OBJECT}"),
+    (["V=1"], f"{SCRIPTS}/kbuild-btf-hook {OBJECT}"),
+    (["W=1"], f"  BTF     {OBJECT}"),
+    (["C=1"], f"  CHECK   .*/lib/ctype.c\n  BTF     {OBJECT}"),
+    (["-s"], ""),
+]
+
+
+def test_a_single_target(kernel: Kernel, btf: bytes) -> None:
+    require("sparse")
     beside = sidecar(kernel, OBJECT)
-    beside.unlink()
-    output = kernel.make(*options, OBJECT)
-    assert re.search(said, output), output
-    assert beside.exists()
+    for options, said in FORMS:
+        (kernel.build / OBJECT).unlink()
+        beside.unlink()
+        output = kernel.make(*options, OBJECT)
+        assert re.search(said, output), output
+        assert beside.exists(), options
 
 
-def test_a_dry_run_does_nothing(kernel: Kernel) -> None:
-    before = kernel.sidecars(), kernel.vmlinux.stat().st_mtime_ns
-    assert kernel.make("-n", "vmlinux")
-    assert (kernel.sidecars(), kernel.vmlinux.stat().st_mtime_ns) == before
+def test_a_dry_run_encodes_nothing(kernel: Kernel, btf: bytes) -> None:
+    """Linux links vmlinux even then (its recipe begins with `+`, and make -n takes every
+    prerequisite for new); the rest is only printed."""
+    before = kernel.sidecars()
+    (kernel.source / "lib/ctype.c").touch()
+    assert f"kbuild-btf-hook {OBJECT}" in kernel.make("-n", "vmlinux")
+    after = kernel.sidecars()
+    assert sum(before.get(path) != time for path, time in after.items()) <= OF_THE_LINK
+    assert kernel.vmlinux.exists()
 
 
 def test_an_external_module(kernel: Kernel, tmp_path: Path) -> None:
