@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -20,6 +21,10 @@ from .errors import Error
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@~-]+")
 
 
+# Names of the first link, from which BTF is made; up to 6.1 and after.
+IMAGES = (".tmp_vmlinux1", ".tmp_vmlinux.btf")
+
+
 @dataclass(frozen=True)
 class Tree:
     """A kernel tree: its sources, and the directory of its objects (the same without O=)."""
@@ -29,13 +34,13 @@ class Tree:
 
     @cached_property
     def config(self) -> Mapping[str, str]:
-        """CONFIG_ names and values as make sees them, strings without quotes; {} if not built."""
-        try:
-            text = (self.objects / "include/config/auto.conf").read_text()
-        except OSError:
-            return {}
-        pairs = (line.partition("=") for line in text.splitlines() if line.startswith("CONFIG_"))
-        return {name: value.strip('"') for name, _, value in pairs}
+        """CONFIG_ names and values, strings without quotes; {} if there is no configuration."""
+        for name in (".config", "include/config/auto.conf"):
+            with contextlib.suppress(OSError):
+                text = (self.objects / name).read_text()
+                found = re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.M)
+                return {option: value.strip('"') for option, value in found}
+        return {}
 
     @cached_property
     def configured(self) -> bool:

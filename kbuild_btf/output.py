@@ -91,6 +91,8 @@ def write(made: Output, to: Destination) -> None:
     """Write the result; the old file stays whole until the new one is.
 
     A distilled base goes beside it, with ``.base`` appended, or into section ``.BTF.base``.
+    A file with this content already is left alone, with its time stamp: what make has made of it
+    need not be made again.
     """
     if to.file is None:
         from . import _native
@@ -106,6 +108,8 @@ def write(made: Output, to: Destination) -> None:
 
 
 def _replace(file: Path, content: bytes) -> None:
+    if file.is_file() and file.read_bytes() == content:
+        return
     import tempfile  # here, because it takes longer to import than the rest of the command
 
     # In the same directory, since only there a rename replaces at once.

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from kernel import Kernel
+from minitree import MiniTree, mini_kernel
 from support import CI, PAHOLE, ROOT, require
 
 # The same examples in every run of CI; new ones on people's machines.
@@ -50,3 +52,21 @@ def kernel(pytestconfig: pytest.Config) -> Kernel:
             print(f"\nlinking Linux again in {directory}")
         tree.prepare()
     return tree
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> MiniTree:
+    """Built once with -j4; tests that use it only look."""
+    tree = mini_kernel(tmp_path_factory.mktemp("mini"))
+    tree.make("-j4")
+    return tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path, built: MiniTree) -> MiniTree:
+    """A built tree to change: a copy of `built`, times of files and all, with its own cache."""
+    shutil.copytree(built.directory, tmp_path / "tree", copy_function=shutil.copy2)
+    shutil.copytree(built.directory.parent / "cache", tmp_path / "cache")
+    copy = MiniTree(tmp_path / "tree", dict(built.environ))
+    copy.environ["KBUILD_BTF_CACHE"] = str(tmp_path / "cache")
+    return copy

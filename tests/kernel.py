@@ -44,10 +44,22 @@ class Kernel:
 
     def make(self, *targets: str) -> str:
         """`kbuild-btf make` in the tree; what it printed."""
-        jobs = f"-j{os.cpu_count() or 1}"
-        done = self._run(SCRIPTS / "kbuild-btf", "make", "-C", self.build, jobs, *targets)
+        done = self.run_make(*targets)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return done.stdout
+
+    def run_make(self, *targets: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """The same, whatever comes of it, with more variables in the environment."""
+        jobs = f"-j{os.cpu_count() or 1}"
+        command = ("env", *(f"{name}={value}" for name, value in variables.items()))
+        make = (SCRIPTS / "kbuild-btf", "make", "-C", self.build, jobs)
+        return self._run(*command, *make, *targets)
+
+    # What scripts/Makefile.btf of 6.12 asks of pahole 1.31.
+    features = (
+        "encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,consistent_func,"
+        "decl_tag_kfuncs"
+    )
 
     def sidecars(self) -> dict[Path, int]:
         """Each sidecar and when it was written, in nanoseconds."""

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kbuild_btf import paths
+from support import SCRIPTS, require
+
+from kbuild_btf import kbuild, paths
+from kbuild_btf.btf.elf import section
 
 # The objects that its makefiles put into vmlinux, into lib.a, and into the module.
 BUILTIN = [
@@ -126,3 +129,60 @@ class Stubs:
         """Start new logs."""
         for name in ("hook", "pahole"):
             (self.directory / name).unlink(missing_ok=True)
+
+
+# Everything of the mini-kernel that a change in how it is built must not change.
+PRODUCTS = ("vmlinux", "drivers/mini.ko")
+
+# Magic, checksum and stamp of a sidecar (docs/sidecar.md).
+HEAD = 48
+
+
+def mini_kernel(directory: Path) -> MiniTree:
+    """A copy of the sources with kbuild-btf switched on; its cache is `directory`/cache."""
+    require("make", "gcc", "ld", "ar", "objcopy", "nm")
+    tree = MiniTree.copy(directory / "tree", {})
+    tree.environ |= kbuild.build_environment(tree.environ)
+    tree.environ["KBUILD_BTF_CACHE"] = str(directory / "cache")
+    return tree
+
+
+def programs(directory: Path, **instead: str) -> Path:
+    """A directory for KBUILD_BTF_BIN with our two programs.
+
+    `instead` gives, for hook and pahole, the text of a script to stand in the program's place; in
+    it @REAL@ is the path of the program.
+    """
+    directory.mkdir()
+    for name in ("hook", "pahole"):
+        real = SCRIPTS / f"kbuild-btf-{name}"
+        if name in instead:
+            text = "#!/bin/sh\n" + instead[name].replace("@REAL@", str(real)) + "\n"
+            script(directory / real.name, text)
+        else:
+            (directory / real.name).symlink_to(real)
+    return directory
+
+
+def products(tree: MiniTree) -> list[bytes]:
+    """The BTF of each. (Their DWARF has the path of the tree, which differs.)"""
+    found = [
+        section(memoryview((tree.directory / name).read_bytes()), ".BTF", name) for name in PRODUCTS
+    ]
+    assert all(found)
+    return [bytes(contents) for contents in found if contents is not None]
+
+
+def sidecar(name: str) -> str:
+    """Where the sidecar of an object is: dir/.tmp_<name>.o.kbtf"""
+    path = Path(name)
+    return str(path.with_name(f".tmp_{path.name}.kbtf"))
+
+
+def sidecars(tree: MiniTree) -> dict[str, bytes]:
+    """Each sidecar's content; without its head, which tells the inode of the object (a copy of a
+    tree has others)."""
+    return {
+        str(path.relative_to(tree.directory)): path.read_bytes()[HEAD:]
+        for path in tree.directory.rglob(".tmp_*.o.kbtf")
+    }

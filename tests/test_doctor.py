@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from minitree import MiniTree, mini_kernel
+from support import require
 
 from kbuild_btf import kbuild, paths
 from kbuild_btf.commands import doctor
@@ -43,7 +45,7 @@ def program(directory: Path, name: str, body: str = "echo $0 1.0") -> None:
     path.chmod(0o755)
 
 
-def tree(directory: Path, config: str | None, version: str = "6 12 3") -> Path:
+def kernel_tree(directory: Path, config: str | None, version: str = "6 12 3") -> Path:
     """What the doctor looks at of a kernel tree."""
     (directory / "scripts").mkdir(parents=True)
     (directory / "scripts/Kbuild.include").write_text("# nothing that is known\n")
@@ -137,25 +139,62 @@ def test_no_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_configuration(config: str, state: str, tmp_path: Path) -> None:
-    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", config))}
+    found = {f.what: f for f in doctor.tree(kernel_tree(tmp_path / "linux", config))}
     assert found["kernel tree"] == (OK, "kernel tree", "Linux 6.12.3")
     assert found["CONFIG_DEBUG_INFO_BTF"].state == state
 
 
 def test_tree_without_configuration(tmp_path: Path) -> None:
-    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", None))}
+    found = {f.what: f for f in doctor.tree(kernel_tree(tmp_path / "linux", None))}
     assert found["configuration"].state == MISSING
 
 
 def test_old_tree_and_unknown_makefiles_are_notes(tmp_path: Path) -> None:
     config = "CONFIG_DEBUG_INFO_BTF=y\nCONFIG_LTO_CLANG=y\n"
-    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", config, "5 15 0"))}
+    found = {f.what: f for f in doctor.tree(kernel_tree(tmp_path / "linux", config, "5 15 0"))}
     assert {what: f.state for what, f in found.items()} == {
         "kernel tree": NOTE,
         "makefiles": NOTE,
         "CONFIG_DEBUG_INFO_BTF": OK,
-        "CONFIG_LTO_CLANG": NOTE,
+        "way": NOTE,
     }
+    assert "CONFIG_LTO_CLANG" in found["way"].text
+
+
+@pytest.mark.parametrize(
+    ("hook", "state", "said"),
+    [
+        ("1", OK, "objects of vmlinux were encoded early"),
+        ("0", NOTE, "no hook ran for 9 of 9 objects (kernel/main.o, "),
+    ],
+)
+def test_after_a_build_whether_hooks_ran(tmp_path: Path, hook: str, state: str, said: str) -> None:
+    mini = mini_kernel(tmp_path)
+    assert "last build" not in {f.what for f in doctor.tree(mini.directory)}
+    mini.make("-j2", KBUILD_BTF_HOOK=hook)
+    found = {f.what: f for f in doctor.tree(mini.directory)}
+    assert found["last build"].state == state
+    assert said in found["last build"].text
+    assert found["way"].text.endswith("vmlinux is linked from vmlinux.a")
+
+
+def test_one_object_that_no_hook_saw(tree: MiniTree) -> None:
+    """Something else compiled it, and the link had to encode it."""
+    source = tree.directory / "kernel/sched.c"
+    source.write_text(source.read_text() + "struct late { int x; } late;\n")
+    tree.make("-j2")
+    assert {f.what: f for f in doctor.tree(tree.directory)}["last build"].state == OK
+    (tree.directory / "kernel/.tmp_sched.o.kbtf").unlink()
+    found = {f.what: f for f in doctor.tree(tree.directory)}
+    assert "1 of 9 objects (kernel/sched.o)" in found["last build"].text
+
+
+def test_a_build_without_us(tmp_path: Path) -> None:
+    require("pahole")
+    mini = mini_kernel(tmp_path)
+    mini.make("-j2", KBUILD_BTF="0")
+    found = {f.what: f for f in doctor.tree(mini.directory)}
+    assert found["last build"] == (NOTE, "last build", "vmlinux was built without kbuild-btf")
 
 
 def test_takeover_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,5 +202,5 @@ def test_takeover_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise Error("make cannot be started")
 
     monkeypatch.setattr(kbuild, "takeover", fails)
-    found = {f.what: f for f in doctor.tree(tree(tmp_path / "linux", ""))}
+    found = {f.what: f for f in doctor.tree(kernel_tree(tmp_path / "linux", ""))}
     assert found["makefiles"].state == MISSING

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from minitree import Stubs, script
+from minitree import MiniTree, Stubs, script
 
 from kbuild_btf import kbuild, paths
 from kbuild_btf.errors import Error
@@ -201,6 +201,21 @@ def test_make_says_in_one_line_what_a_tree_does_not_allow(
     source = kernel(tmp_path / "linux")
     done = run("make", "-f", "/dev/null", "-q", environ=environ, directory=source)
     assert done.stderr.splitlines()[0].startswith(f"kbuild-btf: {source}: scripts/Kbuild.include ")
+
+
+def test_make_introduces_itself_once_in_a_tree(tmp_path: Path, environ: dict[str, str]) -> None:
+    tree = MiniTree.copy(tmp_path / "tree", environ)
+    (tree.directory / "include/config/auto.conf").rename(tree.directory / ".config")
+    command = ("make", "-f", "/dev/null", "-q")
+    first = run(*command, environ=environ, directory=tree.directory)
+    early = "objects are encoded as they are compiled; vmlinux is linked from vmlinux"
+    assert f"{early}.a" in first.stderr
+    again = run(*command, environ=environ, directory=tree.directory)
+    assert "kbuild-btf" not in again.stderr
+    with (tree.directory / ".config").open("a") as config:
+        config.write("CONFIG_X86_KERNEL_IBT=y\n")
+    changed = run(*command, environ=environ, directory=tree.directory)
+    assert f"{early}.o" in changed.stderr
 
 
 def test_make_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -3,82 +3,34 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from minitree import BUILTIN, LIBRARY, MODULE, NOT_KERNEL, MiniTree
-from support import require
+from minitree import (
+    BUILTIN,
+    LIBRARY,
+    MODULE,
+    NOT_KERNEL,
+    PRODUCTS,
+    MiniTree,
+    mini_kernel,
+    products,
+    sidecar,
+    sidecars,
+)
 
-from kbuild_btf import Btf, kbuild
+from kbuild_btf import Btf
 from kbuild_btf.btf import Datasec, DeclTag, Enum64, Func, Fwd, Struct, Var
-from kbuild_btf.btf.elf import section
 from kbuild_btf.cache import Cache
-
-# Magic, checksum and stamp of a sidecar (docs/sidecar.md).
-HEAD = 48
 
 HOOKED = sorted(BUILTIN + LIBRARY + MODULE)
 LINKED = sorted([*BUILTIN, "lib/checksum.o"])
-# Everything that a change in how it is built must not change.
-PRODUCTS = ("vmlinux", "drivers/mini.ko")
-
-
-def mini_kernel(directory: Path) -> MiniTree:
-    """A copy of the sources with kbuild-btf switched on; its cache is `directory`/cache."""
-    require("make", "gcc", "ld", "ar", "objcopy", "nm")
-    tree = MiniTree.copy(directory / "tree", {})
-    tree.environ |= kbuild.build_environment(tree.environ)
-    tree.environ["KBUILD_BTF_CACHE"] = str(directory / "cache")
-    return tree
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> MiniTree:
-    """Built once with -j4; tests that use it only look."""
-    tree = mini_kernel(tmp_path_factory.mktemp("mini"))
-    tree.make("-j4")
-    return tree
-
-
-@pytest.fixture
-def tree(tmp_path: Path, built: MiniTree) -> MiniTree:
-    """A built tree to change: a copy of `built`, times of files and all, with its own cache."""
-    shutil.copytree(built.directory, tmp_path / "tree", copy_function=shutil.copy2)
-    shutil.copytree(built.directory.parent / "cache", tmp_path / "cache")
-    copy = MiniTree(tmp_path / "tree", dict(built.environ))
-    copy.environ["KBUILD_BTF_CACHE"] = str(tmp_path / "cache")
-    return copy
 
 
 @pytest.fixture(scope="module")
 def btf(built: MiniTree) -> Btf:
     return Btf.load(built.directory / "vmlinux")
-
-
-def products(tree: MiniTree) -> list[bytes]:
-    """The BTF of each. (Their DWARF has the path of the tree, which differs.)"""
-    found = [
-        section(memoryview((tree.directory / name).read_bytes()), ".BTF", name) for name in PRODUCTS
-    ]
-    assert all(found)
-    return [bytes(contents) for contents in found if contents is not None]
-
-
-def sidecar(name: str) -> str:
-    """Where the sidecar of an object is: dir/.tmp_<name>.o.kbtf"""
-    path = Path(name)
-    return str(path.with_name(f".tmp_{path.name}.kbtf"))
-
-
-def sidecars(tree: MiniTree) -> dict[str, bytes]:
-    """Each sidecar's content; without its head, which tells the inode of the object (a copy of a
-    tree has others)."""
-    return {
-        str(path.relative_to(tree.directory)): path.read_bytes()[HEAD:]
-        for path in tree.directory.rglob(".tmp_*.o.kbtf")
-    }
 
 
 def symbols(image: Path) -> list[tuple[int, str, str]]:
@@ -274,61 +226,3 @@ def test_the_result_does_not_depend_on_how_it_is_built(
     other.environ |= how
     other.make()
     assert products(other) == products(built)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.unlink(),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[:-7]),
-        lambda path: path.write_bytes(path.with_name(".tmp_main.o.kbtf").read_bytes()),
-    ],
-    ids=["missing", "empty", "truncated", "of another object"],
-)
-def test_a_sidecar_that_is_not_right_is_replaced(
-    tree: MiniTree, built: MiniTree, damage: object
-) -> None:
-    assert callable(damage)
-    path = tree.directory / sidecar("kernel/sched.o")
-    damage(path)
-    (tree.directory / "vmlinux").unlink()
-    tree.make("-j4")
-    assert products(tree) == products(built)
-    name = sidecar("kernel/sched.o")
-    assert sidecars(tree)[name] == sidecars(built)[name]
-
-
-def test_a_damaged_entry_of_the_cache_is_replaced(
-    tree: MiniTree, built: MiniTree, tmp_path: Path
-) -> None:
-    entries = list((tmp_path / "cache").rglob("*.kbtf"))
-    assert entries
-    for entry in entries:
-        entry.write_bytes(entry.read_bytes()[:-1] + b"?")
-    tree.make("clean")
-    tree.make("-j4")
-    assert products(tree) == products(built)
-
-
-def test_an_object_that_was_replaced_behind_the_hooks_back(tree: MiniTree) -> None:
-    """Compiled by hand, without the hook: its sidecar is of the former object."""
-    tree.replace("kernel/sched.c", "\tu32 length;\n", "\tu32 length;\n\tu32 longest;\n")
-    tree.make("-j4", KBUILD_BTF_HOOK="0")
-    (queue,) = Btf.load(tree.directory / "vmlinux").find(Struct, "run_queue")
-    assert "longest" in [member.name for member in queue.members]
-
-
-def test_an_object_that_cannot_be_encoded_ends_the_build_with_its_name(tree: MiniTree) -> None:
-    """Debug information that is cut off: objcopy puts a shorter .debug_info into the object."""
-    victim = tree.directory / "kernel/arch.o"
-    shorter = tree.directory / "shorter"
-    subprocess.run(
-        ["objcopy", "--dump-section", f".debug_info={shorter}", victim, victim.with_suffix(".x")],
-        check=True,
-    )
-    shorter.write_bytes(shorter.read_bytes()[:100])
-    subprocess.run(["objcopy", "--update-section", f".debug_info={shorter}", victim], check=True)
-    done = tree.make("-j4", status=2)
-    assert "kernel/arch.o" in done.stderr
-    assert not (tree.directory / "vmlinux").exists()

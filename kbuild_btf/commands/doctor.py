@@ -59,6 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
 
+def introduce(found: kbuild.Tree) -> str:
+    """What `kbuild-btf make` says of a tree: what it will do there, and what is to be known."""
+    noted = [f for f in tree(found.objects) if f.what != "last build"]
+    lines = [
+        f.text if f.what in ("way", "makefiles") else f"{f.what}: {f.text}"
+        for f in noted
+        if f.state != OK or f.what == "way"
+    ]
+    release = f"Linux {found.version}" if found.version else str(found.source)
+    return "".join(f"kbuild-btf: {release}: {line}\n" for line in lines)
+
+
 def run(args: argparse.Namespace) -> int:
     """Look at everything and print it."""
     findings = [
@@ -188,7 +200,7 @@ def cache_directory(environ: Mapping[str, str] = os.environ) -> Iterator[Finding
 
 
 def tree(directory: Path) -> Iterator[Finding]:
-    """A kernel tree: its version, its configuration, and whether its makefiles are known."""
+    """A kernel tree: what it is, which way its types go and why, and what the last build did."""
     found = kbuild.find_tree(directory)
     if found is None:
         text = f"{directory} is no kernel tree: it has no scripts/Kbuild.include"
@@ -196,11 +208,21 @@ def tree(directory: Path) -> Iterator[Finding]:
         return
     yield _version(found)
     try:
-        problem = kbuild.takeover(found.source).problem
-        yield Finding(NOTE if problem else OK, "makefiles", problem or "known")
+        known = kbuild.takeover(found.source)
     except Error as failed:
         yield Finding(MISSING, "makefiles", str(failed))
-    yield from _configuration(found)
+        return
+    yield Finding(NOTE if known.problem else OK, "makefiles", known.problem or "known")
+    if not found.configured:
+        advice = "run make defconfig, or copy a .config"
+        yield Finding(MISSING, "configuration", f"no .config in {found.objects}; {advice}")
+        return
+    if found.compiler:
+        yield Finding(OK, "compiler", found.compiler)
+    yield _configuration(found)
+    if found.config.get("CONFIG_DEBUG_INFO_BTF") == "y":
+        yield _way(found, known)
+        yield from _last_build(found)
 
 
 def _version(found: kbuild.Tree) -> Finding:
@@ -214,25 +236,77 @@ def _version(found: kbuild.Tree) -> Finding:
     return Finding(OK, "kernel tree", f"Linux {version}")
 
 
-def _configuration(found: kbuild.Tree) -> Iterator[Finding]:
-    try:
-        text = (found.objects / ".config").read_text()
-    except OSError:
-        advice = "run make defconfig, or copy a .config"
-        yield Finding(MISSING, "configuration", f"no .config in {found.objects}; {advice}")
-        return
-    config = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.M))
-    if config.get("CONFIG_DEBUG_INFO_BTF") == "y":
-        modules = config.get("CONFIG_DEBUG_INFO_BTF_MODULES") == "y"
-        yield Finding(OK, "CONFIG_DEBUG_INFO_BTF", "y" + (", modules too" if modules else ""))
-    else:
-        yield Finding(
-            MISSING,
-            "CONFIG_DEBUG_INFO_BTF",
-            "off; scripts/config -e BPF_SYSCALL -d DEBUG_INFO_NONE -e DEBUG_INFO_DWARF5"
-            " -d DEBUG_INFO_REDUCED -e DEBUG_INFO_BTF && kbuild-btf make olddefconfig",
-        )
+def _configuration(found: kbuild.Tree) -> Finding:
+    option = "CONFIG_DEBUG_INFO_BTF"
+    if found.config.get(option) == "y":
+        modules = found.config.get("CONFIG_DEBUG_INFO_BTF_MODULES") == "y"
+        return Finding(OK, option, "y" + (", modules too" if modules else ""))
+    return Finding(
+        MISSING,
+        option,
+        "off; scripts/config -e BPF_SYSCALL -d DEBUG_INFO_NONE -e DEBUG_INFO_DWARF5"
+        " -d DEBUG_INFO_REDUCED -e DEBUG_INFO_BTF && kbuild-btf make olddefconfig",
+    )
+
+
+def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
+    """Where the types of vmlinux will come from, and why."""
     for option in ("CONFIG_LTO_CLANG", "CONFIG_LTO_GCC"):
-        if config.get(option) == "y":
-            late = "objects have no DWARF of their own: the whole vmlinux is encoded at the link"
-            yield Finding(NOTE, option, late)
+        if found.config.get(option) == "y":
+            why = f"{option}: objects have no types of their own before the link"
+            return Finding(NOTE, "way", f"the whole vmlinux is encoded at the link ({why})")
+    if not known.hook:
+        return Finding(NOTE, "way", "every object is encoded at the link (see makefiles)")
+    if os.environ.get("KBUILD_BTF_HOOK") == "0":
+        return Finding(NOTE, "way", "every object is encoded at the link (KBUILD_BTF_HOOK=0)")
+    early = f"objects are encoded as they are compiled; vmlinux is linked from {found.link_input}"
+    return Finding(
+        OK, "way", early + ("" if known.link else ", the first time with debug sections")
+    )
+
+
+# What every link compiles itself, or a script of its own does, so that no hook runs.
+_OF_THE_LINK = re.compile(
+    r"/(\.vmlinux\.export|version-timestamp|\.tmp_vmlinux\d?\.kallsyms\d?)\.o$"
+)
+
+
+def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
+    """Did a hook run for every object of the last link?
+
+    One that ran left a sidecar before the objects were put into vmlinux.a; what the link itself
+    had to encode is newer.
+    """
+    try:
+        collected = (found.objects / "vmlinux.a").stat().st_mtime_ns
+        image = next(p for n in kbuild.IMAGES if (p := found.objects / n).exists())
+    except (OSError, StopIteration):
+        return
+    from .. import _native
+
+    try:
+        objects = [str(path) for path in _native.linked_objects(image)]
+    except Error as failed:
+        yield Finding(NOTE, "last build", str(failed))
+        return
+    late, lost = [], []
+    for path in objects:
+        try:
+            written = Path(_native.sidecar_path(path)).stat().st_mtime_ns
+        except FileNotFoundError:
+            lost.append(path)
+        else:
+            if written > collected and not _OF_THE_LINK.search(path):
+                late.append(path)
+    if len(lost) == len(objects):
+        yield Finding(NOTE, "last build", "vmlinux was built without kbuild-btf")
+        return
+    without = late + [path for path in lost if not _OF_THE_LINK.search(path)]
+    if not without:
+        yield Finding(OK, "last build", f"all {len(objects)} objects of vmlinux were encoded early")
+        return
+    named = ", ".join(os.path.relpath(path, found.objects) for path in without[:3])
+    more = f" and {len(without) - 3} more" if len(without) > 3 else ""
+    text = f"no hook ran for {len(without)} of {len(objects)} objects ({named}{more})"
+    why = "made by other rules, without the variables, or before kbuild-btf was updated"
+    yield Finding(NOTE, "last build", f"{text}; the link encoded them: {why}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import cache, kbuild
 from ..errors import Error
+from . import doctor
 
 _CLEAN_EVERY_SECONDS = 3600.0
 
@@ -27,13 +28,32 @@ def run(args: argparse.Namespace) -> int:
     """Become make. Returns only by an Error."""
     variables = kbuild.build_environment()
     tree = kbuild.tree_of_command(args.arguments, Path.cwd())
-    if tree and (problem := kbuild.takeover(tree.source).problem):
-        print(f"kbuild-btf: {tree.source}: {problem}", file=sys.stderr)
+    if tree:
+        _introduce(tree)
     _keep_cache_small()
     try:
         os.execvpe("make", ["make", *args.arguments], {**os.environ, **variables})
     except OSError as failed:
         raise kbuild.no_make(failed) from failed
+
+
+def _introduce(tree: kbuild.Tree) -> None:
+    """Say what the doctor knows about a tree, once, and again when it has become something else.
+
+    A tree without configuration is not to be built yet.
+    """
+    if not (tree.objects / ".config").is_file():
+        if problem := kbuild.takeover(tree.source).problem:
+            print(f"kbuild-btf: {tree.source}: {problem}", file=sys.stderr)
+        return
+    said = tree.objects / ".tmp_kbuild-btf.doctor"  # a name that make clean removes
+    text = doctor.introduce(tree)
+    with contextlib.suppress(OSError):
+        if said.read_text() == text:
+            return
+    print(text, end="", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        said.write_text(text)
 
 
 def _keep_cache_small() -> None:

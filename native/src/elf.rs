@@ -382,6 +382,16 @@ impl<'a> Elf<'a> {
         flags
     }
 
+    /// Names of the source files that the symbols come from (`STT_FILE`), in order. An object of one
+    /// source names one; one that `ld -r` made of several names them all; assembler names none.
+    pub fn source_files(&self) -> Vec<&'a [u8]> {
+        self.file
+            .symbols()
+            .filter(|s| matches!(s.flags(), SymbolFlags::Elf { st_info, .. } if st_info.st_type() == elf::STT_FILE))
+            .filter_map(|s| s.name_bytes().ok())
+            .collect()
+    }
+
     /// `.symtab` without the null entry; position i is symbol index i + 1.
     pub fn symbols(&self) -> Vec<Symbol<'_>> {
         let mut symbols = Vec::new();

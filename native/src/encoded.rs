@@ -123,7 +123,8 @@ pub struct Variable {
     pub die: u64,
 }
 
-/// A symbol of the object at which some candidate stands.
+/// A symbol of the object at which some candidate stands; and, behind those, each `STT_FILE` symbol,
+/// of which only name and kind are set.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Symbol {
@@ -137,6 +138,9 @@ pub struct Symbol {
     pub value: u64,
     pub size: u64,
 }
+
+/// `Symbol::kind` of a symbol that names a source file (`STB_LOCAL`, `STT_FILE`).
+const STT_FILE: u32 = object::elf::STT_FILE.0 as u32;
 
 impl Symbol {
     pub fn binding(&self) -> u8 {
@@ -184,6 +188,13 @@ impl<'a> View<'a> {
 
     pub fn string(&self, offset: u32) -> &'a [u8] {
         text_at(self.strings, offset)
+    }
+
+    /// Names of the object's `STT_FILE` symbols.
+    pub fn source_files(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let view = *self;
+        let all = view.symbols.iter().filter(|s| s.kind == STT_FILE);
+        all.map(move |s| view.string(s.name))
     }
 
     pub fn type_count(&self) -> usize {
@@ -262,6 +273,23 @@ impl Encoded {
             starts: vec![0],
             strings: vec![0],
             ..Encoded::default()
+        }
+    }
+
+    /// Remember which source files the object's symbols name: the link compares them with its own.
+    pub fn add_source_files(&mut self, names: &[&[u8]]) {
+        for name in names {
+            let offset = self.strings.len() as u32;
+            self.strings.extend_from_slice(name);
+            self.strings.push(0);
+            self.symbols.push(Symbol {
+                name: offset,
+                section: 0,
+                file: 0,
+                kind: STT_FILE,
+                value: 0,
+                size: 0,
+            });
         }
     }
 

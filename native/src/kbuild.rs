@@ -2,15 +2,20 @@
 //! Which objects the linker took, in a kernel tree.
 //!
 //! In order of trust: the trace that the LD wrapper kept of this very link; for a module the list
-//! in its `.mod` file; the archive `vmlinux.a` with the objects that Kbuild adds to it.
+//! in its `.mod` file; the archive `vmlinux.a` with the objects that Kbuild adds to it. Whichever it
+//! is, the symbols of the linked file must name the same source files as those of the objects.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::elf::{Elf, Mapped};
 use crate::error::{io, Error, Result};
+use crate::image::Image;
+use crate::objects::Loaded;
 
 /// The objects of a linked file. Paths are relative to the working directory, as make's are.
 pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
@@ -47,6 +52,65 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
             .at(elf.display())
             .hint("name the objects, or encode the file itself: kbuild-btf encode"),
     )
+}
+
+/// Refuse a list of objects that is not what the file was linked from: linkers copy the symbols that
+/// name source files (`STT_FILE`), one for each source, and `--strip-debug` leaves them. A file
+/// without any was linked with other options, and then there is nothing to compare.
+pub fn cross_check(image: &Image, objects: &[PathBuf], loaded: &[Loaded]) -> Result<()> {
+    let mut balance: BTreeMap<&[u8], i64> = BTreeMap::new();
+    for name in image.group_names.iter().filter(|n| names_source(n)) {
+        *balance.entry(name).or_default() += 1;
+    }
+    if balance.is_empty() {
+        return Ok(());
+    }
+    // A sidecar of an object without DWARF knows nothing; there are few.
+    let unread = objects
+        .iter()
+        .zip(loaded)
+        .filter(|(_, l)| l.view().is_none());
+    let unread: Vec<(&PathBuf, Mapped)> = unread
+        .map(|(path, _)| Ok((path, Mapped::open(path)?)))
+        .collect::<Result<_>>()?;
+    let mut files: Vec<(&PathBuf, &[u8])> = Vec::new();
+    for (path, mapped) in &unread {
+        let elf = Elf::parse(mapped)?;
+        files.extend(elf.source_files().into_iter().map(|name| (*path, name)));
+    }
+    for (path, object) in objects.iter().zip(loaded) {
+        let names = object.view().into_iter().flat_map(|v| v.source_files());
+        files.extend(names.map(|name| (path, name)));
+    }
+    files.retain(|(_, name)| names_source(name));
+    for (_, name) in &files {
+        *balance.entry(name).or_default() -= 1;
+    }
+    balance.retain(|_, count| *count != 0);
+    let Some((&name, &count)) = balance.iter().next() else {
+        return Ok(());
+    };
+    let shown = String::from_utf8_lossy(name);
+    let what = match files.iter().rfind(|(_, n)| *n == name) {
+        Some((path, _)) if count < 0 => format!(
+            "{} is in the list of its objects, but {shown} is not in it as often as in them",
+            path.display()
+        ),
+        _ => format!("an object of {shown} was linked that is not in the list of its objects"),
+    };
+    let more = match balance.len() {
+        1 => String::new(),
+        n => format!(" (and {} other sources differ)", n - 1),
+    };
+    Err(Error::new(format!("{what}{more}"))
+        .at(image.path.display())
+        .hint("run make again, or name the objects"))
+}
+
+/// Is this the name of a source file? Linkers invent one, from the object's own, for what has none;
+/// compilers that read a pipe, as for the wrapper of the finished BTF, write `<stdin>` or `-`.
+fn names_source(name: &[u8]) -> bool {
+    !(name.is_empty() || name.ends_with(b".o") || name == b"<stdin>" || name == b"-")
 }
 
 fn trace_of(directory: &Path, image: &str) -> PathBuf {

@@ -19,6 +19,7 @@ pub mod fixup;
 pub mod guard;
 pub mod identity;
 pub mod image;
+pub mod jobserver;
 pub mod kbuild;
 pub mod key;
 pub mod languages;

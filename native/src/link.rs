@@ -158,6 +158,7 @@ fn combine_objects<T>(
     then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let mut clock = Clock::start();
+    let found_by_kbuild = objects.is_none();
     let found;
     let objects = match objects {
         Some(given) => given,
@@ -184,6 +185,10 @@ fn combine_objects<T>(
     let loaded: Vec<Loaded> = threads.map(objects, || (), load)?;
     let bytes = loaded.iter().map(Loaded::size).sum();
     clock.lap("load objects", loaded.len() as u64, bytes);
+    if found_by_kbuild {
+        kbuild::cross_check(&image, objects, &loaded)?;
+        clock.lap("cross-check objects", loaded.len() as u64, 0);
+    }
     let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
     let report = vec![
         ("linked".to_owned(), loaded.len() as u64),

@@ -211,13 +211,16 @@ pub fn with_stamp(bytes: &[u8], stamp: Stamp) -> Vec<u8> {
     out
 }
 
-/// Note in a sidecar that was found to belong to an object which object file that is.
+/// Note in a sidecar that was found to belong to an object which object file that is. Its time stamp
+/// goes on telling when it was encoded.
 pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
     let file = File::options()
         .write(true)
         .open(path)
         .map_err(io("open", path))?;
+    let encoded = file.metadata().and_then(|m| m.modified());
     file.write_all_at(bytemuck::bytes_of(&stamp), 16)
+        .and_then(|()| file.set_modified(encoded?))
         .map_err(io("write", path))
 }
 
@@ -240,6 +243,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         io("write", path)(cause)
     })
+}
+
+/// The same, but a file that has this content already stays as it is, with its time stamp, so that
+/// make does nothing again because of it.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    match Mapped::open(path) {
+        Ok(old) if old.bytes() == bytes => Ok(()),
+        _ => write_atomically(path, bytes),
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use kbuild_btf_native::error::{Error, Result};
 use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
+use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
 use kbuild_btf_native::{embed, kbuild, languages, sidecar};
 
@@ -190,11 +191,12 @@ impl Options {
 
 fn encode(options: &Options, file: &Path) -> Result<()> {
     let features = options.features();
+    let share = Share::take(options.jobs.unwrap_or(1));
     let request = Request {
         elf: file,
         features,
         excluded_languages: options.excluded.clone(),
-        jobs: options.jobs.unwrap_or(1),
+        jobs: share.threads(),
         base: options.base.clone(),
         stable_ids: match options.base {
             None => std::env::var_os("KBUILD_BTF_STABLE_IDS")
@@ -209,9 +211,9 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         if let Some(base) = &output.base {
             let mut beside = path.clone().into_os_string();
             beside.push(".base");
-            sidecar::write_atomically(Path::new(&beside), base)?;
+            sidecar::write_if_changed(Path::new(&beside), base)?;
         }
-        sidecar::write_atomically(path, &output.btf)?;
+        sidecar::write_if_changed(path, &output.btf)?;
     } else {
         let mut sections = vec![(".BTF", output.btf.as_slice())];
         sections.extend(output.base.as_deref().map(|base| (".BTF.base", base)));

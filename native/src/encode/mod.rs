@@ -71,7 +71,9 @@ pub fn encode_object(elf: &Elf<'_>) -> Result<Option<Encoded>> {
     }
     let units = dwarf.units().map_err(|e| e.at(elf.path.display()))?;
     let source = Source::new(elf, &dwarf)?;
-    encode_units(&source, &units).map(Some)
+    let mut encoded = encode_units(&source, &units)?;
+    encoded.add_source_files(&elf.source_files());
+    Ok(Some(encoded))
 }
 
 /// Encode some units of a file together, with strings of their own.

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The only process of a kernel that is booted to look at its BTF. It loads every module of the
+ * initramfs, runs the program of probe.bpf.c, and writes what /sys/kernel/btf holds to the second
+ * serial port: a line "NAME SIZE", then that many bytes, for each file. What it finds goes to the
+ * first one, in lines that begin with "test: ". Then it restarts the machine.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { PORT = 7357, BACKLOG = 41, MODULES = 64 };
+
+static void say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fputs("test: ", stdout);
+	vprintf(format, arguments);
+	putchar('\n');
+	fflush(stdout);
+	va_end(arguments);
+}
+
+static void console(void)
+{
+	mkdir("/dev", 0755);
+	mknod("/dev/console", S_IFCHR | 0600, makedev(5, 1));
+	mknod("/dev/ttyS1", S_IFCHR | 0600, makedev(4, 65));
+	for (int i = 0; i < 3; i++)
+		dup2(open("/dev/console", O_RDWR), i);
+}
+
+/* In whatever order they need each other: again and again, as long as one more can be loaded. */
+static void load_modules(void)
+{
+	int loaded[MODULES] = { 0 }, failed[MODULES] = { 0 }, more = 1;
+	struct dirent **names;
+	int count = scandir("/modules", &names, NULL, alphasort);
+
+	while (more) {
+		more = 0;
+		for (int i = 0; i < count && i < MODULES; i++) {
+			char path[300];
+			int file;
+
+			if (loaded[i] || names[i]->d_name[0] == '.')
+				continue;
+			snprintf(path, sizeof(path), "/modules/%s", names[i]->d_name);
+			file = open(path, O_RDONLY);
+			if (!syscall(SYS_finit_module, file, "", 0)) {
+				loaded[i] = more = 1;
+				say("loaded %s", names[i]->d_name);
+			} else {
+				failed[i] = errno;
+			}
+			close(file);
+		}
+	}
+	for (int i = 0; i < count && i < MODULES; i++)
+		if (!loaded[i] && names[i]->d_name[0] != '.')
+			say("not loaded %s: %s", names[i]->d_name, strerror(failed[i]));
+}
+
+static void run_probe(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	unsigned char packet[64] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
+	struct bpf_object *object;
+	struct bpf_map *map;
+	unsigned int out[4], key = 0;
+
+	if (bind(listener, (void *)&address, sizeof(address)) || listen(listener, BACKLOG)) {
+		say("no socket: %s", strerror(errno));
+		return;
+	}
+	object = bpf_object__open_file("/probe.bpf.o", NULL);
+	if (!object || bpf_object__load(object)) {
+		say("not loaded probe: %s", strerror(errno));
+		return;
+	}
+	map = bpf_object__find_map_by_name(object, ".bss");
+	if (bpf_prog_test_run_opts(
+		    bpf_program__fd(bpf_object__find_program_by_name(object, "probe")), &options) ||
+	    !map || bpf_map_lookup_elem(bpf_map__fd(map), &key, out)) {
+		say("not run: %s", strerror(errno));
+		return;
+	}
+	say("probe returned %u", options.retval);
+	say("port %u backlog %u", out[0], out[1]);
+	say("veth_priv offset %u size %u", out[2], out[3]);
+}
+
+static void send_btf(void)
+{
+	int port = open("/dev/ttyS1", O_WRONLY | O_NOCTTY);
+	struct termios settings;
+	struct dirent **names;
+	int count = scandir("/sys/kernel/btf", &names, NULL, alphasort);
+	static char buffer[16 << 20];
+
+	tcgetattr(port, &settings);
+	cfmakeraw(&settings);
+	cfsetspeed(&settings, B115200);
+	tcsetattr(port, TCSANOW, &settings);
+	for (int i = 0; i < count; i++) {
+		char path[300];
+		ssize_t size = 0, more, sent = 0;
+		int file;
+
+		if (names[i]->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/sys/kernel/btf/%s", names[i]->d_name);
+		file = open(path, O_RDONLY);
+		while ((more = read(file, buffer + size, sizeof(buffer) - size)) > 0)
+			size += more;
+		dprintf(port, "%s %zd\n", names[i]->d_name, size);
+		while (sent < size && (more = write(port, buffer + sent, size - sent)) > 0)
+			sent += more;
+		close(file);
+	}
+	tcdrain(port);
+}
+
+int main(void)
+{
+	console();
+	mkdir("/proc", 0755);
+	mkdir("/sys", 0755);
+	mount("proc", "/proc", "proc", 0, NULL);
+	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	load_modules();
+	run_probe();
+	send_btf();
+	say("end");
+	reboot(RB_AUTOBOOT);
+	for (;;)
+		pause();
+}

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The forms in which people build a real Linux 6.12, and what goes wrong in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel import Kernel
+from minitree import programs
+from support import SCRIPTS, require
+
+from kbuild_btf import Btf, _native
+from kbuild_btf.btf import Struct
+from kbuild_btf.cache import Cache
+
+pytestmark = pytest.mark.kernel
+
+OBJECT = "lib/ctype.o"
+# Compiled by every link, without a hook: version-timestamp.o and the kallsyms of the first pass.
+OF_THE_LINK = 2
+
+
+@pytest.fixture
+def btf(kernel: Kernel) -> Iterator[bytes]:
+    """That of vmlinux; after the test the tree is again as it was, and so is the BTF."""
+    before = _native.read_section(str(kernel.vmlinux), ".BTF")
+    assert before
+    yield before
+    kernel.make()
+    # `all`, since pytest would print two megabytes of difference.
+    assert all([_native.read_section(str(kernel.vmlinux), ".BTF") == before])
+
+
+def sidecar(kernel: Kernel, name: str) -> Path:
+    return Path(_native.sidecar_path(str(kernel.build / name)))
+
+
+# Options of make, and what the hook or make says of it.
+FORMS = [
+    ([], f"  BTF     {OBJECT}"),
+    (["V=1"], f"{SCRIPTS}/kbuild-btf-hook {OBJECT}"),
+    (["W=1"], f"  BTF     {OBJECT}"),
+    (["C=1"], f"  CHECK   .*/lib/ctype.c\n  BTF     {OBJECT}"),
+    (["-s"], ""),
+]
+
+
+def test_a_single_target(kernel: Kernel, btf: bytes) -> None:
+    require("sparse")
+    beside = sidecar(kernel, OBJECT)
+    for options, said in FORMS:
+        (kernel.build / OBJECT).unlink()
+        beside.unlink()
+        output = kernel.make(*options, OBJECT)
+        assert re.search(said, output), output
+        assert beside.exists(), options
+
+
+def test_a_dry_run_encodes_nothing(kernel: Kernel, btf: bytes) -> None:
+    """Linux links vmlinux even then (its recipe begins with `+`, and make -n takes every
+    prerequisite for new); the rest is only printed."""
+    before = kernel.sidecars()
+    (kernel.source / "lib/ctype.c").touch()
+    assert f"kbuild-btf-hook {OBJECT}" in kernel.make("-n", "vmlinux")
+    after = kernel.sidecars()
+    assert sum(before.get(path) != time for path, time in after.items()) <= OF_THE_LINK
+    assert kernel.vmlinux.exists()
+
+
+def test_an_external_module(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "outside_main.c").write_text(
+        "#include <linux/module.h>\n"
+        "struct outside { struct list_head list; int number; };\n"
+        "struct outside outside;\n"
+        'MODULE_LICENSE("GPL");\nMODULE_DESCRIPTION("A test");\n'
+    )
+    (tmp_path / "outside_more.c").write_text("struct more { int x; } more;\n")
+    (tmp_path / "Makefile").write_text(
+        "obj-m := outside.o\noutside-y := outside_main.o outside_more.o\n"
+    )
+    kernel.make(f"M={tmp_path}", "modules")
+    names = sorted(path.name for path in tmp_path.glob(".tmp_*.kbtf"))
+    assert names[-2:] == [".tmp_outside_main.o.kbtf", ".tmp_outside_more.o.kbtf"]
+    base = Btf.load(kernel.vmlinux)
+    module = Btf.load(tmp_path / "outside.ko", base)
+    structs = {found.name for found in module if isinstance(found, Struct) and found.name}
+    assert {"outside", "more"} <= structs
+    assert "list_head" not in structs, "that is the kernel's"
+
+
+def test_sidecars_of_every_kind_of_wrong(kernel: Kernel, btf: bytes) -> None:
+    """Stale, damaged, foreign, missing: the link encodes these objects, or takes them from the
+    cache, and nothing else."""
+    names = ("kernel/fork.o", "mm/memory.o", "net/core/sock.o", "fs/namei.o")
+    stale, damaged, foreign, missing = (sidecar(kernel, name) for name in names)
+    foreign.write_bytes(stale.read_bytes())
+    damaged.write_bytes(damaged.read_bytes()[:-100] + bytes(100))
+    missing.unlink()
+    (kernel.build / names[0]).touch()
+    before = kernel.sidecars()
+    kernel.vmlinux.unlink()
+    said = kernel.make("vmlinux")
+    found = _native.read_section(str(kernel.vmlinux), ".BTF")
+    assert all([found == btf])
+    now = kernel.sidecars()
+    written = [path.name for path, time in now.items() if before.get(path) != time]
+    assert {path.name for path in (damaged, foreign, missing)} <= set(written)
+    assert len(written) <= 3 + OF_THE_LINK
+    assert " objects linked, " in said
+
+
+def test_an_encoder_that_fails_leaves_no_kernel_without_btf(
+    kernel: Kernel, btf: bytes, tmp_path: Path
+) -> None:
+    """link-vmlinux.sh of 6.12 goes on after a failure of pahole; the build must not."""
+    dies = 'case $1 in --version) exec @REAL@ "$@";; esac\necho >&2 out of order\nexit 1'
+    kernel.vmlinux.unlink()
+    done = kernel.run_make("vmlinux", KBUILD_BTF_BIN=str(programs(tmp_path / "bin", pahole=dies)))
+    assert done.returncode == 2
+    assert "out of order" in done.stderr
+    assert not kernel.vmlinux.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "changes"),
+    [
+        ("lib/ctype.c", "/* The end. */\n", False),
+        ("lib/ctype.c", "int new_function(int x);\nint new_function(int x) { return x; }\n", True),
+    ],
+    ids=["comment", "new function"],
+)
+def test_increments(kernel: Kernel, btf: bytes, name: str, text: str, changes: bool) -> None:
+    """The BTF is that of a build from scratch: what the image's own debug information gives. What
+    is encoded is what has changed."""
+    source = kernel.source / name
+    before = source.read_text()
+    cache = Cache(kernel.directory / "cache")
+    misses = cache.statistics(0).misses
+    try:
+        source.write_text(before + text)
+        kernel.make("vmlinux")
+        found = _native.read_section(str(kernel.vmlinux), ".BTF")
+        assert all([found == _native.encode(str(kernel.vmlinux), features=kernel.features).btf])
+        assert (found != btf) == changes
+        assert cache.statistics(0).misses - misses <= changes + OF_THE_LINK
+    finally:
+        source.write_text(before)
