@@ -321,3 +321,28 @@ def test_clang_where_pahole_knows_no_registers(tmp_path: Path) -> None:
     assert names(ours(elf), Func) == ["overridden", "takes_big"]
     if recent_pahole():
         assert names(theirs(elf), Func) == []
+
+
+def test_variables_that_are_not_in_memory_as_they_are_declared(tmp_path: Path) -> None:
+    """clang makes one byte of `narrow`, and `text` one with the equal string literal."""
+    source = tmp_path / "a.c"
+    source.write_text(
+        'static const char text[] = "%d";\n'
+        "static int narrow; int plain = 1;\n"
+        "int other(const char *text, int i);\n"
+        'int told(void) { return other(text, 1) + other("%d", 2); }\n'
+        "void set(void) { narrow = 7; }\n"
+        "int get(void) { return narrow + plain; }\n"
+    )
+    elf = CLANGS[-1].compile(source, tmp_path / "a.o", "-O2")
+    image = CLANGS[-1].link([elf], tmp_path / "image", "--unresolved-symbols=ignore-all")
+    options = ("--btf_features=default,global_var",)
+    made = Btf.from_bytes(_native.encode(image, features="default,global_var").btf)
+    assert [v.name for v in made if isinstance(v, Var)] == ["plain"]
+    linked = _native.link(image, objects=[elf], features="default,global_var")
+    assert linked.btf == _native.encode(image, features="default,global_var").btf
+    if recent_pahole():
+        _, output = pahole_says(image, tmp_path / "pahole.btf", *options)
+        assert output
+        there = {v.name for v in Btf.load(output) if isinstance(v, Var)}
+        assert there == {"narrow", "plain", "text"}

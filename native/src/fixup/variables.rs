@@ -115,6 +115,11 @@ pub(super) fn add(
             .get(&(section, location.value))
             .map(Vec::as_slice)
             .unwrap_or(&[]);
+        // A constant that clang has put among the strings: linkers merge these, and the objects
+        // cannot tell what became of it.
+        if here.is_empty() {
+            continue;
+        }
         let offset = location
             .value
             .wrapping_sub(if image.relocatable { 0 } else { info.address });
