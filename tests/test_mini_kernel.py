@@ -22,6 +22,7 @@ from minitree import (
 
 from kbuild_btf import Btf
 from kbuild_btf.btf import Datasec, DeclTag, Enum64, Func, Fwd, Struct, Var
+from kbuild_btf.btf.elf import section
 from kbuild_btf.cache import Cache
 
 HOOKED = sorted(BUILTIN + LIBRARY + MODULE)

@@ -346,7 +346,7 @@ def _change(random: Random, this: Type, number: int, named: list[int]) -> Type:
     if this.kind == "ptr":
         return replace(this, to=random.choice([0, *range(1, number), *named]))
     if this.kind == "int":
-        return replace(this, name=random.choice(["int", "long"]), count=4)
+        return replace(this, name=random.choice(["int", "wide"]), count=4)
     if this.kind == "array":
         return replace(this, count=this.count + 1)
     if this.kind in ("struct", "union", "enum") and this.parts:
@@ -524,7 +524,8 @@ class Files:
         self.units = [_Compiled(source, f"{i}.c") for i, source in enumerate(world)]
 
     def object(self, units: Sequence[int]) -> bytes:
-        """An object with these units, as `ld -r` makes it of several."""
+        """An object with these units. What they have in memory lies in it as in the image: sections
+        are moved as a whole."""
         return self._joined(units, units, ET_REL)
 
     def image(self, order: Sequence[int] | None = None) -> bytes:
@@ -535,10 +536,15 @@ class Files:
     def _joined(self, memory: Sequence[int], debug: Sequence[int], kind: int) -> bytes:
         ends = dict.fromkeys(_BASES, 0)
         starts: list[dict[str, int]] = [{} for _ in self.units]
-        for u in memory:
-            for name, size in self.units[u].memory.items():
+        for u, unit in enumerate(self.units):
+            for name, size in unit.memory.items():
                 starts[u][name] = ends[name]
                 ends[name] += size
+        for name in _BASES:
+            first = min(starts[u][name] for u in memory)
+            ends[name] -= first
+            for u in memory:
+                starts[u][name] -= first
         joined: dict[str, Section] = {}
         data: dict[str, bytearray] = {}
         for u in debug:
