@@ -339,7 +339,7 @@ def test_variables_that_are_not_in_memory_as_they_are_declared(tmp_path: Path) -
     options = ("--btf_features=default,global_var",)
     made = Btf.from_bytes(_native.encode(image, features="default,global_var").btf)
     assert [v.name for v in made if isinstance(v, Var)] == ["plain"]
-    linked = _native.link(image, objects=[elf], features="default,global_var")
+    linked = _native.link(image, objects=[str(elf)], features="default,global_var")
     assert linked.btf == _native.encode(image, features="default,global_var").btf
     if recent_pahole():
         _, output = pahole_says(image, tmp_path / "pahole.btf", *options)

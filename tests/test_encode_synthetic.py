@@ -8,8 +8,8 @@ from pathlib import Path
 
 import btftext
 import pytest
-from cases import CASES, REFUSED, Case, build
-from dwarfwriter import DIE
+from cases import CASES, REFUSED, Case, base, build, member, struct
+from dwarfwriter import ATE, DIE
 from elfwriter import X86_64, Target
 
 from kbuild_btf import Btf, _native
@@ -41,3 +41,14 @@ def test_refused(make: Callable[[], list[DIE]], why: str, tmp_path: Path) -> Non
         _native.encode(str(path))
     assert why in str(raised.value)
     assert str(path) in raised.value.where
+
+
+def test_a_packed_double_is_c(tmp_path: Path) -> None:
+    """BPF_BTF_LOAD refuses one that is not aligned; the kernel takes it in its own BTF."""
+    case = Case("packed", lambda: [struct("s", 9, member("d", base("d", 8, ATE.float), 1))], [])
+    path = tmp_path / "a.o"
+    path.write_bytes(build(case, 0, X86_64))
+    made = _native.encode(str(path)).btf
+    _native.check(made, kernel=True)
+    with pytest.raises(_native.Error, match="aligned"):
+        _native.check(made)
