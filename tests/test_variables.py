@@ -623,3 +623,30 @@ def test_common_and_hidden_symbols(chain: Toolchain, tmp_path: Path) -> None:
         everything = image.btf("+global_var")
         assert [v.name for s, _, v in placed(everything) if s == ".bss"] == ["tentative"]
     agree(linked)
+
+
+def test_sections_of_one_name_move_each_for_itself(tmp_path: Path) -> None:
+    """clang makes a section of its own of what it finds to be constant, and of what may be merged;
+    where one of them went tells nothing of the others."""
+    source = tmp_path / "a.c"
+    source.write_text(
+        '#define INIT __attribute__((section(".init.data")))\n'
+        "static int written[8] INIT = {1};\n"
+        "static int fixed[4] INIT = {1, 2, 3};\n"
+        "static int other[6] INIT = {4, 5};\n"
+        "static const unsigned char small[4] = {9, 8, 7, 6}, more[4] = {1, 2, 3, 4};\n"
+        "int _start(int i) {\n"
+        "  written[i & 7] += 1;\n"
+        "  return written[i] + fixed[i] + other[i] + small[i] + more[i];\n"
+        "}\n"
+    )
+    clang = CLANGS[-1]
+    elf = clang.compile(source, tmp_path / "a.o", "-O2", "-fno-pie")
+    with elf.open("rb") as stream:
+        sections = [s.name for s in ELFFile(stream).iter_sections()]
+    assert sections.count(".init.data") > 1
+    image = clang.link([elf], tmp_path / "image")
+    made = _native.link(image, objects=[str(elf)], features="default,global_var").btf
+    found = {v.name for v in Btf.from_bytes(made) if isinstance(v, Var)}
+    assert found == {"written", "fixed", "other", "small", "more"}
+    assert made == _native.encode(image, features="default,global_var").btf

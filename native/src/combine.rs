@@ -162,6 +162,8 @@ pub struct ObjectSymbol {
     pub file: u32,
     pub kind: u8,
     pub binding: u8,
+    /// Its section moves as a whole, and the object has no other of that name.
+    pub moves_whole: bool,
     pub value: u64,
     pub size: u64,
 }
@@ -605,6 +607,7 @@ impl<'a> Combiner<'a> {
                 file: add(symbol.file),
                 kind: symbol.kind as u8,
                 binding: symbol.binding(),
+                moves_whole: symbol.moves_whole(),
                 value: symbol.value,
                 size: symbol.size,
             };

@@ -174,6 +174,7 @@ impl<'a> Elf<'a> {
                     address: s.address(),
                     size: s.size(),
                     alloc: sh_flags & elf::SHF_ALLOC.0 != 0,
+                    merges: sh_flags & elf::SHF_MERGE.0 != 0,
                     holds_data: sh_type == elf::SHT_PROGBITS.0 || sh_type == elf::SHT_NOBITS.0,
                 }
             })
@@ -428,6 +429,8 @@ pub struct SectionInfo<'a> {
     pub size: u64,
     pub alloc: bool,
     pub holds_data: bool,
+    /// Linkers put equal parts of such sections together.
+    pub merges: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -133,7 +133,7 @@ pub struct Symbol {
     pub section: u32,
     /// Name of the `STT_FILE` symbol that governs it, if it is local.
     pub file: u32,
-    /// `STB_*` << 8 | `STT_*`
+    /// `STT_*`, `STB_*` << 8, and `PART` where the section moves in parts.
     pub kind: u32,
     pub value: u64,
     pub size: u64,
@@ -142,7 +142,20 @@ pub struct Symbol {
 /// `Symbol::kind` of a symbol that names a source file (`STB_LOCAL`, `STT_FILE`).
 const STT_FILE: u32 = object::elf::STT_FILE.0 as u32;
 
+/// In `Symbol::kind`: that another symbol of a section of this name was moved so and so far tells
+/// nothing of this one.
+const PART: u32 = 1 << 16;
+
 impl Symbol {
+    pub fn kind_word(kind: u8, binding: u8, moves_whole: bool) -> u32 {
+        let part = if moves_whole { 0 } else { PART };
+        part | u32::from(binding) << 8 | u32::from(kind)
+    }
+
+    pub fn moves_whole(&self) -> bool {
+        self.kind & PART == 0
+    }
+
     pub fn binding(&self) -> u8 {
         (self.kind >> 8) as u8
     }

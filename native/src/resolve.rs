@@ -12,7 +12,8 @@
 //! - a group belongs to one object, so one symbol that is known tells whose the group is
 //!   (`may_be`);
 //! - the linker moves an input section as a whole, so one symbol that is known tells where all
-//!   others of its section are (`moved_to`).
+//!   others of its section are (`moved_to`); not one whose equal parts are merged (`SHF_MERGE`), and
+//!   of several of one name in an object it is not known which is meant.
 //!
 //! Where these leave several possibilities that are not of one meaning, the linked file's debug
 //! information is asked about the units concerned (`linked_dwarf`), and what it does not say either
@@ -174,8 +175,8 @@ struct Search<'s, 'i> {
     linked: &'s mut [Option<u32>],
     /// Whose a group is.
     owners: HashMap<u32, ObjectIndex, Fast>,
-    /// By object and section how far the linker moved it, and to which section. `None`: the object
-    /// has several sections of the name.
+    /// By object and section how far the linker moved it, and to which section. `None`: its symbols
+    /// contradict each other.
     moves: HashMap<u64, Option<(u32, u64)>, Fast>,
 }
 
@@ -202,7 +203,7 @@ impl Search<'_, '_> {
 
     fn note_move(&mut self, symbol: &ObjectSymbol, linked: u32) {
         let weak = symbol.binding == elf::STB_WEAK.0;
-        if weak || symbol.section == 0 || self.known.relaxes(symbol) {
+        if weak || !symbol.moves_whole || symbol.section == 0 || self.known.relaxes(symbol) {
             return;
         }
         let at = self.location(linked);
@@ -215,7 +216,7 @@ impl Search<'_, '_> {
 
     /// Where the linker put it, if another symbol of its section tells.
     fn moved_to(&self, symbol: &ObjectSymbol) -> Option<Location> {
-        if self.known.relaxes(symbol) {
+        if !symbol.moves_whole || self.known.relaxes(symbol) {
             return None;
         }
         let (section, by) = (*self.moves.get(&section_of(symbol))?)?;

@@ -780,11 +780,13 @@ impl Emit<'_> {
             .get(symbol.section as usize)
             .copied()
             .unwrap_or(b"");
+        let whole = all.moves_whole.get(symbol.section as usize);
+        let whole = whole.copied().unwrap_or(true);
         let kept = Symbol {
             name: self.strings.add(symbol.name),
             section: self.strings.add(section),
             file: self.strings.add(all.files[index as usize]),
-            kind: u32::from(symbol.binding) << 8 | u32::from(symbol.kind),
+            kind: Symbol::kind_word(symbol.kind, symbol.binding, whole),
             value: symbol.value,
             size: symbol.size,
         };

@@ -16,6 +16,8 @@ mod walk;
 
 pub use raw::Fast;
 
+use std::collections::HashMap;
+
 use object::elf;
 
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
@@ -140,6 +142,8 @@ pub(crate) struct SymbolIndex<'a> {
     pub symbols: Vec<crate::elf::Symbol<'a>>,
     /// Names of the sections, by index.
     pub sections: Vec<&'a [u8]>,
+    /// Whether a linker moves a section as a whole and its name tells which one it is.
+    pub moves_whole: Vec<bool>,
     /// (section, value, index into `symbols`), sorted; functions and objects only.
     places: Vec<(u32, u64, u32)>,
     /// For each symbol the name of the `STT_FILE` symbol before it.
@@ -149,13 +153,17 @@ pub(crate) struct SymbolIndex<'a> {
 impl<'a> SymbolIndex<'a> {
     fn new(elf: &'a Elf<'a>) -> Self {
         let symbols = elf.symbols();
-        let mut sections = Vec::new();
-        for info in elf.sections() {
-            let i = info.index as usize;
-            if sections.len() <= i {
-                sections.resize(i + 1, &b""[..]);
-            }
-            sections[i] = info.name;
+        let infos = elf.sections();
+        let mut of_name: HashMap<&[u8], u32, Fast> = HashMap::default();
+        for info in &infos {
+            *of_name.entry(info.name).or_default() += 1;
+        }
+        let count = infos.iter().map(|i| i.index as usize + 1).max();
+        let mut sections = vec![&b""[..]; count.unwrap_or(0)];
+        let mut moves_whole = vec![true; sections.len()];
+        for info in &infos {
+            sections[info.index as usize] = info.name;
+            moves_whole[info.index as usize] = !info.merges && of_name[info.name] == 1;
         }
         let mut places = Vec::new();
         let mut files = Vec::with_capacity(symbols.len());
@@ -176,6 +184,7 @@ impl<'a> SymbolIndex<'a> {
         SymbolIndex {
             symbols,
             sections,
+            moves_whole,
             places,
             files,
         }
