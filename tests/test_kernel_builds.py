@@ -64,7 +64,7 @@ def test_a_dry_run_encodes_nothing(kernel: Kernel, btf: bytes) -> None:
     prerequisite for new); the rest is only printed."""
     before = kernel.sidecars()
     (kernel.source / "lib/ctype.c").touch()
-    assert f"kbuild-btf-hook {OBJECT}" in kernel.make("-n", "vmlinux")
+    assert f"kbuild-btf-hook --echo {OBJECT}" in kernel.make("-n", "vmlinux")
     after = kernel.sidecars()
     assert sum(before.get(path) != time for path, time in after.items()) <= OF_THE_LINK
     assert kernel.vmlinux.exists()
