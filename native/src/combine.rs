@@ -16,6 +16,7 @@ use crate::encoded::{text_at, Function, Id, Target, Variable, View, NONE};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::identity::{self, Space};
+use crate::sieve::Sifted;
 
 /// Number of a class; 0 is void.
 pub type Class = u32;
@@ -180,8 +181,6 @@ pub struct Combiner<'a> {
     pub target: Option<Target>,
     pub strings: Strings,
     table: HashTable<Class>,
-    /// For each class the one that followed it in some object.
-    followers: Vec<Class>,
     base_declarations: HashSet<(Space, u32)>,
     pub words: Vec<u32>,
     pub starts: Vec<u32>,
@@ -205,7 +204,6 @@ impl<'a> Combiner<'a> {
             target: None,
             strings: Strings::new(),
             table: HashTable::new(),
-            followers: Vec::new(),
             base_declarations: HashSet::new(),
             words: Vec::new(),
             starts: vec![0],
@@ -342,64 +340,74 @@ impl<'a> Combiner<'a> {
         view: &View<'_>,
         overrides: Option<&Overrides>,
     ) -> Result<()> {
-        if let Some(first) = self.target {
-            if (first.machine, first.address_size, first.big_endian)
-                != (
-                    view.target.machine,
-                    view.target.address_size,
-                    view.target.big_endian,
-                )
-            {
-                return Err(Error::new(
-                    "built for another architecture than the rest of the link",
-                ));
+        let classes = vec![0; view.type_count() + 1];
+        let mut local = Local::new(object, view, overrides, classes);
+        let of_units: Vec<u32> = match overrides {
+            None => (1..=view.type_count() as u32).collect(),
+            Some(overrides) => {
+                let mut ids: Vec<u32> = overrides.keys().copied().collect();
+                ids.sort_unstable();
+                ids
             }
-        } else {
-            self.target = Some(view.target);
-        }
-        let mut local = Local {
-            view,
-            overrides,
-            classes: vec![0; view.type_count() + 1],
-            fresh: Vec::new(),
-            symbols: vec![NONE; view.symbols.len()],
-            object,
         };
-        let mut start = crate::encoded::Unit::default();
+        self.add_units(&mut local, &of_units)
+    }
+
+    /// Take in one object of whose types only the fresh ones are not known yet; the classes of
+    /// these are filled in.
+    pub fn add_sifted(
+        &mut self,
+        object: ObjectIndex,
+        view: &View<'_>,
+        sifted: &mut Sifted,
+    ) -> Result<()> {
+        let classes = std::mem::take(&mut sifted.classes);
+        let mut local = Local::new(object, view, None, classes);
+        self.add_units(&mut local, &sifted.fresh)?;
+        sifted.classes = local.classes;
+        Ok(())
+    }
+
+    /// `types`: the local types to look at, ascending. Prototypes of candidates are among them or
+    /// not; they come with those.
+    fn add_units(&mut self, local: &mut Local<'_>, types: &[u32]) -> Result<()> {
+        let view = local.view;
+        let target = *self.target.get_or_insert(view.target);
+        if (target.machine, target.address_size, target.big_endian)
+            != (
+                view.target.machine,
+                view.target.address_size,
+                view.target.big_endian,
+            )
+        {
+            return Err(Error::new(
+                "built for another architecture than the rest of the link",
+            ));
+        }
+        let (mut start, mut rest) = (crate::encoded::Unit::default(), types);
         for unit in view.units {
-            let excluded = self.wanted.excluded_languages.contains(&unit.language);
-            if !excluded {
-                self.add_unit(&mut local, &start, unit);
+            let (own, others) = rest.split_at(rest.partition_point(|&id| id <= unit.protos_end));
+            rest = others;
+            if !self.wanted.excluded_languages.contains(&unit.language) {
+                let proper = own.partition_point(|&id| id <= unit.types_end);
+                self.add_unit(local, &own[..proper], &start, unit);
             }
             start = *unit;
         }
         Ok(())
     }
 
+    /// `types`: those of the unit proper to look at.
     fn add_unit(
         &mut self,
         local: &mut Local<'_>,
+        types: &[u32],
         start: &crate::encoded::Unit,
         unit: &crate::encoded::Unit,
     ) {
-        match local.overrides {
-            None => {
-                let mut last = 0;
-                for id in start.protos_end + 1..=unit.types_end {
-                    last = self.next_class(local, id, last);
-                    self.classes[last as usize - 1].required = true;
-                }
-            }
-            Some(overrides) => {
-                let mut ids: Vec<u32> = overrides.keys().copied().collect();
-                ids.sort_unstable();
-                for id in ids {
-                    if (start.protos_end + 1..=unit.types_end).contains(&id) {
-                        let class = self.local_class(local, id);
-                        self.classes[class as usize - 1].required = true;
-                    }
-                }
-            }
+        for &id in types {
+            let class = self.local_class(local, id);
+            self.classes[class as usize - 1].required = true;
         }
         self.copy_fresh(local);
         if self.watch.is_some() {
@@ -424,25 +432,6 @@ impl<'a> Combiner<'a> {
                 self.add_variable(local, variable);
             }
         }
-    }
-
-    /// The class of the type that follows one of class `last`. Objects include the same headers, so
-    /// most often it is the one that followed there before: no search, and neighbours in memory.
-    #[inline]
-    fn next_class(&mut self, local: &mut Local<'_>, id: u32, last: Class) -> Class {
-        let identity = local.view.ids[id as usize - 1];
-        let guess = self.followers.get(last as usize).copied().unwrap_or(0);
-        let known = &mut local.classes[id as usize];
-        if guess != 0 && *known == 0 && self.classes[guess as usize - 1].id == identity {
-            *known = guess;
-            return guess;
-        }
-        let class = self.local_class(local, id);
-        if self.followers.len() <= last as usize {
-            self.followers.resize(last as usize + 1, 0);
-        }
-        self.followers[last as usize] = class;
-        class
     }
 
     #[inline]
@@ -627,7 +616,6 @@ impl<'a> Combiner<'a> {
             }
         }
         self.table.retain(|class| !is(*class));
-        self.followers.clear();
         for function in &mut self.functions {
             function.dead |= is(function.proto) || is(function.passed_proto);
         }
@@ -640,6 +628,30 @@ impl<'a> Combiner<'a> {
         self.watched_functions
             .retain(|w| !functions[w.0 as usize].dead);
         self.watched_types.retain(|w| !is(w.0));
+    }
+
+    /// What is kept of each object stands in the order of the objects, whichever came in first.
+    pub fn sort_by_object(&mut self) {
+        let symbols = &self.symbols;
+        let mut order: Vec<u32> = (0..symbols.len() as u32).collect();
+        order.sort_by_key(|&i| symbols[i as usize].object);
+        let mut moved = vec![0; order.len()];
+        for (to, &from) in (0..).zip(&order) {
+            moved[from as usize] = to;
+        }
+        self.symbols = order.iter().map(|&i| symbols[i as usize]).collect();
+        let functions = self.placed_functions.iter_mut().map(|f| &mut f.place);
+        let variables = self.variables.iter_mut().map(|v| &mut v.place);
+        for place in functions.chain(variables) {
+            if let Place::Symbol(symbol, _) = place {
+                *symbol = moved[*symbol as usize];
+            }
+        }
+        self.placed_functions.sort_by_key(|f| f.object);
+        self.variables.sort_by_key(|v| v.object);
+        self.watched_functions
+            .sort_by_key(|&(_, object, die)| (object, die));
+        self.watched_types.sort_by_key(|&(_, object)| object);
     }
 
     /// The classes as one view, for rules that render types again.
@@ -667,6 +679,24 @@ struct Local<'v> {
     fresh: Vec<u32>,
     symbols: Vec<u32>,
     object: ObjectIndex,
+}
+
+impl<'v> Local<'v> {
+    fn new(
+        object: ObjectIndex,
+        view: &'v View<'v>,
+        overrides: Option<&'v Overrides>,
+        classes: Vec<Class>,
+    ) -> Self {
+        Local {
+            view,
+            overrides,
+            classes,
+            fresh: Vec::new(),
+            symbols: vec![NONE; view.symbols.len()],
+            object,
+        }
+    }
 }
 
 /// A string for a person, on one line.

@@ -14,8 +14,8 @@ pub struct ImageSection {
     pub holds_data: bool,
 }
 
-pub struct ImageSymbol {
-    pub name: Vec<u8>,
+pub struct ImageSymbol<'a> {
+    pub name: &'a [u8],
     pub section: u32,
     pub value: u64,
     pub size: u64,
@@ -39,22 +39,22 @@ impl Location {
     }
 }
 
-pub struct Image {
-    pub path: std::path::PathBuf,
+pub struct Image<'a> {
+    pub path: &'a std::path::Path,
     pub relocatable: bool,
     pub sections: Vec<ImageSection>,
-    pub symbols: Vec<ImageSymbol>,
+    pub symbols: Vec<ImageSymbol<'a>>,
     pub btf_ids: Vec<u8>,
     pub big_endian: bool,
     /// Does the linker of this architecture shorten code?
     pub relaxes: bool,
     /// For each symbol the group of local symbols that it belongs to, one group per `STT_FILE`.
     pub groups: Vec<u32>,
-    pub group_names: Vec<Vec<u8>>,
+    pub group_names: Vec<&'a [u8]>,
 }
 
-impl Image {
-    pub fn read(elf: &Elf<'_>) -> Result<Image> {
+impl<'a> Image<'a> {
+    pub fn read(elf: &'a Elf<'_>) -> Result<Image<'a>> {
         let mut sections = Vec::new();
         for info in elf.sections() {
             let i = info.index as usize;
@@ -77,14 +77,14 @@ impl Image {
         }
         let mut symbols = Vec::new();
         let mut groups = Vec::new();
-        let mut group_names = vec![Vec::new()];
+        let mut group_names = vec![&b""[..]];
         for symbol in elf.symbols() {
             if symbol.kind == elf::STT_FILE.0 {
-                group_names.push(symbol.name.to_vec());
+                group_names.push(symbol.name);
             }
             groups.push(group_names.len() as u32 - 1);
             symbols.push(ImageSymbol {
-                name: symbol.name.to_vec(),
+                name: symbol.name,
                 section: symbol.section,
                 value: symbol.value,
                 size: symbol.size,
@@ -98,7 +98,7 @@ impl Image {
                 .hint("use the file before it is stripped"));
         }
         Ok(Image {
-            path: elf.path.to_owned(),
+            path: elf.path,
             relocatable: elf.is_relocatable(),
             sections,
             symbols,
@@ -124,8 +124,8 @@ impl Image {
     }
 
     /// The same symbols at the same places, as when one file is linked twice.
-    pub fn has_symbols_of(&self, other: &Image) -> bool {
-        let key = |s: &ImageSymbol| (s.value, s.size, s.kind, s.binding, s.section == 0);
+    pub fn has_symbols_of(&self, other: &Image<'_>) -> bool {
+        let key = |s: &ImageSymbol<'_>| (s.value, s.size, s.kind, s.binding, s.section == 0);
         self.symbols.len() == other.symbols.len()
             && self
                 .symbols

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use crate::elf::{Elf, Mapped};
 use crate::error::{io, Error, Result};
 use crate::image::Image;
-use crate::objects::Loaded;
+use crate::intake::Member;
 
 /// The objects of a linked file. Paths are relative to the working directory, as make's are.
 pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
@@ -57,7 +57,7 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
 /// Refuse a list of objects that is not what the file was linked from: linkers copy the symbols that
 /// name source files (`STT_FILE`), one for each source, and `--strip-debug` leaves them. A file
 /// without any was linked with other options, and then there is nothing to compare.
-pub fn cross_check(image: &Image, objects: &[PathBuf], loaded: &[Loaded]) -> Result<()> {
+pub fn cross_check(image: &Image<'_>, objects: &[PathBuf], members: &[&Member]) -> Result<()> {
     let mut balance: BTreeMap<&[u8], i64> = BTreeMap::new();
     for name in image.group_names.iter().filter(|n| names_source(n)) {
         *balance.entry(name).or_default() += 1;
@@ -66,21 +66,19 @@ pub fn cross_check(image: &Image, objects: &[PathBuf], loaded: &[Loaded]) -> Res
         return Ok(());
     }
     // A sidecar of an object without DWARF knows nothing; there are few.
-    let unread = objects
-        .iter()
-        .zip(loaded)
-        .filter(|(_, l)| l.view().is_none());
+    let unread = members.iter().filter(|m| m.source_files.is_none());
     let unread: Vec<(&PathBuf, Mapped)> = unread
-        .map(|(path, _)| Ok((path, Mapped::open(path)?)))
+        .map(|m| &objects[m.index as usize])
+        .map(|path| Ok((path, Mapped::open(path)?)))
         .collect::<Result<_>>()?;
     let mut files: Vec<(&PathBuf, &[u8])> = Vec::new();
     for (path, mapped) in &unread {
         let elf = Elf::parse(mapped)?;
         files.extend(elf.source_files().into_iter().map(|name| (*path, name)));
     }
-    for (path, object) in objects.iter().zip(loaded) {
-        let names = object.view().into_iter().flat_map(|v| v.source_files());
-        files.extend(names.map(|name| (path, name)));
+    for member in members {
+        let names = member.source_files.iter().flatten();
+        files.extend(names.map(|name| (&objects[member.index as usize], name.as_slice())));
     }
     files.retain(|(_, name)| names_source(name));
     for (_, name) in &files {

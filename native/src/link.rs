@@ -19,8 +19,8 @@ use crate::features::Features;
 use crate::finish::{self, Finished};
 use crate::fixup;
 use crate::image::Image;
+use crate::intake::{Gate, Intake, Member};
 use crate::kbuild;
-use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
@@ -143,7 +143,7 @@ pub fn explain(
 /// What both roads have made before the fix-up.
 struct Combined<'c, 'w> {
     combiner: Combiner<'w>,
-    image: &'c Image,
+    image: &'c Image<'c>,
     /// Paths of the objects, by number.
     names: &'c [String],
     base: Option<&'c Base>,
@@ -176,53 +176,7 @@ fn combine_objects<T>(
     clock.lap("start", objects.len() as u64, 0);
     let image = Image::read(&elf)?;
     clock.lap("read image", image.symbols.len() as u64, 0);
-    progress::begin("objects", objects.len());
-    let load = |_: &mut (), path: &PathBuf| {
-        let loaded = objects::load(path, request.keep_sidecars);
-        progress::add(1);
-        loaded
-    };
-    let loaded: Vec<Loaded> = threads.map(objects, || (), load)?;
-    let bytes = loaded.iter().map(Loaded::size).sum();
-    clock.lap("load objects", loaded.len() as u64, bytes);
-    if found_by_kbuild {
-        kbuild::cross_check(&image, objects, &loaded)?;
-        clock.lap("cross-check objects", loaded.len() as u64, 0);
-    }
-    let count = |is: fn(&Loaded) -> bool| loaded.iter().filter(|l| is(l)).count() as u64;
-    let report = vec![
-        ("linked".to_owned(), loaded.len() as u64),
-        ("reused".to_owned(), count(Loaded::is_reused)),
-        ("encoded".to_owned(), count(|l| !l.is_reused())),
-        (
-            "without_dwarf".to_owned(),
-            count(|l| matches!(l, Loaded::Empty { .. })),
-        ),
-    ];
-    let names: Vec<String> = objects.iter().map(|p| p.display().to_string()).collect();
-    let parts: Vec<(u32, View<'_>)> = (0..)
-        .zip(&loaded)
-        .filter_map(|(i, l)| Some((i, l.view()?)))
-        .collect();
-    if parts.is_empty() {
-        return Err(no_dwarf(request.elf));
-    }
     let target = encode::target(&elf);
-    for (i, view) in &parts {
-        let same = (target.machine, target.address_size, target.big_endian)
-            == (
-                view.target.machine,
-                view.target.address_size,
-                view.target.big_endian,
-            );
-        if !same {
-            return Err(
-                Error::new("built for another architecture than the linked file")
-                    .at(&names[*i as usize])
-                    .hint(format!("the linked file is {}", request.elf.display())),
-            );
-        }
-    }
     let base = request
         .base
         .as_deref()
@@ -237,15 +191,42 @@ fn combine_objects<T>(
     };
     let mut combiner = Combiner::new(&wanted);
     combiner.watch = watch.map(<[u8]>::to_vec);
-    progress::begin("objects combined", parts.len());
-    for (i, view) in &parts {
-        combiner
-            .add(*i, view, None)
-            .map_err(|e| e.at(&names[*i as usize]))?;
+    let combiner = Mutex::new(combiner);
+    let gate = Gate {
+        combiner: &combiner,
+        excluded_languages: &request.excluded_languages,
+        target,
+        elf: request.elf,
+        keep_sidecars: request.keep_sidecars,
+    };
+    progress::begin("objects", objects.len());
+    let intakes = threads.share(objects, Intake::default, |intake, i, path| {
         progress::add(1);
+        intake.take(&gate, i, path)
+    })?;
+    let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
+    combiner.sort_by_object();
+    let mut members: Vec<&Member> = intakes.iter().flat_map(|i| &i.members).collect();
+    members.sort_unstable_by_key(|m| m.index);
+    let types = members.iter().map(|m| m.type_count()).sum();
+    let bytes = members.iter().map(|m| m.size).sum();
+    clock.lap("load and combine", types, bytes);
+    if found_by_kbuild {
+        kbuild::cross_check(&image, objects, &members)?;
+        clock.lap("cross-check objects", members.len() as u64, 0);
     }
-    let types: u64 = parts.iter().map(|(_, v)| v.type_count() as u64).sum();
-    clock.lap("combine", types, types * std::mem::size_of::<Id>() as u64);
+    let count = |is: fn(&Member) -> bool| members.iter().filter(|m| is(m)).count() as u64;
+    let without_dwarf = count(|m| m.source_files.is_none());
+    let report = vec![
+        ("linked".to_owned(), members.len() as u64),
+        ("reused".to_owned(), count(|m| m.reused)),
+        ("encoded".to_owned(), count(|m| !m.reused)),
+        ("without_dwarf".to_owned(), without_dwarf),
+    ];
+    if without_dwarf == members.len() as u64 {
+        return Err(no_dwarf(request.elf));
+    }
+    let names: Vec<String> = objects.iter().map(|p| p.display().to_string()).collect();
     progress::begin("refining", 0);
     let joined = base
         .as_ref()
@@ -258,17 +239,17 @@ fn combine_objects<T>(
     );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let concern = |_: &mut (), (i, view): &(u32, View<'_>)| Ok((*i, affected.locals(view.ids)));
-        let concerned = threads.map(&parts, || (), concern)?;
+        let mut concerned: Vec<(&Member, Vec<u32>)> = intakes
+            .iter()
+            .flat_map(|intake| intake.concerned(&affected))
+            .collect();
+        concerned.sort_unstable_by_key(|(member, _)| member.index);
+        let load = |_: &mut (), (member, _): &(&Member, _)| member.load_again(objects);
+        let again = threads.map(&concerned, || (), load)?;
         let concerned = concerned
             .into_iter()
-            .zip(&parts)
-            .filter(|((_, locals), _)| !locals.is_empty())
-            .map(|((index, locals), (_, view))| refine::Object {
-                index,
-                view: *view,
-                locals,
-            })
+            .zip(&again)
+            .filter_map(|((member, locals), again)| member.object(again, locals))
             .collect();
         refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }

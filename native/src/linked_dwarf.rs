@@ -40,7 +40,7 @@ type Likeness = (Vec<u8>, Vec<u8>, usize, Id);
 
 /// Answers in the order of the questions. `None`: there is no debug information, and it cannot be
 /// had. `why` is said to the user when it takes another link.
-pub fn ask(image: &Image, questions: &[Question<'_>], why: &str) -> Result<Option<Vec<Answer>>> {
+pub fn ask(image: &Image<'_>, questions: &[Question<'_>], why: &str) -> Result<Option<Vec<Answer>>> {
     // For each question the unit, its turn among those that are alike, and the DIE from its start.
     let mut asked: Vec<(Likeness, usize, u64)> = Vec::with_capacity(questions.len());
     let mut expected: HashMap<Likeness, Vec<(&str, usize)>> = HashMap::new();
@@ -175,7 +175,7 @@ fn content(encoded: &Encoded) -> Id {
 }
 
 /// The place that a linked unit gives to the function or variable at a DIE.
-fn place(image: &Image, encoded: &Encoded, die: u64) -> Answer {
+fn place(image: &Image<'_>, encoded: &Encoded, die: u64) -> Answer {
     let function = encoded.functions.iter().find(|f| f.die == die);
     let variable = encoded.variables.iter().find(|v| v.die == die);
     let (symbol, address) = match (function, variable) {

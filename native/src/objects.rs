@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cache::{Cache, Event};
 use crate::elf::{Elf, Mapped};
 use crate::encode;
-use crate::encoded::{Encoded, View};
+use crate::encoded::{Encoded, Id, View};
 use crate::error::{io, Error, Result};
 use crate::key;
 use crate::sidecar::{self, Sidecar, Stamp};
@@ -62,6 +62,7 @@ enum Found {
     Encoded {
         bytes: Vec<u8>,
         encoded: Option<Encoded>,
+        key: Id,
     },
     /// Compiled for LTO: the code is not there yet, and what debug information there is describes
     /// code that is not linked. The error says so.
@@ -121,7 +122,11 @@ fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found
         cache.put(key, &bytes);
         clock.lap("write cache", 0, bytes.len() as u64);
     }
-    Ok(Found::Encoded { bytes, encoded })
+    Ok(Found::Encoded {
+        bytes,
+        encoded,
+        key,
+    })
 }
 
 /// What the link gets of an object.
@@ -129,7 +134,7 @@ pub enum Loaded {
     Reused(Sidecar<Mapped>),
     /// From the cache; its buffer is not a map, and so may have to be read by copy.
     Cached(Sidecar<Vec<u8>>),
-    Encoded(Encoded),
+    Encoded(Encoded, Id),
     /// No DWARF.
     Empty {
         reused: bool,
@@ -141,7 +146,7 @@ impl Loaded {
         match self {
             Loaded::Reused(sidecar) => sidecar.view(),
             Loaded::Cached(sidecar) => sidecar.view(),
-            Loaded::Encoded(encoded) => Some(encoded.view()),
+            Loaded::Encoded(encoded, _) => Some(encoded.view()),
             Loaded::Empty { .. } => None,
         }
     }
@@ -151,12 +156,30 @@ impl Loaded {
         match self {
             Loaded::Reused(sidecar) => sidecar.bytes().len() as u64,
             Loaded::Cached(sidecar) => sidecar.bytes().len() as u64,
-            Loaded::Encoded(_) | Loaded::Empty { .. } => 0,
+            Loaded::Encoded(..) | Loaded::Empty { .. } => 0,
         }
     }
 
+    /// What names the content.
+    pub fn key(&self) -> Option<Id> {
+        match self {
+            Loaded::Reused(sidecar) => Some(sidecar.key()),
+            Loaded::Cached(sidecar) => Some(sidecar.key()),
+            Loaded::Encoded(_, key) => Some(*key),
+            Loaded::Empty { .. } => None,
+        }
+    }
+
+    /// May it be forgotten, since a file has it?
+    pub fn is_in_file(&self) -> bool {
+        matches!(self, Loaded::Reused(_) | Loaded::Cached(_))
+    }
+
     pub fn is_reused(&self) -> bool {
-        !matches!(self, Loaded::Encoded(_) | Loaded::Empty { reused: false })
+        !matches!(
+            self,
+            Loaded::Encoded(..) | Loaded::Empty { reused: false }
+        )
     }
 }
 
@@ -190,12 +213,16 @@ pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
             }
         }
         Found::WaitsForTheLink(error) => return Err(error),
-        Found::Encoded { bytes, encoded } => {
+        Found::Encoded {
+            bytes,
+            encoded,
+            key,
+        } => {
             if keep {
                 let _ = sidecar::write_atomically(&path, &bytes);
             }
             match encoded {
-                Some(encoded) => Loaded::Encoded(encoded),
+                Some(encoded) => Loaded::Encoded(encoded, key),
                 None => Loaded::Empty { reused: false },
             }
         }

@@ -39,11 +39,15 @@ impl Affected {
         self.ids.len() as u64
     }
 
+    pub fn has(&self, id: &Id) -> bool {
+        self.ids.contains(id)
+    }
+
     /// The local types of an object, given by their identities, that are affected.
     pub fn locals(&self, ids: &[Id]) -> Vec<u32> {
         (1..)
             .zip(ids)
-            .filter(|(_, id)| self.ids.contains(id))
+            .filter(|(_, id)| self.has(id))
             .map(|(local, _)| local)
             .collect()
     }

@@ -19,7 +19,7 @@
 //! information is asked about the units concerned (`linked_dwarf`), and what it does not say either
 //! is refused.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use object::elf;
 
@@ -60,7 +60,7 @@ const NO_FILE: u32 = 0;
 /// The symbols of the linked file by the numbers that the combiner gave to their names. Names that
 /// no candidate has are not in it.
 struct Linked<'i> {
-    image: &'i Image,
+    image: &'i Image<'i>,
     globals: HashMap<u32, u32, Fast>,
     local_names: HashMap<u32, Vec<u32>, Fast>,
     /// Local symbols by their file and name.
@@ -71,11 +71,11 @@ struct Linked<'i> {
 }
 
 impl<'i> Linked<'i> {
-    fn new(image: &'i Image, combiner: &Combiner<'_>, features: &Features) -> Self {
+    fn new(image: &'i Image<'i>, combiner: &Combiner<'_>, features: &Features) -> Self {
         let mut files = HashMap::from([(&b""[..], NO_FILE)]);
         let file_of_group: Vec<u32> = (0..)
             .zip(&image.group_names)
-            .map(|(i, name)| *files.entry(name.as_slice()).or_insert(i))
+            .map(|(i, name)| *files.entry(name).or_insert(i))
             .collect();
         let mut linked = Linked {
             image,
@@ -86,7 +86,7 @@ impl<'i> Linked<'i> {
             file_of_group,
         };
         // Variables in sections that do not count are no candidates either.
-        let counts = |symbol: &ImageSymbol| {
+        let counts = |symbol: &ImageSymbol<'_>| {
             let section = image.sections.get(symbol.section as usize);
             symbol.kind != elf::STT_OBJECT.0
                 || section.is_some_and(|s| variables::is_included(&s.name, features))
@@ -95,7 +95,7 @@ impl<'i> Linked<'i> {
             if symbol.section == 0 || symbol.name.is_empty() || !counts(symbol) {
                 continue;
             }
-            let Some(name) = combiner.strings.find(&symbol.name) else {
+            let Some(name) = combiner.strings.find(symbol.name) else {
                 continue;
             };
             if symbol.binding == elf::STB_LOCAL.0 {
@@ -323,7 +323,7 @@ fn meanings<'c>(combiner: &'c Combiner<'_>, open: &[Contest]) -> HashMap<u32, Me
 impl Contest {
     /// Does it matter which object's symbol is which? Not when all are taken and mean the same. Nor
     /// for functions at several addresses: no function of the name is told of then.
-    fn matters(&self, image: &Image, meanings: &HashMap<u32, Meaning<'_>>) -> bool {
+    fn matters(&self, image: &Image<'_>, meanings: &HashMap<u32, Meaning<'_>>) -> bool {
         let at = image.location(self.linked[0] as usize);
         let is_function = image.symbols[self.linked[0] as usize].kind == elf::STT_FUNC.0;
         let several = self
@@ -349,7 +349,7 @@ impl Contest {
 impl Resolution {
     /// `objects`: path of each object, by its number.
     pub fn new(
-        image: &Image,
+        image: &Image<'_>,
         combiner: &Combiner<'_>,
         objects: &[String],
         features: &Features,
@@ -370,17 +370,17 @@ impl Resolution {
     }
 
     /// The file's own debug information was read, and names its own symbols.
-    fn find_own(&mut self, image: &Image, combiner: &Combiner<'_>) {
+    fn find_own(&mut self, image: &Image<'_>, combiner: &Combiner<'_>) {
         let mut places: HashMap<(u64, &[u8]), Vec<u32>> = HashMap::new();
         let mut globals: HashMap<&[u8], u32> = HashMap::new();
         for (i, symbol) in (0..).zip(&image.symbols) {
             if symbol.section == 0 {
                 continue;
             }
-            let key = (symbol.value, symbol.name.as_slice());
+            let key = (symbol.value, symbol.name);
             places.entry(key).or_default().push(i);
             if symbol.binding != elf::STB_LOCAL.0 {
-                globals.insert(&symbol.name, i);
+                globals.insert(symbol.name, i);
             }
         }
         for (found, symbol) in self.linked.iter_mut().zip(&combiner.symbols) {
@@ -494,7 +494,7 @@ impl Resolution {
     /// static is which. What stays open is refused by name.
     pub fn settle(
         &mut self,
-        image: &Image,
+        image: &Image<'_>,
         combiner: &Combiner<'_>,
         objects: &[String],
     ) -> Result<()> {
@@ -555,7 +555,7 @@ impl Resolution {
                 // What was discarded has the address 0, or one where nothing is. Something of its
                 // name there contradicts what was thought certain.
                 let own = &image.symbols[contest.linked[0] as usize];
-                let stands = |s: &ImageSymbol| s.name == own.name && s.value == start;
+                let stands = |s: &ImageSymbol<'_>| s.name == own.name && s.value == start;
                 if start != 0 && image.symbols.iter().any(stands) {
                     return Err(undecided());
                 }
@@ -591,7 +591,7 @@ impl Resolution {
         Ok(())
     }
 
-    pub fn locate(&self, image: &Image, place: Place) -> Option<Location> {
+    pub fn locate(&self, image: &Image<'_>, place: Place) -> Option<Location> {
         match place {
             Place::Unknown => None,
             Place::Address(value) => Some(Location { section: 0, value }),
@@ -622,10 +622,15 @@ fn gather(
         .map(|(i, path)| *first.entry(path).or_insert(i))
         .collect();
     // A hidden name is one symbol, whatever objects define and override it.
-    let mut by_name: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut by_name: HashMap<u32, usize, Fast> = HashMap::default();
+    let mut hidden_names: Vec<Vec<u32>> = Vec::new();
     for &i in hidden {
         let name = combiner.symbols[i as usize].name;
-        by_name.entry(name).or_default().push(i);
+        let place = *by_name.entry(name).or_insert(hidden_names.len());
+        if place == hidden_names.len() {
+            hidden_names.push(Vec::new());
+        }
+        hidden_names[place].push(i);
     }
     // (object, file) -> file of the linked file
     let mut files: HashMap<u64, u32, Fast> = HashMap::default();
@@ -680,7 +685,7 @@ fn gather(
             }),
         }
     }
-    for (_, mut copies) in by_name {
+    for mut copies in hidden_names {
         // The definition that counts goes first.
         copies.sort_by_key(|&i| {
             let symbol = &combiner.symbols[i as usize];

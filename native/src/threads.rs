@@ -2,6 +2,8 @@
 //! As many threads as there is work for: most modules have a few objects, and starting threads
 //! would take longer than reading these.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -43,6 +45,48 @@ impl Threads {
                 items.iter().map(|item| work(&mut state, item)).collect()
             }
             Some(pool) => pool.install(|| items.par_iter().map_init(state, work).collect()),
+        }
+    }
+
+    /// Do something with each item and its number; each thread has a state of its own, which is what
+    /// comes back. Of several failures that of the first item is told.
+    pub fn share<I: Sync, S: Send>(
+        &self,
+        items: &[I],
+        state: impl Fn() -> S + Sync,
+        work: impl Fn(&mut S, usize, &I) -> Result<()> + Sync,
+    ) -> Result<Vec<S>> {
+        let next = AtomicUsize::new(0);
+        let run = || {
+            let mut own = state();
+            loop {
+                let i = next.fetch_add(1, Relaxed);
+                let Some(item) = items.get(i) else {
+                    return Ok(own);
+                };
+                if let Err(error) = work(&mut own, i, item) {
+                    // Nobody takes another one; items before this one are all in hand.
+                    next.store(items.len(), Relaxed);
+                    return Err((i, error));
+                }
+            }
+        };
+        let done = match &self.0 {
+            None => vec![run()],
+            Some(pool) => pool.broadcast(|_| run()),
+        };
+        let mut states = Vec::with_capacity(done.len());
+        let mut first: Option<(usize, Error)> = None;
+        for result in done {
+            match result {
+                Ok(own) => states.push(own),
+                Err((i, _)) if first.as_ref().is_some_and(|(known, _)| *known < i) => {}
+                Err(failure) => first = Some(failure),
+            }
+        }
+        match first {
+            None => Ok(states),
+            Some((_, error)) => Err(error),
         }
     }
 }

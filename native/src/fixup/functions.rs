@@ -147,20 +147,20 @@ const RULES: [(Reason, Rule); 6] = [
 /// All evidence on one name, which the rules read.
 struct Case<'a, 'c> {
     combiner: &'a Combiner<'c>,
-    image: &'a Image,
+    image: &'a Image<'a>,
     features: &'a Features,
     named: &'a Named,
 }
 
 /// Functions of the image by base name. Parts that the compiler split off are no functions.
-fn by_base_name(image: &Image) -> Vec<(&[u8], Named)> {
+fn by_base_name<'i>(image: &Image<'i>) -> Vec<(&'i [u8], Named)> {
     let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(image.symbols.len());
     let mut named: Vec<(&[u8], Named)> = Vec::new();
     for (i, symbol) in image.symbols.iter().enumerate() {
         if symbol.kind != elf::STT_FUNC.0 || symbol.section == 0 {
             continue;
         }
-        let base = base_name(&symbol.name);
+        let base = base_name(symbol.name);
         let suffix = &symbol.name[base.len()..];
         if contains(suffix, b".cold") || contains(suffix, b".part") {
             continue;
@@ -182,7 +182,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 /// what they are.
 fn gather<'i>(
     combiner: &Combiner<'_>,
-    image: &'i Image,
+    image: &Image<'i>,
     resolution: &Resolution,
     features: &Features,
 ) -> Vec<(&'i [u8], Named)> {
@@ -228,7 +228,7 @@ fn gather<'i>(
 /// The verdict on one name with all its evidence. `None`: nothing is known of it.
 pub fn explain(
     combiner: &Combiner<'_>,
-    image: &Image,
+    image: &Image<'_>,
     resolution: &Resolution,
     features: &Features,
     objects: &[String],
@@ -273,7 +273,7 @@ pub fn explain(
             chosen: matches!(&decision, Ok(chosen) if chosen.class == class as usize),
         }
     };
-    let symbol = |i: usize| printable(&image.symbols[i].name).into_owned();
+    let symbol = |i: usize| printable(image.symbols[i].name).into_owned();
     let symbols = place.map_or(&[][..], |i| &named[i].1.symbols);
     let clone = decision.as_ref().ok().and_then(|chosen| chosen.clone);
     Some(FunctionVerdict {
@@ -286,7 +286,7 @@ pub fn explain(
 
 pub(super) fn add(
     combiner: &mut Combiner<'_>,
-    image: &Image,
+    image: &Image<'_>,
     resolution: &Resolution,
     features: &Features,
     outcome: &mut Outcome,
@@ -448,21 +448,21 @@ impl Case<'_, '_> {
         let symbols = self.named.symbols.iter();
         symbols
             .filter(move |(_, at)| here.is_some_and(|here| at.same(&here)))
-            .map(|&(i, _)| (i, self.image.symbols[i].name.as_slice()))
+            .map(|&(i, _)| (i, self.image.symbols[i].name))
     }
 }
 
 /// FUNC, and what goes with it. A clone is no kfunc.
 fn tell(
     combiner: &mut Combiner<'_>,
-    image: &Image,
+    image: &Image<'_>,
     features: &Features,
     chosen: &Chosen,
     kfunc: Option<&u32>,
 ) {
     let (class, mut proto) = (chosen.class, chosen.proto);
     if let Some(symbol) = chosen.clone {
-        let full_name = combiner.strings.add(&image.symbols[symbol].name);
+        let full_name = combiner.strings.add(image.symbols[symbol].name);
         emit(combiner, class, proto, full_name, features);
         return;
     }

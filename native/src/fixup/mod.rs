@@ -29,7 +29,7 @@ pub struct Outcome {
 
 pub fn fix_up(
     combiner: &mut Combiner<'_>,
-    image: &Image,
+    image: &Image<'_>,
     objects: &[String],
     features: &Features,
 ) -> Result<Outcome> {

@@ -35,7 +35,7 @@ pub fn is_included(section: &[u8], features: &Features) -> bool {
 }
 
 /// Before the link: may the candidate end in a section that counts?
-pub fn is_wanted(features: &Features, image: &Image, view: &View<'_>, variable: &Variable) -> bool {
+pub fn is_wanted(features: &Features, image: &Image<'_>, view: &View<'_>, variable: &Variable) -> bool {
     if features.global_var {
         return true;
     }
@@ -77,7 +77,7 @@ struct Chosen {
 
 pub(super) fn add(
     combiner: &mut Combiner<'_>,
-    image: &Image,
+    image: &Image<'_>,
     resolution: &Resolution,
     features: &Features,
     outcome: &mut Outcome,
