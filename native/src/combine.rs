@@ -219,6 +219,14 @@ impl<'a> Combiner<'a> {
         }
     }
 
+    /// Note where a name is met. It counts as a name that candidates have.
+    pub fn watch(&mut self, name: Option<&[u8]>) {
+        if let Some(name) = name {
+            self.strings.add(name);
+            self.watch = Some(name.to_vec());
+        }
+    }
+
     pub fn wanted(&self) -> &'a Wanted<'a> {
         self.wanted
     }

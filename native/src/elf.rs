@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapOptions};
@@ -19,7 +20,12 @@ use crate::error::{io, Error, Result};
 /// any reader; make never rewrites an object that a later step of the same build is reading.
 pub struct Mapped {
     pub path: PathBuf,
-    map: Option<Mmap>,
+    content: Content,
+}
+
+enum Content {
+    Map(Mmap),
+    Copy(Vec<u8>),
 }
 
 impl Mapped {
@@ -35,29 +41,53 @@ impl Mapped {
         Self::map(path, options)
     }
 
+    /// For one of many small files that several threads read: memory is used again, while each
+    /// unmapping would interrupt the other threads.
+    pub fn read(path: &Path) -> Result<Mapped> {
+        let (mut file, len) = open(path)?;
+        let mut bytes = Vec::with_capacity(len);
+        Read::by_ref(&mut file)
+            .take(len as u64)
+            .read_to_end(&mut bytes)
+            .map_err(io("read", path))?;
+        Ok(Mapped {
+            path: path.to_owned(),
+            content: Content::Copy(bytes),
+        })
+    }
+
     fn map(path: &Path, mut options: MmapOptions) -> Result<Mapped> {
-        let file = File::open(path).map_err(io("open", path))?;
-        let meta = file.metadata().map_err(io("read", path))?;
-        if !meta.is_file() {
-            return Err(Error::new("not a regular file").at(path.display()));
-        }
+        let (file, len) = open(path)?;
         // An empty file cannot be mapped.
-        let map = if meta.len() == 0 {
-            None
+        let content = if len == 0 {
+            Content::Copy(Vec::new())
         } else {
             // SAFETY: the map is private to this process and only read.
-            let map = unsafe { options.len(meta.len() as usize).map(&file) };
-            Some(map.map_err(io("map", path))?)
+            let map = unsafe { options.len(len).map(&file) };
+            Content::Map(map.map_err(io("map", path))?)
         };
         Ok(Mapped {
             path: path.to_owned(),
-            map,
+            content,
         })
     }
 
     pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or(&[])
+        match &self.content {
+            Content::Map(map) => map,
+            Content::Copy(bytes) => bytes,
+        }
     }
+}
+
+/// A regular file and its length in bytes.
+fn open(path: &Path) -> Result<(File, usize)> {
+    let file = File::open(path).map_err(io("open", path))?;
+    let meta = file.metadata().map_err(io("read", path))?;
+    if !meta.is_file() {
+        return Err(Error::new("not a regular file").at(path.display()));
+    }
+    Ok((file, meta.len() as usize))
 }
 
 /// Where a relocated address field points: into a section of this file, or at a named symbol that

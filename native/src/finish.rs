@@ -6,11 +6,13 @@
 //! binary search; equal names by kind, equal kinds by identity.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::base::Base;
 use crate::btf::{self, Field, Kind};
 use crate::combine::{Class, Combiner};
+use crate::encoded::Id;
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::identity::{self, Space};
@@ -207,25 +209,40 @@ fn choose(
     (own, of_base)
 }
 
+/// What comes first in the canonical order. Compared as it stands, it decides but for long names that
+/// start alike.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The first bytes of the name, as a number; the rest is looked at where these are equal.
+    name: u128,
+    kind: Option<Kind>,
+    id: Id,
+    class: Class,
+}
+
 fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>) -> Vec<Class> {
-    // The first bytes of the name decide nearly always.
-    let prefix = |class: Class| {
-        let name = combiner.strings.get(combiner.class_words(class)[0]);
-        let mut bytes = [0; 8];
-        let len = name.len().min(8);
-        bytes[..len].copy_from_slice(&name[..len]);
-        u64::from_be_bytes(bytes)
+    let name = |class: Class| combiner.strings.get(combiner.class_words(class)[0]);
+    let rank = |class: Class| {
+        let mut first = [0; 16];
+        for (to, from) in first.iter_mut().zip(name(class)) {
+            *to = *from;
+        }
+        Rank {
+            name: u128::from_be_bytes(first),
+            kind: combiner.kind(class),
+            id: combiner.facts(class).id,
+            class,
+        }
     };
-    let mut order: Vec<(u64, Class)> = classes.into_iter().map(|c| (prefix(c), c)).collect();
-    order.sort_unstable_by(|&(p, a), &(q, b)| {
-        let (x, y) = (combiner.class_words(a), combiner.class_words(b));
-        let name = |words: &[u32]| combiner.strings.get(words[0]);
-        p.cmp(&q)
-            .then_with(|| name(x).cmp(name(y)))
-            .then_with(|| identity::kind_of(x).cmp(&identity::kind_of(y)))
-            .then_with(|| combiner.facts(a).id.cmp(&combiner.facts(b).id))
+    let mut order: Vec<Rank> = classes.into_iter().map(rank).collect();
+    order.sort_unstable_by(|a, b| {
+        a.name.cmp(&b.name).then_with(|| {
+            let is_long = a.name & 0xff != 0;
+            let names = is_long.then(|| name(a.class).cmp(name(b.class)));
+            names.unwrap_or(Ordering::Equal).then_with(|| a.cmp(b))
+        })
     });
-    order.into_iter().map(|(_, class)| class).collect()
+    order.into_iter().map(|rank| rank.class).collect()
 }
 
 /// Where a string is, if it is there.

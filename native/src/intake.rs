@@ -11,14 +11,20 @@ use crate::encoded::{Id, Target};
 use crate::error::{Error, Result};
 use crate::objects::{self, Loaded};
 use crate::refine::{self, Affected};
-use crate::sieve::Sieve;
+use crate::sieve::{Sieve, Sifted};
 
 /// What one thread has taken in.
 #[derive(Default)]
 pub struct Intake {
     sieve: Sieve,
     pub members: Vec<Member>,
+    /// What is sifted and waits for the combiner, and its place among the members.
+    waiting: Vec<(Loaded, Sifted, usize)>,
 }
+
+/// Objects that a thread may have waiting. While another thread is at the combiner, loading the next
+/// object is better than sleeping.
+const WAITING: usize = 16;
 
 /// What is known of one object of the link.
 pub struct Member {
@@ -80,30 +86,49 @@ impl Intake {
             }
             let counts = |language| !gate.excluded_languages.contains(&language);
             let mut sifted = self.sieve.sift(&view, counts);
-            gate.combiner
-                .lock()
-                .unwrap_or_else(|e| e.into_inner())
-                .add_sifted(member.index, &view, &mut sifted)
-                .map_err(|e| e.at(path.display()))?;
-            self.sieve.learn(&sifted);
             member.source_files = Some(view.source_files().map(<[u8]>::to_vec).collect());
-            member.numbers = sifted.numbers;
+            member.numbers = std::mem::take(&mut sifted.numbers);
+            self.waiting.push((loaded, sifted, self.members.len()));
         }
-        member.kept = (!loaded.is_in_file()).then_some(loaded);
         self.members.push(member);
+        match gate.combiner.try_lock() {
+            Ok(mut combiner) => self.hand_over(&mut combiner),
+            Err(_) if self.waiting.len() < WAITING => Ok(()),
+            Err(_) => self.finish(gate),
+        }
+    }
+
+    /// Hand over what still waits.
+    pub fn finish(&mut self, gate: &Gate<'_, '_>) -> Result<()> {
+        let mut combiner = gate.combiner.lock().unwrap_or_else(|e| e.into_inner());
+        self.hand_over(&mut combiner)
+    }
+
+    fn hand_over(&mut self, combiner: &mut Combiner<'_>) -> Result<()> {
+        for (loaded, mut sifted, place) in self.waiting.drain(..) {
+            let member = &mut self.members[place];
+            if let Some(view) = loaded.view() {
+                combiner.add_sifted(member.index, &view, &mut sifted)?;
+                self.sieve.learn(&sifted, &member.numbers);
+            }
+            member.kept = (!loaded.is_in_file()).then_some(loaded);
+        }
         Ok(())
     }
 
     /// The members that hold affected types, and which of their local types those are.
     pub fn concerned<'i>(&'i self, affected: &Affected) -> Vec<(&'i Member, Vec<u32>)> {
         let marks = self.sieve.mark(|id| affected.has(id));
+        let is_marked = |&number: &u32| marks[number as usize];
         let locals = |member: &Member| {
             let numbered = (1..).zip(&member.numbers);
-            let is = |(_, &number): &(u32, &u32)| marks[number as usize];
-            numbered.filter(is).map(|(local, _)| local).collect()
+            let marked = numbered.filter(|(_, number)| is_marked(number));
+            marked.map(|(local, _)| local).collect()
         };
-        let all = self.members.iter().map(|m| (m, locals(m)));
-        all.filter(|(_, locals): &(_, Vec<u32>)| !locals.is_empty())
+        let members = self.members.iter();
+        members
+            .filter(|m| m.numbers.iter().any(is_marked))
+            .map(|m| (m, locals(m)))
             .collect()
     }
 }

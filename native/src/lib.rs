@@ -26,6 +26,7 @@ pub mod key;
 pub mod languages;
 pub mod link;
 pub mod linked_dwarf;
+pub mod names;
 pub mod objects;
 pub mod progress;
 pub mod reduce;

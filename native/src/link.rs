@@ -21,6 +21,7 @@ use crate::fixup;
 use crate::image::Image;
 use crate::intake::{Gate, Intake, Member};
 use crate::kbuild;
+use crate::names::Names;
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
@@ -121,11 +122,13 @@ pub fn explain(
             names,
             ..
         } = combined;
-        let resolution = Resolution::new(image, &combiner, names, &request.features)?;
+        let symbols = Names::new(image, &combiner.strings);
+        let resolution = Resolution::new(image, &symbols, &combiner, names, &request.features)?;
         Ok(Explanation {
             function: fixup::functions::explain(
                 &combiner,
                 image,
+                &symbols,
                 &resolution,
                 &request.features,
                 names,
@@ -190,7 +193,7 @@ fn combine_objects<T>(
         excluded_languages: &request.excluded_languages,
     };
     let mut combiner = Combiner::new(&wanted);
-    combiner.watch = watch.map(<[u8]>::to_vec);
+    combiner.watch(watch);
     let combiner = Mutex::new(combiner);
     let gate = Gate {
         combiner: &combiner,
@@ -200,10 +203,11 @@ fn combine_objects<T>(
         keep_sidecars: request.keep_sidecars,
     };
     progress::begin("objects", objects.len());
-    let intakes = threads.share(objects, Intake::default, |intake, i, path| {
+    let take = |intake: &mut Intake, i: usize, path: &PathBuf| {
         progress::add(1);
         intake.take(&gate, i, path)
-    })?;
+    };
+    let intakes = threads.share(objects, take, |intake| intake.finish(&gate))?;
     let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     combiner.sort_by_object();
     let mut members: Vec<&Member> = intakes.iter().flat_map(|i| &i.members).collect();
@@ -311,7 +315,7 @@ fn combine_units<T>(
     };
     let batches: Vec<_> = units.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
-    combiner.watch = watch.map(<[u8]>::to_vec);
+    combiner.watch(watch);
     let shared = Mutex::new(combiner);
     let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
     progress::begin("units", units.len());

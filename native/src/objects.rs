@@ -82,7 +82,7 @@ impl Found {
 
 fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found> {
     let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
-    let old = Mapped::open_whole(&sidecar::path_of(object))
+    let old = Mapped::read(&sidecar::path_of(object))
         .ok()
         .and_then(Sidecar::check);
     let size = old.as_ref().map_or(0, |s| s.bytes().len() as u64);

@@ -30,6 +30,7 @@ use crate::features::Features;
 use crate::fixup::variables;
 use crate::image::{Image, ImageSymbol, Location};
 use crate::linked_dwarf::{self, Answer, Question};
+use crate::names::Names;
 
 pub struct Resolution {
     /// For each of `Combiner::symbols` the index of the linked symbol.
@@ -71,7 +72,7 @@ struct Linked<'i> {
 }
 
 impl<'i> Linked<'i> {
-    fn new(image: &'i Image<'i>, combiner: &Combiner<'_>, features: &Features) -> Self {
+    fn new(image: &'i Image<'i>, names: &Names, features: &Features) -> Self {
         let mut files = HashMap::from([(&b""[..], NO_FILE)]);
         let file_of_group: Vec<u32> = (0..)
             .zip(&image.group_names)
@@ -92,12 +93,10 @@ impl<'i> Linked<'i> {
                 || section.is_some_and(|s| variables::is_included(&s.name, features))
         };
         for (i, symbol) in (0..).zip(&image.symbols) {
-            if symbol.section == 0 || symbol.name.is_empty() || !counts(symbol) {
+            let Some(name) = names.of(i) else { continue };
+            if !counts(symbol) {
                 continue;
             }
-            let Some(name) = combiner.strings.find(symbol.name) else {
-                continue;
-            };
             if symbol.binding == elf::STB_LOCAL.0 {
                 let key = pair(linked.file_of(i), name);
                 linked.locals.entry(key).or_default().push(i);
@@ -350,6 +349,7 @@ impl Resolution {
     /// `objects`: path of each object, by its number.
     pub fn new(
         image: &Image<'_>,
+        names: &Names,
         combiner: &Combiner<'_>,
         objects: &[String],
         features: &Features,
@@ -362,7 +362,7 @@ impl Resolution {
             resolution.find_own(image, combiner);
             return Ok(resolution);
         }
-        let known = Linked::new(image, combiner, features);
+        let known = Linked::new(image, names, features);
         let hidden = resolution.find_globals(&known, combiner);
         resolution.find_locals(&known, combiner, objects, hidden);
         resolution.check(combiner)?;

@@ -10,11 +10,13 @@ use crate::encoded::{Id, Unit, View};
 /// A type that this thread has met.
 struct Met {
     id: Id,
-    /// Its class; 0 until the combiner has taken it in as a type of a unit proper.
+    /// Its class, once the combiner has told it.
     class: Class,
     /// The number of the type that followed it in some object, or 0. Objects include the same
     /// headers, so most often it is the one that follows again: no search, and neighbours in memory.
     follower: u32,
+    /// Was it told to the combiner as a type of a unit proper?
+    told: bool,
 }
 
 /// Types by number, from 1 on, in the order in which they were met.
@@ -39,6 +41,7 @@ impl Default for Sieve {
             id: Id::default(),
             class: 0,
             follower: 0,
+            told: false,
         };
         Sieve {
             met: vec![nothing],
@@ -48,7 +51,8 @@ impl Default for Sieve {
 }
 
 impl Sieve {
-    /// Number the types of an object. `counts`: does a unit of this language?
+    /// Number the types of an object, whose fresh types then have to be told to the combiner.
+    /// `counts`: does a unit of this language?
     pub fn sift(&mut self, view: &View<'_>, counts: impl Fn(u32) -> bool) -> Sifted {
         let all = view.type_count();
         let mut sifted = Sifted {
@@ -62,8 +66,9 @@ impl Sieve {
             let counts = counts(unit.language);
             for local in start.protos_end..unit.protos_end {
                 last = self.number(view.ids[local as usize], last);
-                let met = &self.met[last as usize];
-                if counts && met.class == 0 && local < unit.types_end {
+                let met = &mut self.met[last as usize];
+                if counts && !met.told && local < unit.types_end {
+                    met.told = true;
                     sifted.fresh.push(local + 1);
                 }
                 sifted.numbers.push(last);
@@ -93,6 +98,7 @@ impl Sieve {
             id,
             class: 0,
             follower: 0,
+            told: false,
         });
         let met = &self.met;
         self.table
@@ -100,10 +106,11 @@ impl Sieve {
         number
     }
 
-    /// Remember what the combiner made of the fresh types of an object.
-    pub fn learn(&mut self, sifted: &Sifted) {
+    /// Remember what the combiner made of the fresh types of an object; `numbers` are those of its
+    /// types.
+    pub fn learn(&mut self, sifted: &Sifted, numbers: &[u32]) {
         for &local in &sifted.fresh {
-            let number = sifted.numbers[local as usize - 1];
+            let number = numbers[local as usize - 1];
             self.met[number as usize].class = sifted.classes[local as usize];
         }
     }

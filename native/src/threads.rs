@@ -49,20 +49,20 @@ impl Threads {
     }
 
     /// Do something with each item and its number; each thread has a state of its own, which is what
-    /// comes back. Of several failures that of the first item is told.
-    pub fn share<I: Sync, S: Send>(
+    /// comes back when it is finished. Of several failures that of the first item is told.
+    pub fn share<I: Sync, S: Send + Default>(
         &self,
         items: &[I],
-        state: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize, &I) -> Result<()> + Sync,
+        finish: impl Fn(&mut S) -> Result<()> + Sync,
     ) -> Result<Vec<S>> {
         let next = AtomicUsize::new(0);
         let run = || {
-            let mut own = state();
+            let mut own = S::default();
             loop {
                 let i = next.fetch_add(1, Relaxed);
                 let Some(item) = items.get(i) else {
-                    return Ok(own);
+                    return finish(&mut own).map(|()| own).map_err(|error| (i, error));
                 };
                 if let Err(error) = work(&mut own, i, item) {
                     // Nobody takes another one; items before this one are all in hand.

@@ -7,8 +7,6 @@
 
 use std::collections::HashMap;
 
-use object::elf;
-
 use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
 use crate::combine::{printable, Class, Combiner, Signature};
@@ -18,6 +16,7 @@ use crate::error::Result;
 use crate::explain::{facts, Candidate, FunctionVerdict};
 use crate::features::Features;
 use crate::image::{base_name, Image, Location};
+use crate::names::Names;
 use crate::resolve::Resolution;
 use crate::spelling::declaration;
 
@@ -152,26 +151,30 @@ struct Case<'a, 'c> {
     named: &'a Named,
 }
 
-/// Functions of the image by base name. Parts that the compiler split off are no functions.
-fn by_base_name<'i>(image: &Image<'i>) -> Vec<(&'i [u8], Named)> {
-    let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(image.symbols.len());
+/// Functions of the image by base name, as far as candidates have it, and where each name is among
+/// them. Parts that the compiler split off are no functions.
+fn by_base_name<'i>(
+    image: &Image<'i>,
+    names: &Names,
+) -> (Vec<(&'i [u8], Named)>, HashMap<u32, usize, Fast>) {
+    let mut places: HashMap<u32, usize, Fast> = HashMap::default();
     let mut named: Vec<(&[u8], Named)> = Vec::new();
     for (i, symbol) in image.symbols.iter().enumerate() {
-        if symbol.kind != elf::STT_FUNC.0 || symbol.section == 0 {
+        let Some(number) = names.base_of(i) else {
             continue;
-        }
+        };
         let base = base_name(symbol.name);
         let suffix = &symbol.name[base.len()..];
         if contains(suffix, b".cold") || contains(suffix, b".part") {
             continue;
         }
-        let place = *places.entry(base).or_insert_with(|| {
+        let place = *places.entry(number).or_insert_with(|| {
             named.push((base, Named::default()));
             named.len() - 1
         });
         named[place].1.symbols.push((i, image.location(i)));
     }
-    named
+    (named, places)
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -183,15 +186,11 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 fn gather<'i>(
     combiner: &Combiner<'_>,
     image: &Image<'i>,
+    names: &Names,
     resolution: &Resolution,
     features: &Features,
 ) -> Vec<(&'i [u8], Named)> {
-    let mut named = by_base_name(image);
-    let places: HashMap<u32, usize, Fast> = named
-        .iter()
-        .enumerate()
-        .filter_map(|(i, (name, _))| Some((combiner.strings.find(name)?, i)))
-        .collect();
+    let (mut named, places) = by_base_name(image, names);
     let mut stands = vec![false; combiner.functions.len()];
     let state = |class: usize, location| State {
         class,
@@ -229,12 +228,13 @@ fn gather<'i>(
 pub fn explain(
     combiner: &Combiner<'_>,
     image: &Image<'_>,
+    names: &Names,
     resolution: &Resolution,
     features: &Features,
     objects: &[String],
     name: &[u8],
 ) -> Option<FunctionVerdict> {
-    let named = gather(combiner, image, resolution, features);
+    let named = gather(combiner, image, names, resolution, features);
     let place = named.iter().position(|(n, _)| *n == name);
     if place.is_none() && combiner.watched_functions.is_empty() {
         return None;
@@ -287,11 +287,12 @@ pub fn explain(
 pub(super) fn add(
     combiner: &mut Combiner<'_>,
     image: &Image<'_>,
+    names: &Names,
     resolution: &Resolution,
     features: &Features,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let named = gather(combiner, image, resolution, features);
+    let named = gather(combiner, image, names, resolution, features);
     let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
         kfuncs::find(image)
     } else {
@@ -351,6 +352,9 @@ impl Case<'_, '_> {
     /// Candidates, those that were only inlined included, differ in parameters or result.
     /// (Evidence: their prototypes.)
     fn is_inconsistent(&self) -> bool {
+        if self.states().len() < 2 {
+            return false;
+        }
         let mut protos: Vec<Class> = self.states().iter().map(|s| s.signature.proto).collect();
         protos.sort_unstable();
         protos.dedup();

@@ -14,6 +14,7 @@ use crate::encoded::Id;
 use crate::error::Result;
 use crate::features::Features;
 use crate::image::Image;
+use crate::names::Names;
 use crate::resolve::Resolution;
 
 /// What the fix-up did, for the report.
@@ -33,17 +34,20 @@ pub fn fix_up(
     objects: &[String],
     features: &Features,
 ) -> Result<Outcome> {
-    let mut resolution = Resolution::new(image, combiner, objects, features)?;
+    let names = Names::new(image, &combiner.strings);
+    let mut resolution = Resolution::new(image, &names, combiner, objects, features)?;
     resolution.settle(image, combiner, objects)?;
     let mut outcome = Outcome::default();
-    functions::add(combiner, image, &resolution, features, &mut outcome)?;
+    functions::add(combiner, image, &names, &resolution, features, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;
     Ok(outcome)
 }
 
 /// Identity of a type that only the link makes: its kind, its words and what those refer to.
 fn id_of(kind: Kind, parts: &[&[u8]]) -> Id {
-    let mut bytes = vec![b'!', kind as u8];
+    let length = |part: &&[u8]| part.len() + 8;
+    let mut bytes = Vec::with_capacity(2 + parts.iter().map(length).sum::<usize>());
+    bytes.extend([b'!', kind as u8]);
     for part in parts {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part);
