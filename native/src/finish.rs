@@ -16,6 +16,7 @@ use crate::encoded::Id;
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::identity::{self, Space};
+use crate::threads::Threads;
 
 pub struct Finished {
     pub bytes: Vec<u8>,
@@ -31,18 +32,19 @@ pub fn finish(
     combiner: &Combiner<'_>,
     features: &Features,
     base: Option<&Base>,
+    threads: &Threads,
 ) -> Result<Finished> {
     let forward = resolve_declarations(combiner);
     let distilled = base.filter(|_| features.distilled_base);
     let (own, of_base) = choose(combiner, &forward, features, distilled);
-    let own = in_order(combiner, own);
+    let own = in_order(combiner, own, threads);
     let mut ids = vec![0u32; combiner.classes.len() + 1];
     if distilled.is_none() {
         for class in combiner.numbers() {
             ids[class as usize] = combiner.facts(class).base_id;
         }
     }
-    let of_base = in_order(combiner, of_base);
+    let of_base = in_order(combiner, of_base, threads);
     let first = match base {
         Some(base) if distilled.is_none() => base.count() + 1,
         _ => of_base.len() as u32 + 1,
@@ -220,7 +222,7 @@ struct Rank {
     class: Class,
 }
 
-fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>) -> Vec<Class> {
+fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>, threads: &Threads) -> Vec<Class> {
     let name = |class: Class| combiner.strings.get(combiner.class_words(class)[0]);
     let rank = |class: Class| {
         let mut first = [0; 16];
@@ -235,7 +237,7 @@ fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>) -> Vec<Class> {
         }
     };
     let mut order: Vec<Rank> = classes.into_iter().map(rank).collect();
-    order.sort_unstable_by(|a, b| {
+    threads.sort(&mut order, |a, b| {
         a.name.cmp(&b.name).then_with(|| {
             let is_long = a.name & 0xff != 0;
             let names = is_long.then(|| name(a.class).cmp(name(b.class)));

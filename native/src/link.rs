@@ -150,6 +150,7 @@ struct Combined<'c, 'w> {
     /// Paths of the objects, by number.
     names: &'c [String],
     base: Option<&'c Base>,
+    threads: &'c Threads,
     report: Vec<(String, u64)>,
     clock: Clock,
 }
@@ -263,6 +264,7 @@ fn combine_objects<T>(
         image: &image,
         names: &names,
         base: base.as_ref(),
+        threads: &threads,
         report,
         clock,
     })
@@ -389,6 +391,7 @@ fn combine_units<T>(
         image: &image,
         names: &names,
         base: base.as_ref(),
+        threads: &threads,
         report,
         clock,
     })
@@ -415,6 +418,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         image,
         names: objects,
         base,
+        threads,
         mut report,
         mut clock,
     } = combined;
@@ -423,10 +427,10 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         combiner = reduce::reduce(combiner, &request.features, base)?;
         clock.lap("reduce", combiner.classes.len() as u64, 0);
     }
-    let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features)
+    let outcome = fixup::fix_up(&mut combiner, image, objects, &request.features, threads)
         .map_err(|e| e.at(request.elf.display()))?;
     clock.lap("fix up", image.symbols.len() as u64, 0);
-    let finished = finish::finish(&combiner, &request.features, base)?;
+    let finished = finish::finish(&combiner, &request.features, base, threads)?;
     let finished = match &request.stable_ids {
         Some(reference) => {
             let (kept, fits) = keep_ids(&combiner, &request.features, reference, finished)?;

@@ -40,7 +40,11 @@ type Likeness = (Vec<u8>, Vec<u8>, usize, Id);
 
 /// Answers in the order of the questions. `None`: there is no debug information, and it cannot be
 /// had. `why` is said to the user when it takes another link.
-pub fn ask(image: &Image<'_>, questions: &[Question<'_>], why: &str) -> Result<Option<Vec<Answer>>> {
+pub fn ask(
+    image: &Image<'_>,
+    questions: &[Question<'_>],
+    why: &str,
+) -> Result<Option<Vec<Answer>>> {
     // For each question the unit, its turn among those that are alike, and the DIE from its start.
     let mut asked: Vec<(Likeness, usize, u64)> = Vec::with_capacity(questions.len());
     let mut expected: HashMap<Likeness, Vec<(&str, usize)>> = HashMap::new();

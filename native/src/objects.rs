@@ -176,10 +176,7 @@ impl Loaded {
     }
 
     pub fn is_reused(&self) -> bool {
-        !matches!(
-            self,
-            Loaded::Encoded(..) | Loaded::Empty { reused: false }
-        )
+        !matches!(self, Loaded::Encoded(..) | Loaded::Empty { reused: false })
     }
 }
 

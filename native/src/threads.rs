@@ -2,6 +2,7 @@
 //! As many threads as there is work for: most modules have a few objects, and starting threads
 //! would take longer than reading these.
 
+use std::cmp::Ordering;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rayon::prelude::*;
@@ -30,6 +31,26 @@ impl Threads {
 
     pub fn count(&self) -> usize {
         self.0.as_ref().map_or(1, |pool| pool.current_num_threads())
+    }
+
+    /// Two things at once.
+    pub fn join<A: Send, B: Send>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        match &self.0 {
+            None => (one(), other()),
+            Some(pool) => pool.install(|| rayon::join(one, other)),
+        }
+    }
+
+    /// Sort. Items that compare as equal may change places.
+    pub fn sort<T: Send>(&self, items: &mut [T], order: impl Fn(&T, &T) -> Ordering + Sync + Send) {
+        match &self.0 {
+            None => items.sort_unstable_by(order),
+            Some(pool) => pool.install(|| items.par_sort_unstable_by(order)),
+        }
     }
 
     /// Do something with each item; each thread has a state of its own.

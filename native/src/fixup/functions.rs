@@ -19,10 +19,11 @@ use crate::image::{base_name, Image, Location};
 use crate::names::Names;
 use crate::resolve::Resolution;
 use crate::spelling::declaration;
+use crate::threads::Threads;
 
 /// The symbols of one base name, and the candidates that describe them.
 #[derive(Default)]
-struct Named {
+pub(super) struct Named {
     symbols: Vec<(usize, Location)>,
     states: Vec<State>,
 }
@@ -151,12 +152,14 @@ struct Case<'a, 'c> {
     named: &'a Named,
 }
 
-/// Functions of the image by base name, as far as candidates have it, and where each name is among
-/// them. Parts that the compiler split off are no functions.
-fn by_base_name<'i>(
-    image: &Image<'i>,
-    names: &Names,
-) -> (Vec<(&'i [u8], Named)>, HashMap<u32, usize, Fast>) {
+/// Functions of the image by base name, and where each name is among them by its number.
+pub(super) struct ByBaseName<'i> {
+    named: Vec<(&'i [u8], Named)>,
+    places: HashMap<u32, usize, Fast>,
+}
+
+/// Only names that candidates have. Parts that the compiler split off are no functions.
+pub(super) fn by_base_name<'i>(image: &Image<'i>, names: &Names) -> ByBaseName<'i> {
     let mut places: HashMap<u32, usize, Fast> = HashMap::default();
     let mut named: Vec<(&[u8], Named)> = Vec::new();
     for (i, symbol) in image.symbols.iter().enumerate() {
@@ -174,7 +177,7 @@ fn by_base_name<'i>(
         });
         named[place].1.symbols.push((i, image.location(i)));
     }
-    (named, places)
+    ByBaseName { named, places }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -183,14 +186,14 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Functions of the image by base name, and for each its candidates in an order that follows from
 /// what they are.
-fn gather<'i>(
+pub(super) fn gather<'i>(
     combiner: &Combiner<'_>,
     image: &Image<'i>,
-    names: &Names,
+    by_base_name: ByBaseName<'i>,
     resolution: &Resolution,
     features: &Features,
 ) -> Vec<(&'i [u8], Named)> {
-    let (mut named, places) = by_base_name(image, names);
+    let ByBaseName { mut named, places } = by_base_name;
     let mut stands = vec![false; combiner.functions.len()];
     let state = |class: usize, location| State {
         class,
@@ -234,7 +237,8 @@ pub fn explain(
     objects: &[String],
     name: &[u8],
 ) -> Option<FunctionVerdict> {
-    let named = gather(combiner, image, names, resolution, features);
+    let by_base_name = by_base_name(image, names);
+    let named = gather(combiner, image, by_base_name, resolution, features);
     let place = named.iter().position(|(n, _)| *n == name);
     if place.is_none() && combiner.watched_functions.is_empty() {
         return None;
@@ -287,29 +291,30 @@ pub fn explain(
 pub(super) fn add(
     combiner: &mut Combiner<'_>,
     image: &Image<'_>,
-    names: &Names,
-    resolution: &Resolution,
+    named: &[(&[u8], Named)],
     features: &Features,
+    threads: &Threads,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let named = gather(combiner, image, names, resolution, features);
     let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
         kfuncs::find(image)
     } else {
         HashMap::new()
     };
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
-    for (name, symbols) in &named {
-        if symbols.states.is_empty() {
-            continue;
-        }
+    let decide = |_: &mut (), (_, named): &(&[u8], Named)| {
         let case = Case {
             combiner,
             image,
             features,
-            named: symbols,
+            named,
         };
-        match case.decide() {
+        Ok((!named.states.is_empty()).then(|| case.decide()))
+    };
+    let decisions = threads.map(named, || (), decide)?;
+    for ((name, _), decision) in named.iter().zip(decisions) {
+        let Some(decision) = decision else { continue };
+        match decision {
             Ok(chosen) => {
                 tell(combiner, image, features, &chosen, kfuncs.get(*name));
                 outcome.functions += 1;

@@ -16,6 +16,7 @@ use crate::features::Features;
 use crate::image::Image;
 use crate::names::Names;
 use crate::resolve::Resolution;
+use crate::threads::Threads;
 
 /// What the fix-up did, for the report.
 #[derive(Default, Debug, Clone)]
@@ -33,12 +34,18 @@ pub fn fix_up(
     image: &Image<'_>,
     objects: &[String],
     features: &Features,
+    threads: &Threads,
 ) -> Result<Outcome> {
     let names = Names::new(image, &combiner.strings);
-    let mut resolution = Resolution::new(image, &names, combiner, objects, features)?;
+    let (resolution, named) = threads.join(
+        || Resolution::new(image, &names, combiner, objects, features),
+        || functions::by_base_name(image, &names),
+    );
+    let mut resolution = resolution?;
     resolution.settle(image, combiner, objects)?;
     let mut outcome = Outcome::default();
-    functions::add(combiner, image, &names, &resolution, features, &mut outcome)?;
+    let named = functions::gather(combiner, image, named, &resolution, features);
+    functions::add(combiner, image, &named, features, threads, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;
     Ok(outcome)
 }

@@ -35,7 +35,12 @@ pub fn is_included(section: &[u8], features: &Features) -> bool {
 }
 
 /// Before the link: may the candidate end in a section that counts?
-pub fn is_wanted(features: &Features, image: &Image<'_>, view: &View<'_>, variable: &Variable) -> bool {
+pub fn is_wanted(
+    features: &Features,
+    image: &Image<'_>,
+    view: &View<'_>,
+    variable: &Variable,
+) -> bool {
     if features.global_var {
         return true;
     }
