@@ -59,9 +59,9 @@ pub fn ask(
         asked.push((likeness, turn, question.die - start as u64));
     }
     let again;
-    let mut mapped = Mapped::open(&image.path)?;
+    let mut mapped = Mapped::open(image.path)?;
     if !Elf::parse(&mapped)?.has_section(".debug_info") {
-        again = kbuild::link_again(&image.path, why)?;
+        again = kbuild::link_again(image.path, why)?;
         let Some(again) = &again else {
             return Ok(None);
         };

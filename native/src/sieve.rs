@@ -120,3 +120,54 @@ impl Sieve {
         self.met.iter().map(|met| is(&met.id)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoded::{Encoded, Target};
+
+    fn object(ids: &[u64], units: &[Unit]) -> Encoded {
+        let mut encoded = Encoded::new(Target::default());
+        encoded.ids = ids.iter().map(|&low| Id { high: 7, low }).collect();
+        encoded.units = units.to_vec();
+        encoded
+    }
+
+    fn unit(language: u32, types_end: u32, protos_end: u32) -> Unit {
+        Unit {
+            language,
+            types_end,
+            protos_end,
+            ..Unit::default()
+        }
+    }
+
+    #[test]
+    fn a_type_is_told_once_and_known_then() {
+        let mut sieve = Sieve::default();
+        let first = object(&[5, 6, 5], &[unit(1, 3, 3)]);
+        let mut sifted = sieve.sift(&first.view(), |_| true);
+        assert_eq!(
+            (sifted.fresh.as_slice(), sifted.numbers[2]),
+            (&[1, 2][..], sifted.numbers[0])
+        );
+        sifted.classes = vec![0, 10, 11, 10];
+        sieve.learn(&sifted, &sifted.numbers);
+        let second = object(&[8, 6, 5], &[unit(1, 3, 3)]);
+        let again = sieve.sift(&second.view(), |_| true);
+        assert_eq!((again.fresh, again.classes), (vec![1], vec![0, 0, 11, 10]));
+    }
+
+    #[test]
+    fn prototypes_and_units_that_do_not_count_are_not_told() {
+        let mut sieve = Sieve::default();
+        let one = object(&[1, 2, 3, 4], &[unit(9, 1, 1), unit(1, 3, 4)]);
+        let sifted = sieve.sift(&one.view(), |language| language != 9);
+        assert_eq!(sifted.fresh, [2, 3]);
+        // Where they count they are, though they were met before.
+        let other = object(&[1, 4], &[unit(1, 2, 2)]);
+        assert_eq!(sieve.sift(&other.view(), |_| true).fresh, [1, 2]);
+        let marks = sieve.mark(|id| id.low == 4);
+        assert_eq!(marks.iter().filter(|&&is| is).count(), 1);
+    }
+}
