@@ -25,6 +25,7 @@ pub mod key;
 pub mod languages;
 pub mod link;
 pub mod linked_dwarf;
+pub mod modules;
 pub mod objects;
 pub mod progress;
 pub mod reduce;
