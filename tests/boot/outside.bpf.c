@@ -20,7 +20,7 @@ extern struct outside *bpf_outside(unsigned int number) __ksym;
 
 /* Read by init.c. */
 struct {
-	unsigned int number, bad, offset, size;
+	unsigned int number, bad;
 } out;
 
 SEC("xdp")
@@ -30,8 +30,6 @@ int probe(struct xdp_md *context)
 
 	out.number = outside->number;
 	out.bad = bpf_core_enum_value(enum outside_mood, OUTSIDE_BAD);
-	out.offset = bpf_core_field_offset(struct outside, number);
-	out.size = bpf_core_type_size(struct outside);
 	return XDP_PASS;
 }
 
