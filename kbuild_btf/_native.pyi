@@ -127,11 +127,10 @@ class ModuleFit(TypedDict):
     `error`: it cannot be judged (not readable, no `.BTF`, damaged); then the rest says nothing.
     `refused`: why the kernel refuses it. `misread`: what shows that it was made against another
     base, and means other types with this one. `base_strings`: size of the strings of the base that
-    it was made against, where the module tells. `distilled`: it brings a distilled base, which is
-    what `misread` and `base_strings` are about then."""
+    it was made against, where the module tells; one with a distilled base need not, and does not.
+    """
 
     error: Error | None
-    distilled: bool
     refused: str | None
     misread: str | None
     base_strings: int | None

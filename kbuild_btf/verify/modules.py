@@ -112,15 +112,10 @@ def _failure(module: str, fit: _native.ModuleFit, base: Base) -> Failure | None:
     if fit["error"]:
         where = fit["error"].where.removeprefix(module).removeprefix(": ")
         what = f"{where}: {fit['error'].what}" if where else fit["error"].what
-        return Failure(module, what, "", fit["error"].hint or "build the module again")
+        return Failure(
+            module, what, "", fit["error"].hint or "it is damaged: build the module again"
+        )
     refused, misread = fit["refused"], fit["misread"]
-    if fit["distilled"]:
-        if misread:
-            what = f"its .BTF is not of its .BTF.base ({misread})"
-            return Failure(module, what, "the module is damaged", "build it again")
-        if refused:
-            return Failure(module, f"the kernel refuses it: {refused}", *_changed(module, base))
-        return None
     strings = fit["base_strings"]
     another = strings not in (None, base.strings)
     if not (refused or misread or another):

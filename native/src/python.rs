@@ -14,7 +14,7 @@ use crate::guard::guarded;
 use crate::link::{self, Request};
 use crate::timings::Clock;
 use crate::{
-    btf, embed as embedding, kbuild, languages, modules, objects, progress as counter, sidecar,
+    btf, embed as embedding, fit, kbuild, languages, objects, progress as counter, sidecar,
 };
 
 /// The exception of the package: errors of both halves are one class.
@@ -207,20 +207,19 @@ fn check_modules<'py>(
     modules: Vec<PathBuf>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyList>> {
-    let verdicts = py.detach(|| guarded(|| modules::check(base, &modules, jobs)))?;
+    let verdicts = py.detach(|| guarded(|| fit::check(base, &modules, jobs)))?;
     let result = PyList::empty(py);
     for verdict in verdicts {
         let entry = PyDict::new(py);
-        let (fit, distilled, error) = match verdict {
-            Ok(verdict) => (Some(verdict.fit), verdict.distilled, None),
-            Err(error) => (None, false, Some(error)),
+        let (found, error) = match verdict {
+            Ok(found) => (Some(found), None),
+            Err(error) => (None, Some(error)),
         };
         let text = |error: &Option<error::Error>| error.as_ref().map(|e| e.to_string());
         entry.set_item("error", error.map(PyErr::from))?;
-        entry.set_item("distilled", distilled)?;
-        entry.set_item("refused", fit.as_ref().and_then(|f| text(&f.refused)))?;
-        entry.set_item("misread", fit.as_ref().and_then(|f| text(&f.misread)))?;
-        entry.set_item("base_strings", fit.as_ref().and_then(|f| f.base_strings))?;
+        entry.set_item("refused", found.as_ref().and_then(|f| text(&f.refused)))?;
+        entry.set_item("misread", found.as_ref().and_then(|f| text(&f.misread)))?;
+        entry.set_item("base_strings", found.as_ref().and_then(|f| f.base_strings))?;
         result.append(entry)?;
     }
     Ok(result)

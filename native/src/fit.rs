@@ -12,15 +12,9 @@ use crate::error::{Error, Result};
 use crate::progress;
 use crate::threads::Threads;
 
-pub struct Verdict {
-    pub fit: Fit,
-    /// It brings its own small base, whose names the kernel finds in vmlinux.
-    pub distilled: bool,
-}
-
 /// Check modules against the raw BTF of a vmlinux. An error of one module is that it cannot be
 /// judged: not readable, without BTF, damaged.
-pub fn check(raw: &[u8], modules: &[PathBuf], jobs: usize) -> Result<Vec<Result<Verdict>>> {
+pub fn check(raw: &[u8], modules: &[PathBuf], jobs: usize) -> Result<Vec<Result<Fit>>> {
     check::check_raw(raw, None, Rules::Kernel)?;
     let parts = parts(raw)?;
     let part = Part::new(&parts)?;
@@ -46,7 +40,7 @@ struct Base<'b> {
 }
 
 impl Base<'_> {
-    fn check(&self, path: &Path) -> Result<Verdict> {
+    fn check(&self, path: &Path) -> Result<Fit> {
         let mapped = Mapped::open(path)?;
         let elf = Elf::parse(&mapped)?;
         let raw = elf.raw_section(".BTF")?.ok_or_else(|| {
@@ -58,14 +52,8 @@ impl Base<'_> {
                 .hint("give the vmlinux of the same machine"));
         }
         match elf.raw_section(".BTF.base")? {
-            None => Ok(Verdict {
-                fit: check::fit(&raw, self.types, pointer_size)?,
-                distilled: false,
-            }),
-            Some(distilled) => Ok(Verdict {
-                fit: self.relocate(&raw, &distilled, pointer_size)?,
-                distilled: true,
-            }),
+            None => check::fit(&raw, self.types, pointer_size),
+            Some(distilled) => self.relocate(&raw, &distilled, pointer_size),
         }
     }
 
@@ -75,12 +63,16 @@ impl Base<'_> {
         check::check(distilled, None, Some(pointer_size), Rules::Kernel)
             .map_err(|e| e.at(".BTF.base"))?;
         let below = Part::new(&parts(distilled)?)?;
-        let mut fit = check::fit(raw, below.as_base(), pointer_size)?;
-        if fit.refused.is_none() {
-            let split = Part::new(&parts(raw)?)?;
-            let names = self.names.get_or_init(|| Names::of(self.types));
-            fit.refused = names.check(below.as_base(), split.as_base()).err();
+        let own = check::fit(raw, below.as_base(), pointer_size)?;
+        if let Some(damage) = own.refused.or(own.misread) {
+            return Err(damage);
         }
-        Ok(fit)
+        let split = Part::new(&parts(raw)?)?;
+        let names = self.names.get_or_init(|| Names::of(self.types));
+        Ok(Fit {
+            refused: names.check(below.as_base(), split.as_base()).err(),
+            misread: None,
+            base_strings: None,
+        })
     }
 }
