@@ -6,6 +6,8 @@ What the kernel itself says of the same modules is in test_boot.py.
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import random
 import re
@@ -116,7 +118,7 @@ def test_a_base_that_changed(other: str, base: Path, tmp_path: Path) -> None:
     done = kbuild_btf("verify", "--base", now, module, tmp_path / "absent.ko")
     first, second, last = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (1, "")
-    assert first.startswith(f"{module}: the kernel ")
+    assert first.startswith((f"{module}: the kernel takes it", f"{module}: breaks the kernel"))
     told = f"made against {strings[0]} bytes of strings, {now} has {strings[1]}"
     assert (told in first) == other_strings
     assert first.endswith(f"; {now} is the newer one: build the module again")
@@ -198,11 +200,15 @@ def test_damaged_modules(base: Path, tmp_path: Path) -> None:
     stripped, text = tmp_path / "stripped.ko", tmp_path / "text.ko"
     assert run("objcopy", "-R", ".BTF", sound, stripped).returncode == 0
     text.write_text("no ELF\n")
-    _, failures = modules.check(base, [*paths, stripped, text, tmp_path / "absent.ko"])
+    packed = [tmp_path / "packed.ko.xz", tmp_path / "packed.ko.gz"]
+    packed[0].write_bytes(lzma.compress(sound.read_bytes()))
+    packed[1].write_bytes(gzip.compress(sound.read_bytes()))
+    _, failures = modules.check(base, [*paths, stripped, text, *packed, tmp_path / "absent.ko"])
     said = {failure.module: str(failure) for failure in failures}
     assert all("\n" not in line for line in said.values())
     assert "no .BTF section; build it again" in said[str(stripped)]
     assert "not an ELF file" in said[str(text)]
+    assert all("unpack it first" in said[str(path)] for path in packed)
     assert "No such file" in said[str(tmp_path / "absent.ko")]
     assert {str(path) for path in paths[:4]} <= said.keys()
     for path, btf in zip(paths, damaged, strict=True):

@@ -121,7 +121,7 @@ def _failure(module: str, fit: _native.ModuleFit, base: Base) -> Failure | None:
     if not (refused or misread or another):
         return None
     if refused:
-        what = f"the kernel refuses it: {refused}"
+        what = f"breaks the kernel's rules: {refused}"
     else:
         what = "the kernel takes it, and reads other types than it means"
         what += f": {misread}" if misread else ""

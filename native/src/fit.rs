@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::progress;
 use crate::threads::Threads;
 
+/// How files of xz, zstd and gzip begin: kernels load modules from such, too.
+const COMPRESSED: [&[u8]; 3] = [b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x1f\x8b"];
+
 /// Check modules against the raw BTF of a vmlinux. An error of one module is that it cannot be
 /// judged: not readable, without BTF, damaged.
 pub fn check(raw: &[u8], modules: &[PathBuf], jobs: usize) -> Result<Vec<Result<Fit>>> {
@@ -42,6 +45,9 @@ struct Base<'b> {
 impl Base<'_> {
     fn check(&self, path: &Path) -> Result<Fit> {
         let mapped = Mapped::open(path)?;
+        if COMPRESSED.iter().any(|magic| mapped.bytes().starts_with(magic)) {
+            return Err(Error::new("compressed").hint("unpack it first (xz -d, zstd -d, gunzip)"));
+        }
         let elf = Elf::parse(&mapped)?;
         let raw = elf.raw_section(".BTF")?.ok_or_else(|| {
             Error::new("no .BTF section").hint("build it again, with vmlinux there")
