@@ -31,6 +31,7 @@ from ..progress import watched
 from . import raw
 
 _BANNER = re.compile(rb"Linux version (\d\S*) \(")
+# Where the header of BTF has the size of the strings.
 _STRINGS = slice(20, 24)
 
 
@@ -73,8 +74,8 @@ class Base:
     @property
     def strings(self) -> int:
         """Size of its strings."""
-        order = "little" if self.btf[:1] == b"\x9f" else "big"
-        return int.from_bytes(self.btf[_STRINGS], order)  # type: ignore[arg-type]
+        little = self.btf[:1] == b"\x9f"
+        return int.from_bytes(self.btf[_STRINGS], "little" if little else "big")
 
     @property
     def running(self) -> bool:
