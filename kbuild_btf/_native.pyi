@@ -121,6 +121,27 @@ def check(btf: bytes, base: bytes | None = None, *, kernel: bool = False) -> Non
     """Check raw BTF by the rules of the kernel (kernel/bpf/btf.c): all that BPF_BTF_LOAD asks, or
     with `kernel` only what the kernel asks of its own BTF and what holds for any C program."""
 
+class ModuleFit(TypedDict):
+    """What a kernel with that base does with a module's BTF.
+
+    `error`: it cannot be judged (not readable, no `.BTF`, damaged); then the rest says nothing.
+    `refused`: why the kernel refuses it. `misread`: what shows that it was made against another
+    base, and means other types with this one. `base_strings`: size of the strings of the base that
+    it was made against, where the module tells; one with a distilled base need not, and does not.
+    """
+
+    error: Error | None
+    refused: str | None
+    misread: str | None
+    base_strings: int | None
+
+def check_modules(
+    base: bytes, modules: list[str] | list[PathLike[str]], *, jobs: int = 0
+) -> list[ModuleFit]:
+    """Check the BTF of each module against raw BTF of a vmlinux, by the kernel's rules for modules.
+
+    Raises `Error` when the base itself is not sound. `jobs` 0 means one thread per processor."""
+
 def read_section(elf: str | PathLike[str], name: str) -> bytes | None:
     """The bytes of a section, decompressed; `None` when there is none of that name."""
 

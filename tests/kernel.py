@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from support import ROOT, SCRIPTS
+from support import ROOT, SCRIPTS, SOURCES
 
 _VERSION = "6.12"
 _HOUR = 3600
@@ -68,6 +69,12 @@ class Kernel:
     def modules(self) -> list[Path]:
         """The modules, in the order of their paths."""
         return sorted(self.build.rglob("*.ko"))
+
+    def outside(self, directory: Path, *words: str) -> list[Path]:
+        """Build the modules of tests/c/outside in that directory; `words` are make's as well."""
+        shutil.copytree(SOURCES / "outside", directory, dirs_exist_ok=True)
+        self.make(f"M={directory}", *words, "modules")
+        return sorted(directory.glob("*.ko"))
 
     def forget_what_other_programs_made(self) -> None:
         """Undo what an earlier state of our programs encoded and linked, and only that."""

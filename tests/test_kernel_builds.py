@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from kernel import Kernel
 from minitree import programs
-from support import SCRIPTS, require
+from support import SCRIPTS, SOURCES, require
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Struct
 from kbuild_btf.cache import Cache
+from kbuild_btf.verify import modules
 
 pytestmark = pytest.mark.kernel
 
@@ -70,25 +73,74 @@ def test_a_dry_run_encodes_nothing(kernel: Kernel, btf: bytes) -> None:
     assert kernel.vmlinux.exists()
 
 
-def test_an_external_module(kernel: Kernel, tmp_path: Path) -> None:
-    (tmp_path / "outside_main.c").write_text(
-        "#include <linux/module.h>\n"
-        "struct outside { struct list_head list; int number; };\n"
-        "struct outside outside;\n"
-        'MODULE_LICENSE("GPL");\nMODULE_DESCRIPTION("A test");\n'
-    )
-    (tmp_path / "outside_more.c").write_text("struct more { int x; } more;\n")
-    (tmp_path / "Makefile").write_text(
-        "obj-m := outside.o\noutside-y := outside_main.o outside_more.o\n"
-    )
-    kernel.make(f"M={tmp_path}", "modules")
-    names = sorted(path.name for path in tmp_path.glob(".tmp_*.kbtf"))
-    assert names[-2:] == [".tmp_outside_main.o.kbtf", ".tmp_outside_more.o.kbtf"]
-    base = Btf.load(kernel.vmlinux)
-    module = Btf.load(tmp_path / "outside.ko", base)
-    structs = {found.name for found in module if isinstance(found, Struct) and found.name}
-    assert {"outside", "more"} <= structs
-    assert "list_head" not in structs, "that is the kernel's"
+def test_external_modules(kernel: Kernel, btf: bytes, tmp_path: Path) -> None:
+    """One of three objects, one of them assembler, and one of a single object; the base is the
+    tree's vmlinux, or the same as raw BTF, as people copy it from /sys/kernel/btf."""
+    made = kernel.outside(tmp_path / "elf")
+    hooked = {path.name for path in (tmp_path / "elf").glob(".tmp_*.o.kbtf")}
+    assert {f".tmp_{name}.o.kbtf" for name in ("alone", "entry", "main", "more")} <= hooked
+    alone, outside = ({found.name for found in Btf.load(module)} for module in made)
+    assert {"alone", "net_device_stats"} & alone == {"alone"}, "the other one is the kernel's"
+    assert {"outside", "outside_part", "outside_get", "outside_of_cpu", "list_head"} & outside == {
+        "outside",
+        "outside_part",
+        "outside_get",
+        "outside_of_cpu",
+    }
+    for module in made:
+        below = Btf.from_bytes(_native.read_section(module, ".BTF.base") or b"")
+        assert {"alone": "net_device_stats", "outside": "list_head"}[module.stem] in {
+            found.name for found in below
+        }
+    assert modules.check(kernel.vmlinux, made)[1] == []
+
+    with another_vmlinux(kernel, btf):
+        again = kernel.outside(tmp_path / "raw")
+    for one, other in zip(made, again, strict=True):
+        for section in (".BTF", ".BTF.base"):
+            assert _native.read_section(one, section) == _native.read_section(other, section)
+
+
+def test_external_modules_and_the_wrong_vmlinux(kernel: Kernel, btf: bytes, tmp_path: Path) -> None:
+    """Of another kernel, cut off, without BTF: make fails and names it. Without any, the kernel's
+    own makefile says that it leaves BTF out; then verify finds it."""
+    running = Path("/sys/kernel/btf/vmlinux")
+    module = Btf.from_bytes(btf).find(Struct, "module")[0]
+    wrong = {
+        "short": (btf[: len(btf) // 2], "lie outside"),
+        "none": (b"int main;", "not BTF"),
+    }
+    if running.exists():
+        assert Btf.load(running).find(Struct, "module")[0].size != module.size
+        wrong["running"] = (running.read_bytes(), "BTF of another kernel")
+    for name, (content, said) in wrong.items():
+        directory = tmp_path / name
+        shutil.copytree(SOURCES / "outside", directory)
+        with another_vmlinux(kernel, content):
+            done = kernel.run_make(f"M={directory}", "modules")
+        assert done.returncode == 2
+        (message,) = [line for line in done.stderr.splitlines() if "kbuild-btf: error" in line][:1]
+        assert said in message
+        assert "vmlinux" in message
+        assert not list(directory.glob("*.ko")) or name != "running"
+    with another_vmlinux(kernel, None):
+        (alone, outside) = kernel.outside(tmp_path / "without")
+    _, failures = modules.check(kernel.vmlinux, [alone, outside])
+    assert ["no .BTF section" in failure.what for failure in failures] == [True, True]
+
+
+@contextmanager
+def another_vmlinux(kernel: Kernel, content: bytes | None) -> Iterator[None]:
+    """Something else, or nothing, in the place of the tree's."""
+    index = kernel.vmlinux.with_name(".tmp_vmlinux.btf-index")
+    kept = kernel.vmlinux.rename(kernel.vmlinux.with_name(".vmlinux-of-the-tests"))
+    try:
+        if content is not None:
+            kernel.vmlinux.write_bytes(content)
+        yield
+    finally:
+        kept.rename(kernel.vmlinux)
+        index.unlink(missing_ok=True)
 
 
 def test_sidecars_of_every_kind_of_wrong(kernel: Kernel, btf: bytes) -> None:

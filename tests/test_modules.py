@@ -347,3 +347,17 @@ def test_stable_ids_without_their_reference(tmp_path: Path) -> None:
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
         assert str(reference) in done.stderr
         assert not output.exists()
+
+
+def test_a_module_without_dwarf_is_refused(base: Path, tmp_path: Path) -> None:
+    made = write(tmp_path / "m.c", MODULES["plain"])
+    assert run("strip", "-g", made).returncode == 0
+    module = tmp_path / "m.ko"
+    shutil.copy(made, module)
+    (tmp_path / "m.mod").write_text(f"{made}\n")
+    before = module.read_bytes()
+    for elf in (made, module):
+        done = run(FRONT, "-J", "--btf_features=default", "--btf_base", base, elf)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert f"{elf}: no DWARF debug information" in done.stderr
+        assert elf.read_bytes() == before

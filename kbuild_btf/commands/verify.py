@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""Check BTF against DWARF; exit status 0: no problem, 1: problems, 2: trouble."""
+"""Check BTF against DWARF, or modules against their vmlinux.
+
+Exit status 0: no problem, 1: problems, 2: trouble.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import Error
@@ -15,9 +18,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kbuild-btf verify``."""
-    parser.add_argument("elf", metavar="ELF", help="an ELF file with DWARF debug information")
+    parser.add_argument(
+        "elf", nargs="+", metavar="ELF", help="with DWARF debug information; with --base: modules"
+    )
+    parser.add_argument(
+        "--base",
+        metavar="FILE",
+        help="the vmlinux of the modules, or its BTF: check whether that kernel takes them",
+    )
+    parser.add_argument(
+        "--dwarf", action="store_true", help="with --base: compare modules with their DWARF"
+    )
     parser.add_argument("--btf", metavar="FILE", help="BTF to check (default: that of ELF)")
-    parser.add_argument("--base", metavar="FILE", help="what split BTF (a module's) builds on")
     parser.add_argument(
         "--features", metavar="LIST", help="those that it was encoded with (default: the default)"
     )
@@ -42,13 +54,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the problems and what was compared."""
-    from ..verify import verify
-
     for option in ("jobs", "sample", "limit"):
         if getattr(args, option) < 0:
             raise Error(f"--{option} {getattr(args, option)}: 0 or more is wanted")
+    if args.base and not args.dwarf:
+        for option in ("btf", "features", "lang_exclude", "sample"):
+            if getattr(args, option):
+                name = option.replace("_", "-")
+                raise Error(f"--{name} is for the comparison with DWARF", hint="add --dwarf")
+        return _modules(args)
+    if len(args.elf) > 1:
+        raise Error(
+            "only one file at a time is compared with its DWARF",
+            hint="to check whether a kernel takes modules, give its vmlinux with --base",
+        )
+    return _dwarf(args, args.elf[0])
+
+
+def _modules(args: argparse.Namespace) -> int:
+    from ..verify import modules
+
+    base, failures = modules.check(args.base, args.elf, jobs=args.jobs)
+    _show(failures, args.limit)
+    count = len(args.elf)
+    checked = f"{count} module{'s' if count != 1 else ''}"
+    found = f"{len(failures)} of {checked} fail" if failures else f"{checked}, no problem"
+    print(f"{base.path}: BTF {base.fingerprint}; {found}")
+    return 1 if failures else 0
+
+
+def _show(problems: Sequence[object], limit: int) -> None:
+    for problem in problems[:limit] if limit else problems:
+        print(problem)
+    if limit and len(problems) > limit:
+        print(f"... {len(problems) - limit} more (--limit 0 shows all)")
+
+
+def _dwarf(args: argparse.Namespace, elf: str) -> int:
+    from ..verify import verify
+
     verdict = verify(
-        args.elf,
+        elf,
         btf=args.btf,
         base=args.base,
         features=args.features,
@@ -57,12 +103,8 @@ def run(args: argparse.Namespace) -> int:
         sample=args.sample,
         kernel=not args.no_kernel,
     )
-    shown = verdict.problems[: args.limit] if args.limit else verdict.problems
-    for problem in shown:
-        print(problem)
-    if hidden := len(verdict.problems) - len(shown):
-        print(f"... {hidden} more (--limit 0 shows all)")
-    print("\n".join(_summary(args.btf or args.elf, verdict)))
+    _show(verdict.problems, args.limit)
+    print("\n".join(_summary(args.btf or elf, verdict)))
     return 1 if verdict.problems else 0
 
 

@@ -7,7 +7,7 @@ directions. References end at names: that a member is a ``struct page *`` is com
 ``struct page`` itself where it is defined.
 
 ``dies`` and ``dwarf`` read the one side, ``btf`` the other; ``check`` compares; ``running`` asks
-the kernel of this machine.
+the kernel of this machine. ``modules`` has another question: whether modules fit a vmlinux.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import platform
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..btf import Btf
-from ..btf.elf import is_elf
-from ..btf.elf import section as elf_section
 from ..errors import Error
-from . import check, image, running, units
+from . import check, image, raw, running, units
 from .btf import Facts
 from .facts import DECLARATIONS, LAYOUTS, Described, Features, Problem
 
@@ -149,13 +146,13 @@ def _rules(
     bits: int,
 ) -> None:
     """The rules by which kernels accept BTF; those of the running one if ``bits`` is not 0."""
-    raw = _raw(btf_path, ".BTF")
-    below = _raw(btf_path, ".BTF.base", raw_too=False)
+    own = raw.read(btf_path, ".BTF")
+    below = raw.read(btf_path, ".BTF.base", raw_too=False)
     if below is None and base is not None:
-        below = _raw(os.fspath(base), ".BTF")
-    assert raw is not None
-    refused = _refusal(raw, below, kernel=True)
-    to_programs = _refusal(raw, below, kernel=False)
+        below = raw.read(os.fspath(base), ".BTF")
+    assert own is not None
+    refused = _refusal(own, below, kernel=True)
+    to_programs = _refusal(own, below, kernel=False)
     if refused:
         verdict.problems.append(Problem(f"the kernel's rules: {refused}"))
     else:
@@ -167,7 +164,7 @@ def _rules(
     if below is not None:
         verdict.notes.append("running kernel: not asked; programs cannot load split BTF")
         return
-    outcome = running.load(raw, bits)
+    outcome = running.load(own, bits)
     name = f"running kernel {platform.release()}"
     if outcome.accepted is None:
         verdict.notes.append(f"{name}: not asked; {outcome.why}")
@@ -179,20 +176,11 @@ def _rules(
         verdict.problems.append(Problem(f"{name} refuses it: {outcome.why}"))
 
 
-def _refusal(raw: bytes, base: bytes | None, *, kernel: bool) -> str:
+def _refusal(btf: bytes, base: bytes | None, *, kernel: bool) -> str:
     from .. import _native
 
     try:
-        _native.check(raw, base, kernel=kernel)
+        _native.check(btf, base, kernel=kernel)
     except _native.Error as failed:
         return str(failed)
     return ""
-
-
-def _raw(path: str, section: str, raw_too: bool = True) -> bytes | None:
-    """The bytes of a section of an ELF file; of any other file all, if ``raw_too``."""
-    content = Path(path).read_bytes()
-    if is_elf(memoryview(content)):
-        found = elf_section(memoryview(content), section, path)
-        return None if found is None else bytes(found)
-    return content if raw_too else None

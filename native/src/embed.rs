@@ -140,11 +140,12 @@ fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     }
     let place = |headers: &[u8], i: usize| -> Result<(usize, usize)> {
         let at = i * entry;
+        // It is nowhere in the file; its offset may lie behind the end.
+        if elf.get(headers, at + 4, 4)? == SHT_NOBITS {
+            return Ok((0, 0));
+        }
         let offset = elf.get(headers, at + class.sh_offset, class.word)? as usize;
-        let size = match elf.get(headers, at + 4, 4)? {
-            SHT_NOBITS => 0,
-            _ => elf.get(headers, at + class.sh_size, class.word)? as usize,
-        };
+        let size = elf.get(headers, at + class.sh_size, class.word)? as usize;
         Ok((offset, size))
     };
     let (names_at, names_len) = place(&headers, names_index)?;

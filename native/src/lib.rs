@@ -15,6 +15,7 @@ pub mod error;
 pub mod explain;
 pub mod features;
 pub mod finish;
+pub mod fit;
 pub mod fixup;
 pub mod guard;
 pub mod identity;

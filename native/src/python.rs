@@ -13,7 +13,9 @@ use crate::features::Features;
 use crate::guard::guarded;
 use crate::link::{self, Request};
 use crate::timings::Clock;
-use crate::{btf, embed as embedding, kbuild, languages, objects, progress as counter, sidecar};
+use crate::{
+    btf, embed as embedding, fit, kbuild, languages, objects, progress as counter, sidecar,
+};
 
 /// The exception of the package: errors of both halves are one class.
 fn exception(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -196,6 +198,33 @@ fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>, kernel: bool) -> PyRes
     Ok(py.detach(|| guarded(|| btf::check::check_raw(btf, base, rules)))?)
 }
 
+/// One dictionary for each module, in their order.
+#[pyfunction]
+#[pyo3(signature = (base, modules, *, jobs=0))]
+fn check_modules<'py>(
+    py: Python<'py>,
+    base: &[u8],
+    modules: Vec<PathBuf>,
+    jobs: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let verdicts = py.detach(|| guarded(|| fit::check(base, &modules, jobs)))?;
+    let result = PyList::empty(py);
+    for verdict in verdicts {
+        let entry = PyDict::new(py);
+        let (found, error) = match verdict {
+            Ok(found) => (Some(found), None),
+            Err(error) => (None, Some(error)),
+        };
+        let text = |error: &Option<error::Error>| error.as_ref().map(|e| e.to_string());
+        entry.set_item("error", error.map(PyErr::from))?;
+        entry.set_item("refused", found.as_ref().and_then(|f| text(&f.refused)))?;
+        entry.set_item("misread", found.as_ref().and_then(|f| text(&f.misread)))?;
+        entry.set_item("base_strings", found.as_ref().and_then(|f| f.base_strings))?;
+        result.append(entry)?;
+    }
+    Ok(result)
+}
+
 #[pyfunction]
 fn read_section<'py>(
     py: Python<'py>,
@@ -252,6 +281,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(link_objects, module)?)?;
     module.add_function(wrap_pyfunction!(explain, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
+    module.add_function(wrap_pyfunction!(check_modules, module)?)?;
     module.add_function(wrap_pyfunction!(read_section, module)?)?;
     module.add_function(wrap_pyfunction!(embed, module)?)?;
     module.add_function(wrap_pyfunction!(linked_objects, module)?)?;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The only process of a kernel that is booted to look at its BTF. It loads every module of the
- * initramfs, runs the program of probe.bpf.c, and writes what /sys/kernel/btf holds to the second
- * serial port: a line "NAME SIZE", then that many bytes, for each file. What it finds goes to the
- * first one, in lines that begin with "test: ". Then it restarts the machine.
+ * The only process of a kernel that is booted to look at its BTF. It loads every module of /modules,
+ * runs the BPF programs that are there, and writes what /sys/kernel/btf holds to the second serial
+ * port: a line "NAME SIZE", then that many bytes, for each file. Then it tries the modules of
+ * /damaged, and restarts the machine. What it finds goes to the first port, in lines that begin with
+ * "test: ".
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -25,7 +26,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { PORT = 7357, BACKLOG = 41, MODULES = 64 };
+enum { PORT = 7357, BACKLOG = 41, MODULES = 64, OUT = 4 };
 
 static void say(const char *format, ...)
 {
@@ -79,35 +80,71 @@ static void load_modules(void)
 			say("not loaded %s: %s", names[i]->d_name, strerror(failed[i]));
 }
 
-static void run_probe(void)
+/* Whether it was loaded is for the kernel to say. */
+static void try_damaged_modules(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct dirent **names;
+	int count = scandir("/damaged", &names, NULL, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		char path[300];
+		int file;
+
+		if (names[i]->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/damaged/%s", names[i]->d_name);
+		file = open(path, O_RDONLY);
+		say("tried %s: %ld", names[i]->d_name, syscall(SYS_finit_module, file, "", 0));
+		close(file);
+	}
+}
+
+/* Load the file, run its program "probe" as XDP, read its variable "out". */
+static int run(const char *path, unsigned int out[OUT])
+{
 	unsigned char packet[64] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
-	struct bpf_object *object;
+	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	struct bpf_map *map;
-	unsigned int out[4], key = 0;
+	unsigned int key = 0;
 
-	if (bind(listener, (void *)&address, sizeof(address)) || listen(listener, BACKLOG)) {
-		say("no socket: %s", strerror(errno));
-		return;
-	}
-	object = bpf_object__open_file("/probe.bpf.o", NULL);
 	if (!object || bpf_object__load(object)) {
-		say("not loaded probe: %s", strerror(errno));
-		return;
+		say("not loaded %s: %s", path, strerror(errno));
+		return -1;
 	}
 	map = bpf_object__find_map_by_name(object, ".bss");
 	if (bpf_prog_test_run_opts(
 		    bpf_program__fd(bpf_object__find_program_by_name(object, "probe")), &options) ||
 	    !map || bpf_map_lookup_elem(bpf_map__fd(map), &key, out)) {
-		say("not run: %s", strerror(errno));
+		say("not run %s: %s", path, strerror(errno));
+		return -1;
+	}
+	say("%s returned %u", path, options.retval);
+	return 0;
+}
+
+static void run_probe(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	unsigned int out[OUT];
+
+	if (bind(listener, (void *)&address, sizeof(address)) || listen(listener, BACKLOG)) {
+		say("no socket: %s", strerror(errno));
 		return;
 	}
-	say("probe returned %u", options.retval);
+	if (run("/probe.bpf.o", out))
+		return;
 	say("port %u backlog %u", out[0], out[1]);
 	say("veth_priv offset %u size %u", out[2], out[3]);
+}
+
+static void run_outside(void)
+{
+	unsigned int out[OUT];
+
+	if (!run("/outside.bpf.o", out))
+		say("outside number %u bad %u", out[0], out[1]);
 }
 
 static void send_btf(void)
@@ -149,8 +186,11 @@ int main(void)
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	load_modules();
-	run_probe();
+	if (!access("/probe.bpf.o", R_OK))
+		run_probe();
+	run_outside();
 	send_btf();
+	try_damaged_modules();
 	say("end");
 	reboot(RB_AUTOBOOT);
 	for (;;)

@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod read;
+pub mod relocate;
 
 pub const MAGIC: u16 = 0xeb9f;
 pub const HEADER_LEN: u32 = 24;

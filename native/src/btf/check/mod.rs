@@ -3,10 +3,12 @@
 //! refused before it is written.
 //!
 //! Like the kernel, first each type by itself (`record`), then what the types are to each other
-//! (`resolve`).
+//! (`resolve`). Beyond the kernel: whether split BTF is read against the base that it was made
+//! against (`split`).
 
 mod record;
 mod resolve;
+mod split;
 
 use super::read::{parts, starts, words, Parts};
 use super::{Kind, KIND_FLAG};
@@ -46,6 +48,30 @@ pub struct BaseTypes<'a> {
 pub fn check_raw(raw: &[u8], base: Option<&[u8]>, rules: Rules) -> Result<()> {
     let base = base.map(|raw| Part::new(&parts(raw)?)).transpose()?;
     check(raw, base.as_ref().map(Part::as_base), None, rules)
+}
+
+/// How split BTF fits a base.
+pub struct Fit {
+    /// Why the kernel refuses it with this base.
+    pub refused: Option<Error>,
+    /// What shows that it was made against another one, and would be misread.
+    pub misread: Option<Error>,
+    /// Size of the strings of the base that it was made against, where it tells that.
+    pub base_strings: Option<u32>,
+}
+
+/// Fit split BTF to a base. An error is what has nothing to do with that one.
+pub fn fit(raw: &[u8], base: BaseTypes<'_>, pointer_size: u64) -> Result<Fit> {
+    let own = parts(raw)?;
+    check_sections(raw, &own)?;
+    check_strings(&own, true)?;
+    let types = Types::new(&own, Some(base))?;
+    let rules = Rules::Kernel;
+    Ok(Fit {
+        refused: check(raw, Some(base), Some(pointer_size), rules).err(),
+        misread: split::check(&types).err(),
+        base_strings: split::base_strings(&types),
+    })
 }
 
 /// Check whole BTF; for a split one with its base, whose own types are trusted. `pointer_size` in
@@ -153,14 +179,14 @@ pub fn long_is(view: &View<'_>, address_size: u32) -> Result<()> {
 }
 
 /// The types of one BTF.
-struct Part<'a> {
+pub struct Part<'a> {
     words: Vec<u32>,
     starts: Vec<u32>,
     strings: &'a [u8],
 }
 
 impl<'a> Part<'a> {
-    fn new(parts: &Parts<'a>) -> Result<Self> {
+    pub fn new(parts: &Parts<'a>) -> Result<Self> {
         let (words, whole) = words(parts);
         if !whole {
             return Err(Error::new("damaged BTF: the types end inside a word"));
@@ -172,12 +198,24 @@ impl<'a> Part<'a> {
         })
     }
 
-    fn as_base(&self) -> BaseTypes<'_> {
+    pub fn as_base(&self) -> BaseTypes<'_> {
         BaseTypes {
             words: &self.words,
             starts: &self.starts,
             strings: self.strings,
         }
+    }
+}
+
+impl<'a> BaseTypes<'a> {
+    /// Number of types, without void.
+    pub fn count(&self) -> u32 {
+        self.starts.len() as u32 - 1
+    }
+
+    /// The words of a type; `None` for void and for ids that are not there.
+    pub fn get(&self, id: u32) -> Option<&'a [u32]> {
+        nth(self.words, self.starts, (id as usize).checked_sub(1)?)
     }
 }
 
@@ -221,10 +259,7 @@ impl<'a> Types<'a> {
     fn get(&self, id: u32) -> Option<&[u32]> {
         match id.checked_sub(self.first) {
             Some(i) => nth(&self.own.words, &self.own.starts, i as usize),
-            None => {
-                let base = self.base.as_ref()?;
-                nth(base.words, base.starts, (id as usize).checked_sub(1)?)
-            }
+            None => self.base.as_ref()?.get(id),
         }
     }
 
