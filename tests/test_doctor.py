@@ -189,19 +189,20 @@ def test_one_object_that_no_hook_saw(tree: MiniTree) -> None:
     assert "1 of 9 objects (kernel/sched.o)" in found["last build"].text
 
 
-def test_objects_that_the_link_makes_have_no_hook(
-    tree: MiniTree, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", [".vmlinux.export.o", "kernel/startup.pi.o"])
+def test_objects_that_no_rule_compiles(
+    tree: MiniTree, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whichever way the tree is named."""
+    """They have no hook, and that is no news. The tree may be named in any way."""
     first = "vmlinux_link .tmp_vmlinux1\n"
-    own = "echo 'int of_the_link;' | $CC -g -c -x c -o .vmlinux.export.o -\n"
-    tree.replace("scripts/link-vmlinux.sh", first, f"{own}{first.strip()} .vmlinux.export.o\n")
+    own = f"echo 'int without_hook;' | $CC -g -c -x c -o {name} -\n"
+    tree.replace("scripts/link-vmlinux.sh", first, f"{own}{first.strip()} {name}\n")
     tree.make("-j2")
     monkeypatch.chdir(tree.directory)
     for directory in (tree.directory, Path()):
         found = {f.what: f for f in doctor.tree(directory)}["last build"]
         assert found.state == OK
-        assert found.text == "a hook ran for all 9 objects of vmlinux; the link made 1 more"
+        assert found.text == "a hook ran for all 9 objects of vmlinux; the link encodes the other 1"
 
 
 def test_a_build_without_us(tmp_path: Path) -> None:

@@ -265,8 +265,10 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     )
 
 
-# What every link compiles itself, or a script of its own does, so that no hook runs.
-_OF_THE_LINK = re.compile(r"(\.vmlinux\.export|version-timestamp|\.tmp_vmlinux\d?\.kallsyms\d?)\.o")
+# No hook runs for what the link compiles itself, and for what objcopy and `ld -r` make of objects.
+_WITHOUT_HOOK = re.compile(
+    r"(\.vmlinux\.export|version-timestamp|\.tmp_vmlinux\d?\.kallsyms\d?|.+\.pi|.+\.stub|kvm_nvhe)\.o"
+)
 
 
 def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
@@ -299,11 +301,11 @@ def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
     if len(lost) == len(objects):
         yield Finding(NOTE, "last build", "vmlinux was built without kbuild-btf")
         return
-    by_link = [p for p in objects if _OF_THE_LINK.fullmatch(Path(p).name)]
-    without = [p for p in late + lost if p not in by_link]
+    others = [p for p in objects if _WITHOUT_HOOK.fullmatch(Path(p).name)]
+    without = [p for p in late + lost if p not in others]
     if not without:
-        rest = f"; the link made {len(by_link)} more" if by_link else ""
-        text = f"a hook ran for all {len(objects) - len(by_link)} objects of vmlinux{rest}"
+        rest = f"; the link encodes the other {len(others)}" if others else ""
+        text = f"a hook ran for all {len(objects) - len(others)} objects of vmlinux{rest}"
         yield Finding(OK, "last build", text)
         return
     named = ", ".join(os.path.relpath(path, found.objects) for path in without[:3])
