@@ -12,7 +12,16 @@ from pathlib import Path
 
 from support import ROOT, SCRIPTS, SOURCES
 
-_VERSION = "6.12"
+# Which Linux: 6.12, or another by hand. CI has the time for one.
+VERSION = os.environ.get("KBUILD_BTF_TEST_KERNEL") or "6.12"
+
+# What the scripts of each ask of pahole 1.31.
+_ALWAYS = "encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,consistent_func"
+_FEATURES = {
+    "6.1": _ALWAYS,
+    "6.12": f"{_ALWAYS},decl_tag_kfuncs",
+    "7.3": f"{_ALWAYS},layout",
+}
 _HOUR = 3600
 
 
@@ -21,9 +30,10 @@ class Kernel:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.source = directory / f"linux-source-{_VERSION}"
-        self.build = directory / f"build-{_VERSION}"
+        self.source = directory / f"linux-source-{VERSION}"
+        self.build = directory / f"build-{VERSION}"
         self.vmlinux = self.build / "vmlinux"
+        self.log = directory / f"build-{VERSION}.log"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,7 +48,7 @@ class Kernel:
 
     def prepare(self) -> None:
         """Unpack, configure and build what is not there yet."""
-        done = self._run(ROOT / "tools/kernel", "-v", _VERSION, "-b", self.directory)
+        done = self._run(ROOT / "tools/kernel", "-v", VERSION, "-b", self.directory)
         assert done.returncode == 0, done.stderr
         assert Path(done.stdout.strip()) == self.build
         self._stamp.write_text(self._programs())
@@ -56,11 +66,7 @@ class Kernel:
         make = (SCRIPTS / "kbuild-btf", "make", "-C", self.build, jobs)
         return self._run(*command, *make, *targets)
 
-    # What scripts/Makefile.btf of 6.12 asks of pahole 1.31.
-    features = (
-        "encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,consistent_func,"
-        "decl_tag_kfuncs"
-    )
+    features = _FEATURES[VERSION]
 
     def sidecars(self) -> dict[Path, int]:
         """Each sidecar and when it was written, in nanoseconds."""

@@ -164,7 +164,7 @@ def test_old_tree_and_unknown_makefiles_are_notes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hook", "state", "said"),
     [
-        ("1", OK, "objects of vmlinux were encoded early"),
+        ("1", OK, "a hook ran for all 9 objects of vmlinux"),
         ("0", NOTE, "no hook ran for 9 of 9 objects (kernel/main.o, "),
     ],
 )
@@ -187,6 +187,22 @@ def test_one_object_that_no_hook_saw(tree: MiniTree) -> None:
     (tree.directory / "kernel/.tmp_sched.o.kbtf").unlink()
     found = {f.what: f for f in doctor.tree(tree.directory)}
     assert "1 of 9 objects (kernel/sched.o)" in found["last build"].text
+
+
+@pytest.mark.parametrize("name", [".vmlinux.export.o", "kernel/startup.pi.o"])
+def test_objects_that_no_rule_compiles(
+    tree: MiniTree, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """They have no hook, and that is no news. The tree may be named in any way."""
+    first = "vmlinux_link .tmp_vmlinux1\n"
+    own = f"echo 'int without_hook;' | $CC -g -c -x c -o {name} -\n"
+    tree.replace("scripts/link-vmlinux.sh", first, f"{own}{first.strip()} {name}\n")
+    tree.make("-j2")
+    monkeypatch.chdir(tree.directory)
+    for directory in (tree.directory, Path()):
+        found = {f.what: f for f in doctor.tree(directory)}["last build"]
+        assert found.state == OK
+        assert found.text == "a hook ran for all 9 objects of vmlinux; the link encodes the other 1"
 
 
 def test_a_build_without_us(tmp_path: Path) -> None:

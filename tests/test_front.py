@@ -34,7 +34,14 @@ KERNELS = {
     ],
     "6.12, reproducible": ["-j", "--btf_features=var,float", "--btf_features=+reproducible_build"],
     "6.16": ["-j2", "--btf_features=var,float,enum64,consistent_func", "--btf_features=attributes"],
-    "7.1": ["-j4", "--btf_features=var,float,enum64", "--btf_features=layout"],
+    "7.3": [
+        "-j4",
+        "--btf_features=encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,"
+        "consistent_func",
+        "--btf_features=layout",
+        "-j4",
+        "--lang_exclude=rust",
+    ],
 }
 
 
@@ -72,7 +79,7 @@ def test_flags_of_kernels(version: str, elf: Path, tmp_path: Path) -> None:
     assert [f.name for f in Btf.load(output) if isinstance(f, Func)]
 
 
-@pytest.mark.parametrize("version", ["6.1", "6.12", "7.1"])
+@pytest.mark.parametrize("version", ["6.1", "6.12", "7.3"])
 def test_flags_of_kernels_for_modules(version: str, elf: Path, tmp_path: Path) -> None:
     """The base, separate or attached, and old and new ways to name the threads."""
     base, output = tmp_path / "base.btf", tmp_path / "out.btf"

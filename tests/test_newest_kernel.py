@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """What kernels from 7.0 on ask of the encoder, in the mini-kernel with such scripts.
 
-There pahole writes a file of its own and leaves the ELF alone; another program then sorts the
-types, fills .BTF_ids and embeds the result. vmlinux is linked as vmlinux.unstripped, a name that
-link-vmlinux.sh is given.
+There pahole writes a file of its own and leaves the ELF alone; another program then tags kfuncs,
+removes what is there twice, sorts the types and fills .BTF_ids; a script embeds the result. vmlinux
+is linked as vmlinux.unstripped, a name that link-vmlinux.sh is given.
+
+A real one: KBUILD_BTF_TEST_KERNEL=7.3 (tests/kernel.py).
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ vmlinux.unstripped:"""
 
 FLAGS = (
     "-j2 --btf_features=encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,"
-    "consistent_func --btf_features=attributes{more} --lang_exclude=rust"
+    "consistent_func{more} -j2 --lang_exclude=rust"
 )
 
 

@@ -265,9 +265,9 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     )
 
 
-# What every link compiles itself, or a script of its own does, so that no hook runs.
-_OF_THE_LINK = re.compile(
-    r"/(\.vmlinux\.export|version-timestamp|\.tmp_vmlinux\d?\.kallsyms\d?)\.o$"
+# No hook runs for what the link compiles itself, and for what objcopy and `ld -r` make of objects.
+_WITHOUT_HOOK = re.compile(
+    r"(\.vmlinux\.export|version-timestamp|\.tmp_vmlinux\d?\.kallsyms\d?|.+\.pi|.+\.stub|kvm_nvhe)\.o"
 )
 
 
@@ -296,14 +296,17 @@ def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
         except FileNotFoundError:
             lost.append(path)
         else:
-            if written > collected and not _OF_THE_LINK.search(path):
+            if written > collected:
                 late.append(path)
     if len(lost) == len(objects):
         yield Finding(NOTE, "last build", "vmlinux was built without kbuild-btf")
         return
-    without = late + [path for path in lost if not _OF_THE_LINK.search(path)]
+    others = [p for p in objects if _WITHOUT_HOOK.fullmatch(Path(p).name)]
+    without = [p for p in late + lost if p not in others]
     if not without:
-        yield Finding(OK, "last build", f"all {len(objects)} objects of vmlinux were encoded early")
+        rest = f"; the link encodes the other {len(others)}" if others else ""
+        text = f"a hook ran for all {len(objects) - len(others)} objects of vmlinux{rest}"
+        yield Finding(OK, "last build", text)
         return
     named = ", ".join(os.path.relpath(path, found.objects) for path in without[:3])
     more = f" and {len(without) - 3} more" if len(without) > 3 else ""
