@@ -24,7 +24,7 @@ use crate::objects::{self, Loaded};
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
-use crate::{progress, reduce, refine, stable};
+use crate::{abridge, progress, reduce, refine, stable};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -235,6 +235,22 @@ fn combine_objects<T>(
         variable: &wanted_variable,
         excluded_languages: &request.excluded_languages,
     };
+    // What `explain` is asked for may be in the base; reduced kinds have other identities there.
+    let abridged = match &base {
+        Some(base) if watch.is_none() && !reduce::is_needed(&request.features) => {
+            abridge::objects(base, &parts, &image, &wanted)
+        }
+        _ => None,
+    };
+    let parts = match &abridged {
+        Some(abridged) => abridged.iter().map(|(i, a)| (*i, a.view())).collect(),
+        None => parts,
+    };
+    clock.lap(
+        "abridge",
+        abridged.as_ref().map_or(0, |a| a.len() as u64),
+        0,
+    );
     let mut combiner = Combiner::new(&wanted);
     combiner.watch = watch.map(<[u8]>::to_vec);
     progress::begin("objects combined", parts.len());
@@ -465,6 +481,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
     report.push(("variables".to_owned(), outcome.variables));
+    report.push(("settled_by_dwarf".to_owned(), outcome.settled_by_dwarf));
     for (name, count) in outcome.skipped {
         report.push((name.to_owned(), count));
     }

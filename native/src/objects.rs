@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cache::{Cache, Event};
 use crate::elf::{Elf, Mapped};
 use crate::encode;
-use crate::encoded::{Encoded, View};
+use crate::encoded::{Encoded, Id, View};
 use crate::error::{io, Error, Result};
 use crate::key;
 use crate::sidecar::{self, Sidecar, Stamp};
@@ -122,6 +122,23 @@ fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found
         clock.lap("write cache", 0, bytes.len() as u64);
     }
     Ok(Found::Encoded { bytes, encoded })
+}
+
+/// The key of an object, without encoding it. A sidecar that belongs to it is told so.
+pub fn key_of(object: &Path) -> Result<Id> {
+    let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
+    let path = sidecar::path_of(object);
+    let beside = sidecar::stamp_and_key(&path);
+    if let Some((_, key)) = beside.filter(|(own, _)| *own == stamp) {
+        return Ok(key);
+    }
+    let mapped = Mapped::open_whole(object)?;
+    let key = key::of(&Elf::parse(&mapped)?)?;
+    if beside.is_some_and(|(_, own)| own == key) {
+        // A directory that cannot be written is no reason to fail.
+        let _ = sidecar::restamp(&path, stamp);
+    }
+    Ok(key)
 }
 
 /// What the link gets of an object.

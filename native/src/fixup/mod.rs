@@ -25,6 +25,8 @@ pub struct Outcome {
     pub skipped: Vec<(&'static str, u64)>,
     /// The same by name.
     pub left_out: Vec<(String, functions::Reason)>,
+    /// Names that only the linked debug information could tell apart.
+    pub settled_by_dwarf: u64,
 }
 
 pub fn fix_up(
@@ -34,8 +36,11 @@ pub fn fix_up(
     features: &Features,
 ) -> Result<Outcome> {
     let mut resolution = Resolution::new(image, combiner, objects, features)?;
+    let mut outcome = Outcome {
+        settled_by_dwarf: resolution.open_names(),
+        ..Outcome::default()
+    };
     resolution.settle(image, combiner, objects)?;
-    let mut outcome = Outcome::default();
     functions::add(combiner, image, &resolution, features, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;
     Ok(outcome)
