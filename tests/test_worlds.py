@@ -57,9 +57,7 @@ class Program:
         self.image = write(directory / "image", self.files.image())
         self.objects = [write(directory / f"{i}.o", self.files.object([i])) for i in self.units]
 
-    def encode(
-        self, image: str, features: str | None = None, base: str | None = None
-    ) -> bytes:
+    def encode(self, image: str, features: str | None = None, base: str | None = None) -> bytes:
         made = _native.encode(image, features=features, lang_exclude=EXCLUDED, jobs=1, base=base)
         return made.btf
 

@@ -45,8 +45,8 @@ enum Bytes {
 
 impl Bytes {
     /// A file that cannot be mapped is read: `/sys/kernel/btf/vmlinux` before Linux 6.16.
-    fn open(path: &Path) -> Result<Bytes> {
-        match Mapped::open(path) {
+    fn open(path: &Path, map: fn(&Path) -> Result<Mapped>) -> Result<Bytes> {
+        match map(path) {
             Ok(mapped) => Ok(Bytes::Mapped(mapped)),
             Err(cause) if path.is_file() => match std::fs::read(path) {
                 Ok(bytes) => Ok(Bytes::Read(bytes)),
@@ -69,7 +69,7 @@ impl Base {
     pub fn open(path: &Path, target: Target) -> Result<Base> {
         let stamp = stamp_of(path)?;
         let fingerprint = fingerprint(path, target)?;
-        let file = Bytes::open(path)?;
+        let file = Bytes::open(path, Mapped::open_scattered)?;
         let raw = raw_btf(path, &file, target)?;
         let of = || Base::of(path, file, raw, stamp, fingerprint, target);
         of().map_err(|e| e.at(path.display()))
@@ -271,7 +271,7 @@ impl Base {
 
 /// The raw BTF of such a file.
 pub fn raw(path: &Path, target: Target) -> Result<Vec<u8>> {
-    let file = Bytes::open(path)?;
+    let file = Bytes::open(path, Mapped::open)?;
     let range = raw_btf(path, &file, target)?;
     Ok(file.get()[range].to_vec())
 }
@@ -288,7 +288,7 @@ pub fn fingerprint(path: &Path, target: Target) -> Result<Id> {
     if let Some(header) = known.filter(|header| header.stamp == stamp) {
         return Ok(header.fingerprint);
     }
-    let file = Bytes::open(path)?;
+    let file = Bytes::open(path, Mapped::open)?;
     let fingerprint = Id::of(&file.get()[raw_btf(path, &file, target)?]);
     if known.is_some_and(|header| header.fingerprint == fingerprint) {
         // Linked again, with the same types. If it cannot be noted, the next one hashes again.
@@ -526,7 +526,7 @@ impl Store {
 impl Index {
     /// `None`: not there, not of these bytes, not sound.
     fn load(path: &Path, fingerprint: Id, target: Target) -> Option<Index> {
-        let store = Store::Mapped(Mapped::open(path).ok()?);
+        let store = Store::Mapped(Mapped::open_whole(path).ok()?);
         let all = store.bytes();
         let raw = all.get(..std::mem::size_of::<Header>())?;
         let header: Header = bytemuck::pod_read_unaligned(raw);

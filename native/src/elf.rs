@@ -35,6 +35,16 @@ impl Mapped {
         Self::map(path, options)
     }
 
+    /// For a large file of which a few scattered pages will be read: none is mapped beside them.
+    pub fn open_scattered(path: &Path) -> Result<Mapped> {
+        let mapped = Self::open(path)?;
+        if let Some(map) = &mapped.map {
+            // It is only advice.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+        Ok(mapped)
+    }
+
     fn map(path: &Path, mut options: MmapOptions) -> Result<Mapped> {
         let file = File::open(path).map_err(io("open", path))?;
         let meta = file.metadata().map_err(io("read", path))?;
