@@ -214,7 +214,7 @@ def test_many_modules_at_once_without_an_index(base: Path, tmp_path: Path) -> No
     shutil.copy(base, image)
     module = write(tmp_path / "m.c", MODULES["whole"])
     expected = _native.encode(str(module), base=str(base)).btf
-    given = ["--btf_features=default", module]
+    given = ["--btf_features=default", str(module)]
     for _ in range(4):
         index_of(image).unlink(missing_ok=True)
         outputs = [tmp_path / f"{i}.btf" for i in range(16)]
