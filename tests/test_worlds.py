@@ -128,7 +128,7 @@ def split_is_stable(random: Random, program: Program, first: list[int], rest: li
     made = program.link([program.objects[i] for i in first])
     base = write(program.directory / "base.btf", made)
     image = write(program.directory / "rest", program.files.image(rest))
-    features = random.choice([None, "default,global_var", "default,distilled_base", *FEATURES])
+    features = random.choice([None, "default,global_var", "default,distilled_base"])
     split = outcome(lambda: program.encode(image, features, base))
     again = shuffled(random, rest)
     return all(

@@ -2,7 +2,7 @@
 //! What a module's BTF needs of its objects. Nearly all of their types are in the base, under
 //! identities that say all. So each object is cut down, before it is combined, to the types that
 //! the base does not have, to what these refer to, and to the candidates that can count. Of a struct
-//! that the base has, the name stays: a leaf, as `base` makes them.
+//! that the base has, name and identity stay: a leaf, as `base` makes them.
 //!
 //! Where a name has several definitions, in the base or because the module has another one, an
 //! identity does not say all. What reaches such a name stays whole, for `refine` to tell apart.
@@ -63,7 +63,7 @@ pub fn objects<'v>(
     keep_what_is_ambiguous(&mut sorted);
     let functions = image.symbols.iter().filter(|s| s.kind == elf::STT_FUNC.0);
     let functions = functions.map(|s| xxh3_64(base_name(&s.name))).collect();
-    let cut = |object| Shortener::new(object, base).candidates(&functions, wanted);
+    let cut = |object| Shortener::new(object).candidates(&functions, wanted);
     Some(
         numbers
             .into_iter()
@@ -214,8 +214,7 @@ impl Users {
 }
 
 /// The object that is being made.
-struct Shortener<'b, 'v> {
-    base: &'b Base,
+struct Shortener<'v> {
     object: Object<'v>,
     /// The new number of each type, once it has one.
     numbers: Vec<u32>,
@@ -225,11 +224,10 @@ struct Shortener<'b, 'v> {
     encoded: Encoded,
 }
 
-impl<'b, 'v> Shortener<'b, 'v> {
+impl<'v> Shortener<'v> {
     /// With the types that belong to the result by themselves.
-    fn new(object: Object<'v>, base: &'b Base) -> Shortener<'b, 'v> {
+    fn new(object: Object<'v>) -> Shortener<'v> {
         let mut copy = Shortener {
-            base,
             numbers: vec![0; object.standings.len()],
             count: 0,
             fresh: Vec::new(),
@@ -324,12 +322,12 @@ impl<'b, 'v> Shortener<'b, 'v> {
         let words = view.type_words(local);
         let at = self.encoded.words.len();
         self.encoded.words.extend_from_slice(words);
-        let mut identity = view.ids[local as usize - 1];
-        let standing = self.object.standings[local as usize];
-        match (standing, identity::nominal(words)) {
+        match (
+            self.object.standings[local as usize],
+            identity::nominal(words),
+        ) {
             (Standing::InBase(id), Some((_, false))) => {
                 base::make_leaf(&mut self.encoded.words, at, id);
-                identity = self.base.leaf(id).1;
             }
             _ => {
                 if let Some(kind) = identity::kind_of(words) {
@@ -341,7 +339,7 @@ impl<'b, 'v> Shortener<'b, 'v> {
                 }
             }
         }
-        self.encoded.ids.push(identity);
+        self.encoded.ids.push(view.ids[local as usize - 1]);
         self.encoded.starts.push(self.encoded.words.len() as u32);
     }
 }

@@ -170,14 +170,6 @@ impl Base {
         matches!(identity::nominal(self.type_words(id)), Some((_, false)))
     }
 
-    /// What stands for a struct, union or enum of which only the name matters.
-    pub fn leaf(&self, id: u32) -> (Vec<u32>, Id) {
-        let mut words = self.type_words(id).to_vec();
-        make_leaf(&mut words, 0, id);
-        let identity = Id::of(bytemuck::cast_slice(&words));
-        (words, identity)
-    }
-
     /// The definitions and declarations of a name.
     pub fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
         probe(self.index.table(Table::Names), hash_of_name(space, name)).filter(move |&id| {
@@ -203,11 +195,15 @@ impl Base {
             if facts.dead {
                 continue;
             }
-            for id in self.of_identity(facts.id) {
-                met.insert(id, Met::Whole);
-                queue.push(id);
-            }
             let words = combiner.class_words(class);
+            for id in self.of_identity(facts.id) {
+                if is_leaf(words) {
+                    met.insert(id, Met::Leaf);
+                } else {
+                    met.insert(id, Met::Whole);
+                    queue.push(id);
+                }
+            }
             if let Some((space, _)) = identity::nominal(words) {
                 for id in self.of_name(space, combiner.strings.get(words[0])) {
                     met.entry(id).or_insert(Met::Named);
@@ -340,8 +336,8 @@ fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
 }
 
 /// Types of the base as one object: those that some object has, too, and what these refer to. A
-/// named type that no object has in this form is only a **leaf**: it is there for its name, with
-/// one member that no type of C has instead of its own.
+/// named type that no object has in this form, or of which they have left only that, is a **leaf**:
+/// it is there for its name, with one member that no type of C has instead of its own.
 pub struct Part<'b> {
     encoded: Encoded,
     strings: &'b [u8],
@@ -353,6 +349,8 @@ pub struct Part<'b> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Met {
     Named,
+    /// By its identity, of which objects have left nothing but the name.
+    Leaf,
     Whole,
 }
 
@@ -365,19 +363,20 @@ impl<'b> Part<'b> {
         for &id in &base_ids {
             let source = base.type_words(id);
             let mut identity = base.index.ids()[id as usize - 1];
-            if met[&id] == Met::Named && base.defines(id) {
-                let (words, of_leaf) = base.leaf(id);
-                encoded.words.extend_from_slice(&words);
-                identity = of_leaf;
-            } else {
-                let at = encoded.words.len();
-                encoded.words.extend_from_slice(source);
-                if let (Met::Whole, Some(kind)) = (met[&id], identity::kind_of(source)) {
+            let at = encoded.words.len();
+            encoded.words.extend_from_slice(source);
+            if met[&id] == Met::Whole {
+                if let Some(kind) = identity::kind_of(source) {
                     btf::for_each_field(kind, source, |i, field| {
                         if field == Field::Type {
                             encoded.words[at + i] = local(source[i]);
                         }
                     });
+                }
+            } else if base.defines(id) {
+                make_leaf(&mut encoded.words, at, id);
+                if met[&id] == Met::Named {
+                    identity = Id::of(bytemuck::cast_slice(&encoded.words[at..]));
                 }
             }
             encoded.ids.push(identity);
