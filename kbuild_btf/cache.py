@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""Care for the cache of encoded objects: its size, its statistics, its limit.
+"""Care for the cache of encoded objects and finished modules: its size, its statistics, its limit.
 
 The native programs fill the cache and never wait for anyone; only the maintenance here takes a
 lock, and only against other maintenance. So everything here must bear files that appear, grow
@@ -31,7 +31,15 @@ from .errors import Error
 DEFAULT_LIMIT = "5G"
 
 # A byte of v1/events and what it stands for.
-EVENTS = {"h": "hits", "m": "misses", "u": "unchanged", "d": "damaged", "e": "errors"}
+EVENTS = {
+    "h": "hits",
+    "m": "misses",
+    "u": "unchanged",
+    "d": "damaged",
+    "e": "errors",
+    "r": "modules_reused",
+    "n": "modules_encoded",
+}
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ENTRY = re.compile(r"[0-9a-f]{32}\.kbtf")
@@ -62,6 +70,9 @@ class Statistics:
     """Objects whose sidecar was still right, so that the cache was not asked."""
     damaged: int
     errors: int
+    modules_reused: int
+    """Modules whose finished BTF was in the cache."""
+    modules_encoded: int
 
 
 class Removed(NamedTuple):

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import shutil
+import subprocess
 from pathlib import Path
 
 import btftext
 import pytest
+from minitree import HEAD
 from support import SCRIPTS, compiled, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
@@ -101,6 +105,23 @@ def test_a_split_btf_says_what_the_whole_one_says(name: str, base: Path, tmp_pat
     assert repeated == expected
 
 
+@pytest.mark.parametrize("features", ["default", "default,global_var", "default,distilled_base"])
+def test_of_objects_the_same(features: str, base: Path, tmp_path: Path) -> None:
+    """What the base has is left out of objects before they are combined; not of linked modules."""
+    names = [name for name in MODULES if name != "same_module"]
+    for one, other in itertools.product(names, repeat=2):
+        texts = [MODULES[one], MODULES[other].replace("own", "more").replace("int f(", "int g(")]
+        texts[1] = texts[1].replace("long f(", "long g(")
+        objects = [write(tmp_path / f"{i}.c", text) for i, text in enumerate(texts)]
+        module = tmp_path / "m.ko"
+        assert run("ld", "-r", "-o", module, *objects).returncode == 0
+        of_objects = _native.link(
+            str(module), objects=[str(o) for o in objects], base=str(base), features=features
+        )
+        of_module = _native.encode(str(module), base=str(base), features=features)
+        assert (of_objects.btf, of_objects.base) == (of_module.btf, of_module.base), (one, other)
+
+
 def meaning_of_own(split: Btf) -> list[str]:
     names = {t.name for t in split if t.name}
     return [line for line in btftext.lines(split) if line.split()[1] in names]
@@ -140,7 +161,9 @@ def test_the_index_changes_nothing_but_time(base: Path, tmp_path: Path) -> None:
     assert made() == expected
     assert index.stat().st_mtime_ns == before, "a sound index is not written again"
     assert made(raw) == expected
-    assert index_of(raw).read_bytes() == sound
+    # The stamp is of the file.
+    beside_raw = index_of(raw).read_bytes()
+    assert (beside_raw[:16], beside_raw[HEAD:]) == (sound[:16], sound[HEAD:])
     other = write(tmp_path / "other.c", "struct other { int a; }; struct other o;")
     _native.embed(str(other), [(".BTF", _native.encode(str(other)).btf)])
     made(other)
@@ -157,6 +180,55 @@ def test_the_index_changes_nothing_but_time(base: Path, tmp_path: Path) -> None:
     index.unlink()
     index.mkdir()
     assert made() == expected, "an index that cannot be written is no reason to fail"
+
+
+def test_a_base_that_is_linked_again_with_the_same_btf(base: Path, tmp_path: Path) -> None:
+    """Its index is told so, and stays."""
+    image = tmp_path / "vmlinux"
+    shutil.copy(base, image)
+    module = write(tmp_path / "m.c", MODULES["whole"])
+    expected = _native.encode(str(module), base=str(image)).btf
+    index = index_of(image)
+    before, inode = index.read_bytes(), index.stat().st_ino
+    os.utime(image, ns=(1, 1))
+    assert _native.encode(str(module), base=str(image)).btf == expected
+    after = index.read_bytes()
+    assert index.stat().st_ino == inode
+    assert (after[:16], after[HEAD:]) == (before[:16], before[HEAD:])
+    assert after[16:HEAD] != before[16:HEAD]
+    # With another BTF it is made again.
+    _native.embed(str(image), [(".BTF", whole_bytes(write(tmp_path / "other.c", BASE[0])))])
+    changed = _native.encode(str(module), base=str(image)).btf
+    assert index.stat().st_ino != inode
+    index.unlink()
+    assert _native.encode(str(module), base=str(image)).btf == changed
+
+
+def whole_bytes(elf: Path) -> bytes:
+    return _native.encode(str(elf)).btf
+
+
+def test_many_modules_at_once_without_an_index(base: Path, tmp_path: Path) -> None:
+    """As make -j16 starts them."""
+    image = tmp_path / "vmlinux"
+    shutil.copy(base, image)
+    module = write(tmp_path / "m.c", MODULES["whole"])
+    expected = _native.encode(str(module), base=str(base)).btf
+    given = ["--btf_features=default", str(module)]
+    for _ in range(4):
+        index_of(image).unlink(missing_ok=True)
+        outputs = [tmp_path / f"{i}.btf" for i in range(16)]
+        running_now = [
+            subprocess.Popen(
+                [FRONT, "-J", "--btf_base", image, f"--btf_encode_detached={output}", *given]
+            )
+            for output in outputs
+        ]
+        assert [process.wait() for process in running_now] == [0] * 16
+        assert {output.read_bytes() for output in outputs} == {expected}
+        for output in outputs:
+            output.unlink()
+        assert sorted(p.name for p in tmp_path.glob(".tmp_*")) == [index_of(image).name]
 
 
 @pytest.mark.parametrize("damage", ["short", "none", "not there", "another kernel", "no btf"])

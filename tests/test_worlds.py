@@ -8,9 +8,10 @@ runs it again and leaves its files.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -57,15 +58,19 @@ class Program:
         self.image = write(directory / "image", self.files.image())
         self.objects = [write(directory / f"{i}.o", self.files.object([i])) for i in self.units]
 
-    def encode(self, image: str, features: str | None = None) -> bytes:
-        made = _native.encode(image, features=features, lang_exclude=EXCLUDED, jobs=1)
+    def encode(self, image: str, features: str | None = None, base: str | None = None) -> bytes:
+        made = _native.encode(image, features=features, lang_exclude=EXCLUDED, jobs=1, base=base)
         return made.btf
 
     def link(
-        self, objects: list[str], features: str | None = None, base: str | None = None
+        self,
+        objects: list[str],
+        features: str | None = None,
+        base: str | None = None,
+        image: str | None = None,
     ) -> bytes:
         made = _native.link(
-            self.image,
+            image or self.image,
             objects=objects,
             features=features,
             lang_exclude=EXCLUDED,
@@ -119,15 +124,25 @@ def faults_of(world: World, random: Random, directory: Path) -> list[str]:
 
 
 def split_is_stable(random: Random, program: Program, first: list[int], rest: list[int]) -> bool:
-    """The rest against what the first make."""
+    """The rest against what the first make. Of objects, what the base has is not combined."""
     made = program.link([program.objects[i] for i in first])
     base = write(program.directory / "base.btf", made)
-    split = program.link([program.objects[i] for i in rest], base=base)
+    image = write(program.directory / "rest", program.files.image(rest))
+    features = random.choice([None, "default,global_var", "default,distilled_base"])
+    split = outcome(lambda: program.encode(image, features, base))
     again = shuffled(random, rest)
-    return (
-        program.link([program.objects[i] for i in again], base=base) == split
-        and program.link(program.grouped(random, again), base=base) == split
+    return all(
+        outcome(functools.partial(program.link, of, features, base, image)) == split
+        for of in ([program.objects[i] for i in again], program.grouped(random, again))
     )
+
+
+def outcome(make: Callable[[], bytes]) -> bytes | str:
+    """The BTF, or why there is none: a world may have nothing for the features asked for."""
+    try:
+        return make()
+    except _native.Error as error:
+        return str(error)
 
 
 def faults(seed: int, directory: Path) -> list[str]:

@@ -68,5 +68,6 @@ def _table(s: Statistics) -> str:
         ("not asked", f"{s.unchanged} (the file beside the object was still right)"),
         ("damaged", f"{s.damaged}"),
         ("errors", f"{s.errors}"),
+        ("modules", f"{s.modules_reused} reused, {s.modules_encoded} made"),
     ]
     return "\n".join(f"{name:<10} {value}" for name, value in rows)

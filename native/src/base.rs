@@ -8,6 +8,9 @@
 //! was made of by their hash, and one that does not fit them is made again. docs/sidecar.md
 //! describes the file.
 
+use std::collections::hash_map::Entry;
+use std::collections::HashMap;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -18,10 +21,12 @@ use crate::btf::check::{self, BaseTypes};
 use crate::btf::{self, read, Field, Kind};
 use crate::combine::{Combiner, Wanted};
 use crate::elf::{Elf, Mapped};
+use crate::encode::Fast;
 use crate::encoded::{text_at, Encoded, Id, Target, Unit, View};
-use crate::error::{Error, Result};
+use crate::error::{io, Error, Result};
 use crate::identity::{self, Space};
-use crate::{refine, sidecar};
+use crate::refine;
+use crate::sidecar::{self, Stamp};
 
 pub struct Base {
     path: PathBuf,
@@ -30,7 +35,6 @@ pub struct Base {
     converted: Option<Vec<u32>>,
     types: Range<usize>,
     strings: Range<usize>,
-    fingerprint: Id,
     index: Index,
 }
 
@@ -41,8 +45,8 @@ enum Bytes {
 
 impl Bytes {
     /// A file that cannot be mapped is read: `/sys/kernel/btf/vmlinux` before Linux 6.16.
-    fn open(path: &Path) -> Result<Bytes> {
-        match Mapped::open(path) {
+    fn open(path: &Path, map: fn(&Path) -> Result<Mapped>) -> Result<Bytes> {
+        match map(path) {
             Ok(mapped) => Ok(Bytes::Mapped(mapped)),
             Err(cause) if path.is_file() => match std::fs::read(path) {
                 Ok(bytes) => Ok(Bytes::Read(bytes)),
@@ -63,12 +67,22 @@ impl Bytes {
 impl Base {
     /// Open an ELF with `.BTF`, or raw BTF, as the base of a file for this target.
     pub fn open(path: &Path, target: Target) -> Result<Base> {
-        let file = Bytes::open(path)?;
+        let stamp = stamp_of(path)?;
+        let fingerprint = fingerprint(path, target)?;
+        let file = Bytes::open(path, Mapped::open_scattered)?;
         let raw = raw_btf(path, &file, target)?;
-        Base::of(path, file, raw, target).map_err(|e| e.at(path.display()))
+        let of = || Base::of(path, file, raw, stamp, fingerprint, target);
+        of().map_err(|e| e.at(path.display()))
     }
 
-    fn of(path: &Path, file: Bytes, raw: Range<usize>, target: Target) -> Result<Base> {
+    fn of(
+        path: &Path,
+        file: Bytes,
+        raw: Range<usize>,
+        stamp: Stamp,
+        fingerprint: Id,
+        target: Target,
+    ) -> Result<Base> {
         let bytes = &file.get()[raw];
         let parts = read::parts(bytes)?;
         if parts.big != (target.big_endian != 0) {
@@ -81,12 +95,11 @@ impl Base {
         let (types, strings) = (within(parts.types), within(parts.strings));
         let in_place = parts.big == cfg!(target_endian = "big")
             && bytemuck::try_cast_slice::<u8, u32>(parts.types).is_ok();
-        let fingerprint = Id::of(bytes);
         let beside = index_path(path);
         let index = match Index::load(&beside, fingerprint, target) {
             Some(index) => index,
             None => {
-                let index = Index::make(bytes, fingerprint, target)?;
+                let index = Index::make(bytes, stamp, target)?;
                 // A directory that cannot be written is no reason to fail.
                 let _ = sidecar::write_atomically(&beside, index.store.bytes());
                 index
@@ -98,15 +111,9 @@ impl Base {
             converted,
             types,
             strings,
-            fingerprint,
             index,
             file,
         })
-    }
-
-    /// Hash of the whole BTF.
-    pub fn fingerprint(&self) -> Id {
-        self.fingerprint
     }
 
     /// Number of types, without void.
@@ -144,13 +151,27 @@ impl Base {
 
     /// The types of an identity: one, unless a name has several definitions.
     fn of_identity(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
+        self.marked_of_identity(id).map(|marked| marked & !SHARED)
+    }
+
+    fn marked_of_identity(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
         let ids = self.index.ids();
         probe(self.index.table(Table::Identities), id.low)
-            .filter(move |&base_id| ids[base_id as usize - 1] == id)
+            .filter(move |&marked| ids[(marked & !SHARED) as usize - 1] == id)
+    }
+
+    /// A type by its identity, and whether no other has it, nor its name.
+    pub fn find(&self, id: Id) -> Option<(u32, bool)> {
+        let marked = self.marked_of_identity(id).next()?;
+        Some((marked & !SHARED, marked & SHARED == 0))
+    }
+
+    pub fn defines(&self, id: u32) -> bool {
+        matches!(identity::nominal(self.type_words(id)), Some((_, false)))
     }
 
     /// The definitions and declarations of a name.
-    fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
+    pub fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
         probe(self.index.table(Table::Names), hash_of_name(space, name)).filter(move |&id| {
             let words = self.type_words(id);
             identity::nominal(words).is_some_and(|(own, _)| own == space)
@@ -167,34 +188,37 @@ impl Base {
 
     fn part(&self, combiner: &Combiner<'_>) -> Result<Part<'_>> {
         self.check_kernel(combiner)?;
-        let mut met = vec![Met::Not; self.count() as usize + 1];
+        let mut met: HashMap<u32, Met, Fast> = HashMap::default();
         let mut queue = Vec::new();
         for class in combiner.numbers() {
             let facts = combiner.facts(class);
             if facts.dead {
                 continue;
             }
-            for id in self.of_identity(facts.id) {
-                met[id as usize] = Met::Whole;
-                queue.push(id);
-            }
             let words = combiner.class_words(class);
+            for id in self.of_identity(facts.id) {
+                if is_leaf(words) {
+                    met.insert(id, Met::Leaf);
+                } else {
+                    met.insert(id, Met::Whole);
+                    queue.push(id);
+                }
+            }
             if let Some((space, _)) = identity::nominal(words) {
                 for id in self.of_name(space, combiner.strings.get(words[0])) {
-                    let met = &mut met[id as usize];
-                    *met = (*met).max(Met::Named);
+                    met.entry(id).or_insert(Met::Named);
                 }
             }
         }
         while let Some(id) = queue.pop() {
             for_each_target(self.type_words(id), |target| {
-                let met = &mut met[target as usize];
-                if *met != Met::Not {
+                let Entry::Vacant(new) = met.entry(target) else {
                     return;
-                }
-                *met = Met::Named;
-                if identity::nominal(self.type_words(target)).is_none() {
-                    *met = Met::Whole;
+                };
+                if identity::nominal(self.type_words(target)).is_some() {
+                    new.insert(Met::Named);
+                } else {
+                    new.insert(Met::Whole);
                     queue.push(target);
                 }
             });
@@ -227,7 +251,7 @@ impl Base {
         let mut own = combiner
             .numbers()
             .map(|class| combiner.class_words(class))
-            .filter(|words| words[0] == name && defines(words))
+            .filter(|words| words[0] == name && defines(words) && !is_leaf(words))
             .map(|words| shape(words, &combiner.strings.bytes))
             .peekable();
         if known.is_empty() || own.peek().is_none() || own.any(|own| known.contains(&own)) {
@@ -243,13 +267,35 @@ impl Base {
 
 /// The raw BTF of such a file.
 pub fn raw(path: &Path, target: Target) -> Result<Vec<u8>> {
-    let file = Bytes::open(path)?;
+    let file = Bytes::open(path, Mapped::open)?;
     let range = raw_btf(path, &file, target)?;
     Ok(file.get()[range].to_vec())
 }
 
 fn another_architecture() -> Error {
     Error::new("BTF of another architecture").hint("give the vmlinux that the module is for")
+}
+
+/// Hash of the BTF of a base. Where the index beside it was made of this very file, it says so, and
+/// the BTF need not be read.
+pub fn fingerprint(path: &Path, target: Target) -> Result<Id> {
+    let (stamp, beside) = (stamp_of(path)?, index_path(path));
+    let known = Header::read(&beside).filter(|header| header.is_for(target));
+    if let Some(header) = known.filter(|header| header.stamp == stamp) {
+        return Ok(header.fingerprint);
+    }
+    let file = Bytes::open(path, Mapped::open)?;
+    let fingerprint = Id::of(&file.get()[raw_btf(path, &file, target)?]);
+    if known.is_some_and(|header| header.fingerprint == fingerprint) {
+        // Linked again, with the same types. If it cannot be noted, the next one hashes again.
+        let _ = sidecar::restamp(&beside, stamp);
+    }
+    Ok(fingerprint)
+}
+
+fn stamp_of(path: &Path) -> Result<Stamp> {
+    let meta = std::fs::metadata(path).map_err(io("open", path))?;
+    Ok(Stamp::of(&meta))
 }
 
 /// Where the BTF lies in the file.
@@ -290,8 +336,8 @@ fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
 }
 
 /// Types of the base as one object: those that some object has, too, and what these refer to. A
-/// named type that no object has in this form is only a **leaf**: it is there for its name, with
-/// one member that no type of C has instead of its own.
+/// named type that no object has in this form, or of which they have left only that, is a **leaf**:
+/// it is there for its name, with one member that no type of C has instead of its own.
 pub struct Part<'b> {
     encoded: Encoded,
     strings: &'b [u8],
@@ -300,41 +346,38 @@ pub struct Part<'b> {
 }
 
 /// How a type of the base is met.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Met {
-    Not,
     Named,
+    /// By its identity, of which objects have left nothing but the name.
+    Leaf,
     Whole,
 }
 
 impl<'b> Part<'b> {
-    fn new(base: &'b Base, target: Target, met: &[Met]) -> Part<'b> {
-        let base_ids: Vec<u32> = (0..)
-            .zip(met)
-            .filter(|&(_, &met)| met != Met::Not)
-            .map(|(id, _)| id)
-            .collect();
-        let mut locals = vec![0u32; met.len()];
-        for (local, &id) in (1..).zip(&base_ids) {
-            locals[id as usize] = local;
-        }
+    fn new(base: &'b Base, target: Target, met: &HashMap<u32, Met, Fast>) -> Part<'b> {
+        let mut base_ids: Vec<u32> = met.keys().copied().collect();
+        base_ids.sort_unstable();
+        let local = |id: u32| base_ids.binary_search(&id).map_or(0, |i| i as u32 + 1);
         let mut encoded = Encoded::new(target);
         for &id in &base_ids {
             let source = base.type_words(id);
+            let mut identity = base.index.ids()[id as usize - 1];
             let at = encoded.words.len();
             encoded.words.extend_from_slice(source);
-            let mut identity = base.index.ids()[id as usize - 1];
-            if met[id as usize] == Met::Whole {
+            if met[&id] == Met::Whole {
                 if let Some(kind) = identity::kind_of(source) {
                     btf::for_each_field(kind, source, |i, field| {
                         if field == Field::Type {
-                            encoded.words[at + i] = locals[source[i] as usize];
+                            encoded.words[at + i] = local(source[i]);
                         }
                     });
                 }
-            } else if let Some((_, false)) = identity::nominal(source) {
+            } else if base.defines(id) {
                 make_leaf(&mut encoded.words, at, id);
-                identity = Id::of(bytemuck::cast_slice(&encoded.words[at..]));
+                if met[&id] == Met::Named {
+                    identity = Id::of(bytemuck::cast_slice(&encoded.words[at..]));
+                }
             }
             encoded.ids.push(identity);
             encoded.starts.push(encoded.words.len() as u32);
@@ -359,7 +402,7 @@ impl<'b> Part<'b> {
 }
 
 /// Members give way to one that has neither name nor type, and the id for a value.
-fn make_leaf(words: &mut Vec<u32>, at: usize, id: u32) {
+pub fn make_leaf(words: &mut Vec<u32>, at: usize, id: u32) {
     let info = words[at + 1];
     words.truncate(at + 3);
     words[at + 1] = info & !0xffff | 1;
@@ -385,8 +428,10 @@ const MAGIC: u64 = u64::from_ne_bytes(*b"kbti\r\n\x1a\x01");
 #[repr(C)]
 struct Header {
     magic: u64,
-    /// XXH3-64 of everything behind it.
+    /// XXH3-64 of everything behind the stamp.
     checksum: u64,
+    /// The file that it was made of, or that was found to have the same BTF.
+    stamp: Stamp,
     /// XXH3-128 of the BTF.
     fingerprint: Id,
     /// Identities are what this version of the encoder makes of the types.
@@ -397,7 +442,23 @@ struct Header {
 }
 
 const ARRAYS: usize = 5;
-const CHECKED_FROM: usize = 16;
+/// As in a sidecar.
+const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
+
+impl Header {
+    /// Of the file, if it is one. What it says may be damaged.
+    fn read(path: &Path) -> Option<Header> {
+        let mut raw = [0; std::mem::size_of::<Header>()];
+        std::fs::File::open(path).ok()?.read_exact(&mut raw).ok()?;
+        Some(bytemuck::pod_read_unaligned(&raw))
+    }
+
+    fn is_for(&self, target: Target) -> bool {
+        self.magic == MAGIC
+            && self.encoder == sidecar::encoder()
+            && self.address_size == u64::from(target.address_size)
+    }
+}
 
 /// Open hash tables of 32-bit values, 0 for an empty slot; a value stands in the first free slot
 /// from its hash on.
@@ -407,6 +468,10 @@ enum Table {
     Names = 3,
     Strings = 4,
 }
+
+/// In the table of identities, beside a type's id: another type has the same identity, or another
+/// definition or declaration its name.
+const SHARED: u32 = 1 << 31;
 
 /// The values of a table that may belong to a hash.
 fn probe(table: &[u32], hash: u64) -> impl Iterator<Item = u32> + '_ {
@@ -460,14 +525,12 @@ impl Store {
 impl Index {
     /// `None`: not there, not of these bytes, not sound.
     fn load(path: &Path, fingerprint: Id, target: Target) -> Option<Index> {
-        let store = Store::Mapped(Mapped::open(path).ok()?);
+        let store = Store::Mapped(Mapped::open_whole(path).ok()?);
         let all = store.bytes();
         let raw = all.get(..std::mem::size_of::<Header>())?;
         let header: Header = bytemuck::pod_read_unaligned(raw);
-        let sound = header.magic == MAGIC
+        let sound = header.is_for(target)
             && header.fingerprint == fingerprint
-            && header.encoder == sidecar::encoder()
-            && header.address_size == u64::from(target.address_size)
             && header.checksum == xxh3_64(&all[CHECKED_FROM..])
             && header.arrays.iter().all(|&[start, len]| {
                 start % 8 == 0
@@ -497,14 +560,17 @@ impl Index {
     }
 
     /// Check the BTF, and index it.
-    fn make(raw: &[u8], fingerprint: Id, target: Target) -> Result<Index> {
+    fn make(raw: &[u8], stamp: Stamp, target: Target) -> Result<Index> {
         let mut encoded = read::parse(raw, target)?;
         identity::of_types(&mut encoded)?;
         check::long_is(&encoded.view(), target.address_size)?;
         let view = encoded.view();
-        let all = || (1..).zip(view.ids);
-        let identities: Vec<_> = all().map(|(i, id)| (id.low, i)).collect();
         let names = names(&view)?;
+        let shared = shared(&view, &names);
+        let identities: Vec<_> = (1..)
+            .zip(view.ids)
+            .map(|(i, id)| (id.low, if shared(i) { i | SHARED } else { i }))
+            .collect();
         let strings: Vec<_> = offsets(view.strings)
             .map(|at| (hash_of_string(view.string(at)), at))
             .collect();
@@ -519,7 +585,8 @@ impl Index {
         let mut header = Header {
             magic: MAGIC,
             checksum: 0,
-            fingerprint,
+            stamp,
+            fingerprint: Id::of(raw),
             encoder: sidecar::encoder(),
             address_size: u64::from(target.address_size),
             arrays: [[0; 2]; ARRAYS],
@@ -557,6 +624,25 @@ fn offsets(strings: &[u8]) -> impl Iterator<Item = u32> + '_ {
         })
         .filter(|&(_, len)| len != 0)
         .map(|(at, _)| at)
+}
+
+/// Which types have their identity, or their name, not for themselves.
+fn shared<'a>(view: &'a View<'a>, names: &[(u64, u32)]) -> impl Fn(u32) -> bool + 'a {
+    let mut of_identity: HashMap<Id, u32, Fast> = HashMap::default();
+    let mut of_name: HashMap<u64, u32, Fast> = HashMap::default();
+    for id in view.ids {
+        *of_identity.entry(*id).or_default() += 1;
+    }
+    for (hash, _) in names {
+        *of_name.entry(*hash).or_default() += 1;
+    }
+    move |i| {
+        let words = view.type_words(i);
+        let named =
+            identity::nominal(words).map(|(space, _)| hash_of_name(space, view.string(words[0])));
+        of_identity[&view.ids[i as usize - 1]] > 1
+            || named.is_some_and(|hash| of_name.get(&hash) != Some(&1))
+    }
 }
 
 /// Named structs, unions and enums with their hashes. Of definitions that say the same, all the

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! The content-addressed cache of sidecars: a directory, no daemon, no lock. Entries never change;
+//! The content-addressed cache of sidecars and of finished modules: a directory, no daemon, no lock. Entries never change;
 //! writers of one entry write the same bytes. Size and statistics are kept by the Python side.
 
 use std::fs::{self, File};
@@ -25,6 +25,9 @@ pub enum Event {
     /// An entry was damaged; it is replaced. Counted besides the miss.
     Damaged,
     Error,
+    /// The finished BTF of a module was there.
+    ModuleReused,
+    ModuleEncoded,
 }
 
 impl Event {
@@ -35,6 +38,8 @@ impl Event {
             Event::Miss => b'm',
             Event::Damaged => b'd',
             Event::Error => b'e',
+            Event::ModuleReused => b'r',
+            Event::ModuleEncoded => b'n',
         }
     }
 
@@ -45,6 +50,8 @@ impl Event {
             Event::Miss => "miss",
             Event::Damaged => "damaged",
             Event::Error => "error",
+            Event::ModuleReused => "module reused",
+            Event::ModuleEncoded => "module encoded",
         }
     }
 }
@@ -75,11 +82,18 @@ impl Cache {
         self.root.join(&name[..2]).join(format!("{name}.kbtf"))
     }
 
-    /// The entry of a key, checked. A damaged one is removed.
+    /// The sidecar of a key.
     pub fn get(&self, key: Id) -> Option<Sidecar<Vec<u8>>> {
+        self.load(key, |bytes| {
+            Sidecar::check(bytes).filter(|s| s.key() == key)
+        })
+    }
+
+    /// The entry of a key, as `check` takes it. One that it does not take is damaged, and removed.
+    pub fn load<T>(&self, key: Id, check: impl FnOnce(Vec<u8>) -> Option<T>) -> Option<T> {
         let path = self.entry(key);
         let bytes = fs::read(&path).ok()?;
-        let sound = Sidecar::check(bytes).filter(|s| s.key() == key);
+        let sound = check(bytes);
         match &sound {
             Some(_) => {
                 // The time stamp orders entries by last use. A read-only cache stays as it is.

@@ -56,6 +56,16 @@ impl Mapped {
         })
     }
 
+    /// For a large file of which a few scattered pages will be read: none is mapped beside them.
+    pub fn open_scattered(path: &Path) -> Result<Mapped> {
+        let mapped = Self::open(path)?;
+        if let Content::Map(map) = &mapped.content {
+            // It is only advice.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+        Ok(mapped)
+    }
+
     fn map(path: &Path, mut options: MmapOptions) -> Result<Mapped> {
         let (file, len) = open(path)?;
         // An empty file cannot be mapped.

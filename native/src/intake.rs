@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::combine::{Combiner, ObjectIndex};
-use crate::encoded::{Id, Target};
+use crate::encoded::{Id, Target, View};
 use crate::error::{Error, Result};
 use crate::objects::{self, Loaded};
 use crate::refine::{self, Affected};
@@ -32,6 +32,7 @@ pub struct Member {
     pub reused: bool,
     /// Bytes that had to be read.
     pub size: u64,
+    pub types: u64,
     /// The source files that its symbols name; `None` for an object without DWARF.
     pub source_files: Option<Vec<Vec<u8>>>,
     /// Its types by their numbers in the sieve.
@@ -39,12 +40,6 @@ pub struct Member {
     key: Option<Id>,
     /// The object itself, where no file has what encode made of it.
     kept: Option<Loaded>,
-}
-
-impl Member {
-    pub fn type_count(&self) -> u64 {
-        self.numbers.len() as u64
-    }
 }
 
 /// What all threads of the intake share.
@@ -57,36 +52,45 @@ pub struct Gate<'g, 'w> {
     pub keep_sidecars: bool,
 }
 
+/// Load one object.
+fn load(gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<(Member, Loaded)> {
+    let loaded = objects::load(path, gate.keep_sidecars)?;
+    let view = loaded.view();
+    if let Some(own) = view.map(|view| view.target) {
+        if (own.machine, own.address_size, own.big_endian)
+            != (
+                gate.target.machine,
+                gate.target.address_size,
+                gate.target.big_endian,
+            )
+        {
+            return Err(
+                Error::new("built for another architecture than the linked file")
+                    .at(path.display())
+                    .hint(format!("the linked file is {}", gate.elf.display())),
+            );
+        }
+    }
+    let names = |view: View<'_>| view.source_files().map(<[u8]>::to_vec).collect();
+    let member = Member {
+        index: index as ObjectIndex,
+        reused: loaded.is_reused(),
+        size: loaded.size(),
+        types: view.map_or(0, |view| view.type_count() as u64),
+        source_files: view.map(names),
+        numbers: Vec::new(),
+        key: loaded.key(),
+        kept: None,
+    };
+    Ok((member, loaded))
+}
+
 impl Intake {
     pub fn take(&mut self, gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<()> {
-        let loaded = objects::load(path, gate.keep_sidecars)?;
-        let mut member = Member {
-            index: index as ObjectIndex,
-            reused: loaded.is_reused(),
-            size: loaded.size(),
-            source_files: None,
-            numbers: Vec::new(),
-            key: loaded.key(),
-            kept: None,
-        };
+        let (mut member, loaded) = load(gate, index, path)?;
         if let Some(view) = loaded.view() {
-            let own = view.target;
-            if (own.machine, own.address_size, own.big_endian)
-                != (
-                    gate.target.machine,
-                    gate.target.address_size,
-                    gate.target.big_endian,
-                )
-            {
-                return Err(
-                    Error::new("built for another architecture than the linked file")
-                        .at(path.display())
-                        .hint(format!("the linked file is {}", gate.elf.display())),
-                );
-            }
             let counts = |language| !gate.excluded_languages.contains(&language);
             let mut sifted = self.sieve.sift(&view, counts);
-            member.source_files = Some(view.source_files().map(<[u8]>::to_vec).collect());
             member.numbers = std::mem::take(&mut sifted.numbers);
             self.waiting.push((loaded, sifted, self.members.len()));
         }
@@ -96,6 +100,14 @@ impl Intake {
             Err(_) if self.waiting.len() < WAITING => Ok(()),
             Err(_) => self.finish(gate),
         }
+    }
+
+    /// Load an object that will be looked at whole, together with others.
+    pub fn keep(&mut self, gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<()> {
+        let (mut member, loaded) = load(gate, index, path)?;
+        member.kept = Some(loaded);
+        self.members.push(member);
+        Ok(())
     }
 
     /// Hand over what still waits.
@@ -134,6 +146,11 @@ impl Intake {
 }
 
 impl Member {
+    /// The object, where it was kept.
+    pub fn view(&self) -> Option<View<'_>> {
+        self.kept.as_ref()?.view()
+    }
+
     /// Load the object once more, unless it is at hand.
     pub fn load_again(&self, objects: &[PathBuf]) -> Result<Option<Loaded>> {
         if self.kept.is_some() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! The loops of kbuild-btf that run per DIE, per type or per symbol.
 
+pub mod abridge;
 pub mod base;
 pub mod btf;
 pub mod cache;
@@ -27,6 +28,7 @@ pub mod key;
 pub mod languages;
 pub mod link;
 pub mod linked_dwarf;
+pub mod modules;
 pub mod names;
 pub mod objects;
 pub mod progress;

@@ -25,7 +25,7 @@ use crate::names::Names;
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
-use crate::{progress, reduce, refine, stable};
+use crate::{abridge, progress, reduce, refine, stable};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -206,14 +206,17 @@ fn combine_objects<T>(
     progress::begin("objects", objects.len());
     let take = |intake: &mut Intake, i: usize, path: &PathBuf| {
         progress::add(1);
-        intake.take(&gate, i, path)
+        match base {
+            None => intake.take(&gate, i, path),
+            Some(_) => intake.keep(&gate, i, path),
+        }
     };
     let intakes = threads.share(objects, take, |intake| intake.finish(&gate))?;
     let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     combiner.sort_by_object();
     let mut members: Vec<&Member> = intakes.iter().flat_map(|i| &i.members).collect();
     members.sort_unstable_by_key(|m| m.index);
-    let types = members.iter().map(|m| m.type_count()).sum();
+    let types = members.iter().map(|m| m.types).sum();
     let bytes = members.iter().map(|m| m.size).sum();
     clock.lap("load and combine", types, bytes);
     if found_by_kbuild {
@@ -232,6 +235,32 @@ fn combine_objects<T>(
         return Err(no_dwarf(request.elf));
     }
     let names: Vec<String> = objects.iter().map(|p| p.display().to_string()).collect();
+    let whole: Vec<(u32, View<'_>)> = match base {
+        None => Vec::new(),
+        Some(_) => members
+            .iter()
+            .filter_map(|m| Some((m.index, m.view()?)))
+            .collect(),
+    };
+    // What `explain` is asked for may be in the base; reduced kinds have other identities there.
+    let abridged = match &base {
+        Some(base) if watch.is_none() && !reduce::is_needed(&request.features) => {
+            abridge::objects(base, &whole, &image, &wanted)
+        }
+        _ => None,
+    };
+    let parts: Vec<(u32, View<'_>)> = match &abridged {
+        Some(abridged) => abridged.iter().map(|(i, a)| (*i, a.view())).collect(),
+        None => whole,
+    };
+    if let Some(abridged) = &abridged {
+        clock.lap("abridge", abridged.len() as u64, 0);
+    }
+    for (i, view) in &parts {
+        combiner
+            .add(*i, view, None)
+            .map_err(|e| e.at(&names[*i as usize]))?;
+    }
     progress::begin("refining", 0);
     let joined = base
         .as_ref()
@@ -251,11 +280,16 @@ fn combine_objects<T>(
         concerned.sort_unstable_by_key(|(member, _)| member.index);
         let load = |_: &mut (), (member, _): &(&Member, _)| member.load_again(objects);
         let again = threads.map(&concerned, || (), load)?;
-        let concerned = concerned
-            .into_iter()
-            .zip(&again)
-            .filter_map(|((member, locals), again)| member.object(again, locals))
-            .collect();
+        let concerned = concerned.into_iter().zip(&again);
+        let concerned =
+            concerned.filter_map(|((member, locals), again)| member.object(again, locals));
+        let parts = parts.iter().map(|(i, view)| refine::Object {
+            index: *i,
+            view: *view,
+            locals: affected.locals(view.ids),
+        });
+        let parts = parts.filter(|part| !part.locals.is_empty());
+        let concerned = concerned.chain(parts).collect();
         refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine", affected.len(), 0);
@@ -454,6 +488,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
     report.push(("variables".to_owned(), outcome.variables));
+    report.push(("settled_by_dwarf".to_owned(), outcome.settled_by_dwarf));
     for (name, count) in outcome.skipped {
         report.push((name.to_owned(), count));
     }

@@ -129,6 +129,23 @@ fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found
     })
 }
 
+/// The key of an object, without encoding it. A sidecar that belongs to it is told so.
+pub fn key_of(object: &Path) -> Result<Id> {
+    let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
+    let path = sidecar::path_of(object);
+    let beside = sidecar::stamp_and_key(&path);
+    if let Some((_, key)) = beside.filter(|(own, _)| *own == stamp) {
+        return Ok(key);
+    }
+    let mapped = Mapped::open_whole(object)?;
+    let key = key::of(&Elf::parse(&mapped)?)?;
+    if beside.is_some_and(|(_, own)| own == key) {
+        // A directory that cannot be written is no reason to fail.
+        let _ = sidecar::restamp(&path, stamp);
+    }
+    Ok(key)
+}
+
 /// What the link gets of an object.
 pub enum Loaded {
     Reused(Sidecar<Mapped>),

@@ -490,6 +490,11 @@ impl Resolution {
         }
     }
 
+    /// Names of statics whose symbols leave open which object's is which.
+    pub fn open_names(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     /// Ask the debug information of the linked file where its symbols leave open which object's
     /// static is which. What stays open is refused by name.
     pub fn settle(

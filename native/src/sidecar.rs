@@ -164,6 +164,16 @@ impl AsRef<[u8]> for Mapped {
     }
 }
 
+/// What the head of a sidecar says of its object, without reading the rest. It may be damaged: then
+/// it says something that fits no object.
+pub fn stamp_and_key(path: &Path) -> Option<(Stamp, Id)> {
+    let mut raw = [0; std::mem::size_of::<Header>()];
+    File::open(path).ok()?.read_exact_at(&mut raw, 0).ok()?;
+    let header: Header = bytemuck::pod_read_unaligned(&raw);
+    let own = header.magic == MAGIC && header.encoder == encoder();
+    own.then_some((header.stamp, header.key))
+}
+
 /// Serialise; `None` stands for an object without DWARF.
 pub fn serialise(encoded: Option<&Encoded>, key: Id, stamp: Stamp) -> Vec<u8> {
     let nothing = Encoded::default();

@@ -14,7 +14,7 @@ use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
-use kbuild_btf_native::{embed, kbuild, languages, sidecar};
+use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar};
 
 /// The version whose features and flags this understands; kernels choose their flags by it.
 const VERSION: &str = "v1.31";
@@ -206,7 +206,7 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         },
         keep_sidecars: true,
     };
-    let output = make(&request)?;
+    let output = make(&request, options.verbose)?;
     if let Some(path) = &options.detached {
         if let Some(base) = &output.base {
             let mut beside = path.clone().into_os_string();
@@ -233,8 +233,9 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// From the objects where they are known, else from the file's own DWARF.
-fn make(request: &Request<'_>) -> Result<Output> {
+/// From the objects where they are known, else from the file's own DWARF. To say what is left out,
+/// a module must be made again.
+fn make(request: &Request<'_>, verbose: bool) -> Result<Output> {
     let name = request
         .elf
         .file_name()
@@ -245,7 +246,11 @@ fn make(request: &Request<'_>) -> Result<Output> {
     if !by_kbuild {
         return link::encode(request);
     }
-    match link::link(request, None) {
+    let linked = match request.base {
+        Some(_) if !verbose => modules::link(request),
+        _ => link::link(request, None),
+    };
+    match linked {
         Ok(output) => Ok(output),
         Err(cause) if link::has_dwarf(request.elf) => {
             eprintln!("kbuild-btf: {name}: reading its own debug information, because: {cause}");
@@ -271,7 +276,9 @@ fn report(request: &Request<'_>, output: &Output) {
     }
     let types = count("types");
     let name = request.elf.display();
-    if count("linked") == 0 {
+    if count(modules::FROM_CACHE) != 0 {
+        println!("  BTF     {name}: from the cache, {types} types");
+    } else if count("linked") == 0 {
         println!("  BTF     {name}: {} units, {types} types", count("units"));
     } else {
         println!(

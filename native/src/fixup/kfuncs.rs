@@ -22,7 +22,7 @@ const ARENA: [(u32, usize); 3] = [(1 << 13, 2), (1 << 14, 4), (1 << 15, 6)];
 const ARENA_TAG: &[u8] = b"address_space(1)";
 
 /// Names of kfuncs with their flags. Where a kfunc is in several sets, the last one counts.
-pub(super) fn find(image: &Image<'_>) -> HashMap<Vec<u8>, u32> {
+pub fn find(image: &Image<'_>) -> HashMap<Vec<u8>, u32> {
     let Some(section) = image.sections.iter().position(|s| s.name == b".BTF_ids") else {
         return HashMap::new();
     };

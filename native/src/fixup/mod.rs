@@ -27,6 +27,8 @@ pub struct Outcome {
     pub skipped: Vec<(&'static str, u64)>,
     /// The same by name.
     pub left_out: Vec<(String, functions::Reason)>,
+    /// Names that only the linked debug information could tell apart.
+    pub settled_by_dwarf: u64,
 }
 
 pub fn fix_up(
@@ -42,8 +44,11 @@ pub fn fix_up(
         || functions::by_base_name(image, &names),
     );
     let mut resolution = resolution?;
+    let mut outcome = Outcome {
+        settled_by_dwarf: resolution.open_names(),
+        ..Outcome::default()
+    };
     resolution.settle(image, combiner, objects)?;
-    let mut outcome = Outcome::default();
     let named = functions::gather(combiner, image, named, &resolution, features);
     functions::add(combiner, image, &named, features, threads, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;
