@@ -49,13 +49,13 @@ $(VENV)/installed: $(VENV)/created $(SOURCES)
 	@touch $@
 
 $(VENV)/test-tools: pyproject.toml $(VENV)/installed
-	@$(PIP) install --no-build-isolation '.[test]'
+	@$(PIP) install --group test
 	@touch $@
 
 $(VENV)/created: pyproject.toml
 	@$(PYTHON) tools/build_backend.py
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade pip 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2'
+	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2'
 	@touch $@
 
 lint: $(VENV)/test-tools
