@@ -342,6 +342,21 @@ impl<'a> Combiner<'a> {
         view: &View<'_>,
         overrides: Option<&Overrides>,
     ) -> Result<()> {
+        self.add_some(object, view, overrides, None)
+    }
+
+    /// Take in one object of which all types were taken in before but these, by local id, ascending.
+    pub fn add_new(&mut self, object: ObjectIndex, view: &View<'_>, new: &[u32]) -> Result<()> {
+        self.add_some(object, view, None, Some(new))
+    }
+
+    fn add_some(
+        &mut self,
+        object: ObjectIndex,
+        view: &View<'_>,
+        overrides: Option<&Overrides>,
+        new: Option<&[u32]>,
+    ) -> Result<()> {
         if let Some(first) = self.target {
             if (first.machine, first.address_size, first.big_endian)
                 != (
@@ -360,6 +375,7 @@ impl<'a> Combiner<'a> {
         let mut local = Local {
             view,
             overrides,
+            new,
             classes: vec![0; view.type_count() + 1],
             fresh: Vec::new(),
             symbols: vec![NONE; view.symbols.len()],
@@ -382,19 +398,27 @@ impl<'a> Combiner<'a> {
         start: &crate::encoded::Unit,
         unit: &crate::encoded::Unit,
     ) {
-        match local.overrides {
-            None => {
+        let types = start.protos_end + 1..=unit.types_end;
+        match (local.overrides, local.new) {
+            (None, None) => {
                 let mut last = 0;
-                for id in start.protos_end + 1..=unit.types_end {
+                for id in types {
                     last = self.next_class(local, id, last);
                     self.classes[last as usize - 1].required = true;
                 }
             }
-            Some(overrides) => {
+            (None, Some(new)) => {
+                let from = new.partition_point(|id| id < types.start());
+                for &id in new[from..].iter().take_while(|id| types.contains(id)) {
+                    let class = self.local_class(local, id);
+                    self.classes[class as usize - 1].required = true;
+                }
+            }
+            (Some(overrides), _) => {
                 let mut ids: Vec<u32> = overrides.keys().copied().collect();
                 ids.sort_unstable();
                 for id in ids {
-                    if (start.protos_end + 1..=unit.types_end).contains(&id) {
+                    if types.contains(&id) {
                         let class = self.local_class(local, id);
                         self.classes[class as usize - 1].required = true;
                     }
@@ -662,6 +686,8 @@ impl<'a> Combiner<'a> {
 struct Local<'v> {
     view: &'v View<'v>,
     overrides: Option<&'v Overrides>,
+    /// The types that are taken in, where it is not all.
+    new: Option<&'v [u32]>,
     /// Class of each local id, once known.
     classes: Vec<Class>,
     fresh: Vec<u32>,
