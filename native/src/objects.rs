@@ -9,7 +9,7 @@ use crate::encode;
 use crate::encoded::{Encoded, View};
 use crate::error::{io, Error, Result};
 use crate::key;
-use crate::sidecar::{self, Sidecar, Stamp};
+use crate::sidecar::{self, Made, Sidecar, Stamp};
 use crate::timings::Clock;
 
 /// What LLVM bitcode starts with.
@@ -38,9 +38,13 @@ fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Opt
     match &found {
         Found::Beside(_) => {}
         Found::Moved { stamp, .. } => sidecar::restamp(&path, *stamp)?,
-        Found::Cached(bytes) | Found::Encoded { bytes, .. } => {
+        Found::Cached(bytes) => {
             sidecar::write_atomically(&path, bytes)?;
             written = bytes.len();
+        }
+        Found::Encoded(made) => {
+            sidecar::write_parts_atomically(&path, &made.parts())?;
+            written = made.size();
         }
         Found::WaitsForTheLink(_) => return Ok(None),
     }
@@ -59,10 +63,7 @@ enum Found {
     },
     /// A copy of a cache entry, stamped for this object.
     Cached(Vec<u8>),
-    Encoded {
-        bytes: Vec<u8>,
-        encoded: Option<Encoded>,
-    },
+    Encoded(Box<Made>),
     /// Compiled for LTO: the code is not there yet, and what debug information there is describes
     /// code that is not linked. The error says so.
     WaitsForTheLink(Error),
@@ -73,7 +74,7 @@ impl Found {
         match self {
             Found::Beside(_) | Found::Moved { .. } => Event::Unchanged,
             Found::Cached(_) => Event::Hit,
-            Found::Encoded { .. } => Event::Miss,
+            Found::Encoded(_) => Event::Miss,
             Found::WaitsForTheLink(_) => Event::Error,
         }
     }
@@ -114,14 +115,15 @@ fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found
         return Ok(Found::Cached(bytes));
     }
     let encoded = encode::encode_object(&elf)?;
-    let bytes = sidecar::serialise(encoded.as_ref(), key, stamp);
     let types = encoded.as_ref().map_or(0, |e| e.ids.len() as u64);
-    clock.lap("encode", types, bytes.len() as u64);
+    let made = Made::new(encoded, key, stamp);
+    let size = made.size() as u64;
+    clock.lap("encode", types, size);
     if let Some(cache) = cache {
-        cache.put(key, &bytes);
-        clock.lap("write cache", 0, bytes.len() as u64);
+        cache.put(key, &made.parts());
+        clock.lap("write cache", 0, size);
     }
-    Ok(Found::Encoded { bytes, encoded })
+    Ok(Found::Encoded(Box::new(made)))
 }
 
 /// What the link gets of an object.
@@ -190,11 +192,11 @@ pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
             }
         }
         Found::WaitsForTheLink(error) => return Err(error),
-        Found::Encoded { bytes, encoded } => {
+        Found::Encoded(made) => {
             if keep {
-                let _ = sidecar::write_atomically(&path, &bytes);
+                let _ = sidecar::write_parts_atomically(&path, &made.parts());
             }
-            match encoded {
+            match made.encoded {
                 Some(encoded) => Loaded::Encoded(encoded),
                 None => Loaded::Empty { reused: false },
             }
