@@ -232,7 +232,7 @@ impl Walk<'_, '_> {
                     && parent.what == What::Aggregate
                     && !abbrev.has_children
                 {
-                    // Half of all DIEs: no detour.
+                    // Two fifths of all DIEs: no detour.
                     self.open.members.push(self.plain_member(&die));
                     continue;
                 }
