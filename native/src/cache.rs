@@ -110,12 +110,12 @@ impl Cache {
     }
 
     /// Keep an entry. A cache that cannot be written is no reason to fail.
-    pub fn put(&self, key: Id, bytes: &[u8]) {
+    pub fn put(&self, key: Id, parts: &[&[u8]]) {
         let path = self.entry(key);
-        if sidecar::write_atomically(&path, bytes).is_err() {
+        if sidecar::write_parts_atomically(&path, parts).is_err() {
             // Most likely the first entry of its directory.
             if let Some(Ok(())) = path.parent().map(fs::create_dir_all) {
-                let _ = sidecar::write_atomically(&path, bytes);
+                let _ = sidecar::write_parts_atomically(&path, parts);
             }
         }
     }

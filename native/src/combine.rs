@@ -361,6 +361,12 @@ impl<'a> Combiner<'a> {
         self.add_units(&mut local, &of_units)
     }
 
+    /// Take in one object of which all types were taken in before but these, by local id, ascending.
+    pub fn add_new(&mut self, object: ObjectIndex, view: &View<'_>, new: &[u32]) -> Result<()> {
+        let classes = vec![0; view.type_count() + 1];
+        self.add_units(&mut Local::new(object, view, None, classes), new)
+    }
+
     /// Take in one object of whose types only the fresh ones are not known yet; the classes of
     /// these are filled in.
     pub fn add_sifted(

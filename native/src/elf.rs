@@ -274,9 +274,15 @@ impl<'a> Elf<'a> {
 
     /// The relocations of a section, as numbers: place, type, symbol, addend. Those against
     /// sections that `ignored` names are left out.
-    pub fn relocation_words(&self, name: &[u8], ignored: &[u8]) -> Vec<[u64; 4]> {
-        let Some(section) = self.file.sections().find(|s| s.name_bytes() == Ok(name)) else {
-            return Vec::new();
+    pub fn for_each_relocation(
+        &self,
+        name: &[u8],
+        ignored: &[u8],
+        mut visit: impl FnMut([u64; 4]),
+    ) {
+        let mut sections = self.file.sections();
+        let Some(section) = sections.find(|s| s.name_bytes() == Ok(name)) else {
+            return;
         };
         let skipped: Vec<usize> = self
             .file
@@ -285,7 +291,6 @@ impl<'a> Elf<'a> {
             .map(|s| s.index().0)
             .collect();
         let places = self.symbol_places();
-        let mut words = Vec::new();
         for (offset, relocation) in section.relocations() {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
@@ -300,9 +305,8 @@ impl<'a> Elf<'a> {
                 RelocationFlags::Elf { r_type } => u64::from(r_type.0),
                 _ => 0,
             };
-            words.push([offset, kind, index.0 as u64, relocation.addend() as u64]);
+            visit([offset, kind, index.0 as u64, relocation.addend() as u64]);
         }
-        words
     }
 
     /// Like `raw_section`, with relocations applied when this is a relocatable object.
@@ -341,6 +345,7 @@ impl<'a> Elf<'a> {
         let mut targets = Vec::new();
         let debug = self.debug_sections();
         let places = self.symbol_places();
+        let machine = self.machine();
         for (offset, relocation) in relocations {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
@@ -348,7 +353,7 @@ impl<'a> Elf<'a> {
             let &(address, section) = places
                 .get(index.0)
                 .ok_or_else(|| self.damaged(name.as_bytes(), "symbol index out of range"))?;
-            let apply = Apply::of(&relocation, self.machine()).map_err(|r| {
+            let apply = Apply::of(&relocation, machine).map_err(|r| {
                 self.damaged(
                     name.as_bytes(),
                     format!("relocation type {r} at {offset:#x} is not known"),

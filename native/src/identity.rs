@@ -75,6 +75,40 @@ fn write_name(view: &View<'_>, offset: u32, out: &mut Vec<u8>) {
     push_text(out, view.strings, offset);
 }
 
+/// What a reference says of the type that it means.
+pub enum Meaning {
+    Void,
+    /// Its space and name.
+    Nominal(Space, u32),
+    Type(Id),
+}
+
+impl Meaning {
+    #[inline]
+    pub fn write(self, strings: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Meaning::Void => out.push(b'v'),
+            Meaning::Nominal(space, name) => {
+                out.push(space as u8);
+                push_text(out, strings, name);
+            }
+            Meaning::Type(id) => {
+                out.push(b'#');
+                out.extend_from_slice(&id.bytes());
+            }
+        }
+    }
+}
+
+/// Types that contain each other, with nothing in between that is known by name.
+pub fn endless() -> Error {
+    Error::new("types that contain each other without a named struct or union")
+}
+
+pub fn too_deep() -> Error {
+    Error::new(format!("types nested deeper than {DEPTH}"))
+}
+
 /// Give every type of the object its identity.
 pub fn of_types(encoded: &mut Encoded) -> Result<()> {
     encoded.ids = of_view(&encoded.view())?;
@@ -132,13 +166,11 @@ impl Walk<'_> {
         match self.state[i] {
             State::Done => return,
             State::Open => {
-                self.failure = Some(Error::new(
-                    "types that contain each other without a named struct or union",
-                ));
+                self.failure = Some(endless());
                 return;
             }
             State::New if self.depth > DEPTH => {
-                self.failure = Some(Error::new(format!("types nested deeper than {DEPTH}")));
+                self.failure = Some(too_deep());
                 return;
             }
             State::New => self.state[i] = State::Open,
@@ -166,21 +198,21 @@ impl Render for Walk<'_> {
 
     #[inline]
     fn reference(&mut self, target: u32) {
-        if target == 0 {
-            self.out.push(b'v');
-            return;
-        }
-        let i = target as usize - 1;
-        if let Some((space, name)) = self.nominals[i] {
-            self.out.push(space as u8);
-            self.name(name);
-            return;
-        }
-        if self.state[i] != State::Done {
-            self.visit(target);
-        }
-        self.out.push(b'#');
-        self.out.extend_from_slice(&self.ids[i].bytes());
+        let meaning = if target == 0 {
+            Meaning::Void
+        } else {
+            let i = target as usize - 1;
+            match self.nominals[i] {
+                Some((space, name)) => Meaning::Nominal(space, name),
+                None => {
+                    if self.state[i] != State::Done {
+                        self.visit(target);
+                    }
+                    Meaning::Type(self.ids[i])
+                }
+            }
+        };
+        meaning.write(self.view.strings, &mut self.out);
     }
 }
 

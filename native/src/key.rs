@@ -59,16 +59,33 @@ fn uses_line_strings(abbrev: &[u8], big: bool) -> bool {
     scan().unwrap_or(true)
 }
 
+fn add(hash: &mut Xxh3, name: &[u8], data: &[u8]) {
+    hash.update(&(name.len() as u64).to_le_bytes());
+    hash.update(name);
+    hash.update(&(data.len() as u64).to_le_bytes());
+    hash.update(data);
+}
+
+/// A few at a time: an object has more relocations than anything else.
+fn add_relocations(hash: &mut Xxh3, elf: &Elf<'_>, name: &[u8], ignored: &[u8]) {
+    let mut some = [[0u64; 4]; 128];
+    let mut filled = 0;
+    elf.for_each_relocation(name, ignored, |relocation| {
+        some[filled] = relocation;
+        filled += 1;
+        if filled == some.len() {
+            add(hash, b"relocations", bytemuck::cast_slice(&some));
+            filled = 0;
+        }
+    });
+    add(hash, b"relocations", bytemuck::cast_slice(&some[..filled]));
+}
+
 pub fn of(elf: &Elf<'_>) -> crate::error::Result<Id> {
     let mut hash = Xxh3::new();
-    let mut part = |name: &[u8], data: &[u8]| {
-        hash.update(&(name.len() as u64).to_le_bytes());
-        hash.update(name);
-        hash.update(&(data.len() as u64).to_le_bytes());
-        hash.update(data);
-    };
-    part(b"encoder", ENCODER_VERSION.as_bytes());
-    part(b"target", bytemuck::bytes_of(&crate::encode::target(elf)));
+    add(&mut hash, b"encoder", ENCODER_VERSION.as_bytes());
+    let target = crate::encode::target(elf);
+    add(&mut hash, b"target", bytemuck::bytes_of(&target));
     let sections = elf.stored_sections(|name| SECTIONS.contains(&name))?;
     let has_debug = !sections.is_empty();
     let line_strings = sections
@@ -79,10 +96,9 @@ pub fn of(elf: &Elf<'_>) -> crate::error::Result<Id> {
         if name == ignored {
             continue;
         }
-        part(name, data);
+        add(&mut hash, name, data);
         if elf.is_relocatable() {
-            let relocations = elf.relocation_words(name, ignored);
-            part(b"relocations", bytemuck::cast_slice(&relocations));
+            add_relocations(&mut hash, elf, name, ignored);
         }
     }
     if has_debug {
@@ -103,7 +119,8 @@ pub fn of(elf: &Elf<'_>) -> crate::error::Result<Id> {
             {
                 continue;
             }
-            part(
+            add(
+                &mut hash,
                 symbol.name,
                 names.get(&symbol.section).copied().unwrap_or(b""),
             );
@@ -113,7 +130,7 @@ pub fn of(elf: &Elf<'_>) -> crate::error::Result<Id> {
                 u64::from(symbol.kind),
                 u64::from(symbol.binding),
             ];
-            part(b"", bytemuck::cast_slice(&numbers));
+            add(&mut hash, b"", bytemuck::cast_slice(&numbers));
         }
     }
     let digest = hash.digest128();

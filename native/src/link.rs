@@ -11,7 +11,7 @@ use crate::btf::check::{self, Rules};
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
-use crate::encode::{self, Encoder, Source};
+use crate::encode::{self, Encoder, Known, Source};
 use crate::encoded::{Encoded, Id, Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
@@ -356,15 +356,28 @@ fn combine_units<T>(
     let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
     progress::begin("units", units.len());
     let numbers: Vec<u32> = (0..batches.len() as u32).collect();
-    let add = |encoder: &mut Encoder<'_>, &i: &u32| {
-        let encoded = encoder.encode(batches[i as usize])?;
+    let left_out = &request.excluded_languages;
+    let add = |(encoder, known): &mut (Encoder<'_>, Known), &i: &u32| {
+        let units = batches[i as usize];
+        // Who watches a name wants to see it each time.
+        let (encoded, new) = match watch {
+            None => encoder
+                .encode_more(units, known, left_out)
+                .map(|(e, new)| (e, Some(new))),
+            Some(_) => encoder.encode(units).map(|e| (e, None)),
+        }?;
+        let view = encoder.view(&encoded);
         let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-        combiner.add(i, &encoder.view(&encoded), None)?;
+        match new {
+            None => combiner.add(i, &view, None),
+            Some(new) => combiner.add_new(i, &view, &new),
+        }?;
         progress::add(batches[i as usize].len());
         Ok(encoded.ids)
     };
     // Identities are kept: they tell which units must be read again for refinement.
-    let identities: Vec<Vec<Id>> = threads.map(&numbers, || Encoder::new(&source), add)?;
+    let state = || (Encoder::new(&source), Known::default());
+    let identities: Vec<Vec<Id>> = threads.map(&numbers, state, add)?;
     let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
     let bytes = dwarf.info.data.len() as u64;
     clock.lap("encode and combine", units.len() as u64, bytes);

@@ -9,7 +9,7 @@ use crate::encode;
 use crate::encoded::{Encoded, Id, View};
 use crate::error::{io, Error, Result};
 use crate::key;
-use crate::sidecar::{self, Sidecar, Stamp};
+use crate::sidecar::{self, Made, Sidecar, Stamp};
 use crate::timings::Clock;
 
 /// What LLVM bitcode starts with.
@@ -38,9 +38,13 @@ fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Opt
     match &found {
         Found::Beside(_) => {}
         Found::Moved { stamp, .. } => sidecar::restamp(&path, *stamp)?,
-        Found::Cached(bytes) | Found::Encoded { bytes, .. } => {
+        Found::Cached(bytes) => {
             sidecar::write_atomically(&path, bytes)?;
             written = bytes.len();
+        }
+        Found::Encoded(made) => {
+            sidecar::write_parts_atomically(&path, &made.parts())?;
+            written = made.size();
         }
         Found::WaitsForTheLink(_) => return Ok(None),
     }
@@ -59,11 +63,7 @@ enum Found {
     },
     /// A copy of a cache entry, stamped for this object.
     Cached(Vec<u8>),
-    Encoded {
-        bytes: Vec<u8>,
-        encoded: Option<Encoded>,
-        key: Id,
-    },
+    Encoded(Box<Made>),
     /// Compiled for LTO: the code is not there yet, and what debug information there is describes
     /// code that is not linked. The error says so.
     WaitsForTheLink(Error),
@@ -74,7 +74,7 @@ impl Found {
         match self {
             Found::Beside(_) | Found::Moved { .. } => Event::Unchanged,
             Found::Cached(_) => Event::Hit,
-            Found::Encoded { .. } => Event::Miss,
+            Found::Encoded(_) => Event::Miss,
             Found::WaitsForTheLink(_) => Event::Error,
         }
     }
@@ -115,18 +115,15 @@ fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found
         return Ok(Found::Cached(bytes));
     }
     let encoded = encode::encode_object(&elf)?;
-    let bytes = sidecar::serialise(encoded.as_ref(), key, stamp);
     let types = encoded.as_ref().map_or(0, |e| e.ids.len() as u64);
-    clock.lap("encode", types, bytes.len() as u64);
+    let made = Made::new(encoded, key, stamp);
+    let size = made.size() as u64;
+    clock.lap("encode", types, size);
     if let Some(cache) = cache {
-        cache.put(key, &bytes);
-        clock.lap("write cache", 0, bytes.len() as u64);
+        cache.put(key, &made.parts());
+        clock.lap("write cache", 0, size);
     }
-    Ok(Found::Encoded {
-        bytes,
-        encoded,
-        key,
-    })
+    Ok(Found::Encoded(Box::new(made)))
 }
 
 /// The key of an object, without encoding it. A sidecar that belongs to it is told so.
@@ -227,15 +224,12 @@ pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
             }
         }
         Found::WaitsForTheLink(error) => return Err(error),
-        Found::Encoded {
-            bytes,
-            encoded,
-            key,
-        } => {
+        Found::Encoded(made) => {
             if keep {
-                let _ = sidecar::write_atomically(&path, &bytes);
+                let _ = sidecar::write_parts_atomically(&path, &made.parts());
             }
-            match encoded {
+            let key = made.key();
+            match made.encoded {
                 Some(encoded) => Loaded::Encoded(encoded, key),
                 None => Loaded::Empty { reused: false },
             }

@@ -6,13 +6,13 @@
 //! to encode the object again.
 
 use std::fs::{self, File, Metadata};
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytemuck::{Pod, Zeroable};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
 use crate::elf::Mapped;
 use crate::encoded::{DeclTag, Encoded, Function, Id, Symbol, Target, Unit, Variable, View};
@@ -174,44 +174,80 @@ pub fn stamp_and_key(path: &Path) -> Option<(Stamp, Id)> {
     own.then_some((header.stamp, header.key))
 }
 
-/// Serialise; `None` stands for an object without DWARF.
-pub fn serialise(encoded: Option<&Encoded>, key: Id, stamp: Stamp) -> Vec<u8> {
-    let nothing = Encoded::default();
-    let e = encoded.unwrap_or(&nothing);
-    let parts: [&[u8]; ARRAYS] = [
-        bytemuck::cast_slice(&e.words),
-        bytemuck::cast_slice(&e.starts),
-        bytemuck::cast_slice(&e.ids),
-        &e.strings,
-        bytemuck::cast_slice(&e.units),
-        bytemuck::cast_slice(&e.functions),
-        bytemuck::cast_slice(&e.variables),
-        bytemuck::cast_slice(&e.tags),
-        bytemuck::cast_slice(&e.symbols),
-    ];
-    let mut header = Header {
-        magic: MAGIC,
-        checksum: 0,
-        stamp,
-        key,
-        encoder: encoder(),
-        target: e.target,
-        empty: u64::from(encoded.is_none()),
-        arrays: [[0; 2]; ARRAYS],
-    };
-    let size = std::mem::size_of::<Header>();
-    let total: usize = parts.iter().map(|p| p.len().next_multiple_of(8)).sum();
-    let mut out = Vec::with_capacity(size + total);
-    out.resize(size, 0);
-    for (array, part) in header.arrays.iter_mut().zip(parts) {
-        *array = [out.len() as u64, part.len() as u64];
-        out.extend_from_slice(part);
-        out.resize(out.len().next_multiple_of(8), 0);
+/// A sidecar that was just made. Its arrays stay where they are: they are large, and are written
+/// from there.
+pub struct Made {
+    header: Header,
+    /// `None`: an object without DWARF.
+    pub encoded: Option<Encoded>,
+}
+
+impl Made {
+    pub fn new(encoded: Option<Encoded>, key: Id, stamp: Stamp) -> Made {
+        let mut made = Made {
+            header: Header {
+                magic: MAGIC,
+                checksum: 0,
+                stamp,
+                key,
+                encoder: encoder(),
+                target: encoded.as_ref().map(|e| e.target).unwrap_or_default(),
+                empty: u64::from(encoded.is_none()),
+                arrays: [[0; 2]; ARRAYS],
+            },
+            encoded,
+        };
+        let mut arrays = [[0; 2]; ARRAYS];
+        let mut end = std::mem::size_of::<Header>();
+        for (array, part) in arrays.iter_mut().zip(made.arrays()) {
+            *array = [end as u64, part.len() as u64];
+            end += part.len().next_multiple_of(8);
+        }
+        made.header.arrays = arrays;
+        let mut hash = Xxh3::new();
+        let mut skip = CHECKED_FROM;
+        for part in made.parts() {
+            hash.update(&part[skip..]);
+            skip = 0;
+        }
+        made.header.checksum = hash.digest();
+        made
     }
-    out[..size].copy_from_slice(bytemuck::bytes_of(&header));
-    header.checksum = xxh3_64(&out[CHECKED_FROM..]);
-    out[..size].copy_from_slice(bytemuck::bytes_of(&header));
-    out
+
+    fn arrays(&self) -> [&[u8]; ARRAYS] {
+        let Some(e) = &self.encoded else {
+            return [&[]; ARRAYS];
+        };
+        [
+            bytemuck::cast_slice(&e.words),
+            bytemuck::cast_slice(&e.starts),
+            bytemuck::cast_slice(&e.ids),
+            &e.strings,
+            bytemuck::cast_slice(&e.units),
+            bytemuck::cast_slice(&e.functions),
+            bytemuck::cast_slice(&e.variables),
+            bytemuck::cast_slice(&e.tags),
+            bytemuck::cast_slice(&e.symbols),
+        ]
+    }
+
+    /// The content of the file, in parts: the header, then each array, aligned.
+    pub fn parts(&self) -> Vec<&[u8]> {
+        let mut parts = vec![bytemuck::bytes_of(&self.header)];
+        for array in self.arrays() {
+            let padding = array.len().next_multiple_of(8) - array.len();
+            parts.extend([array, &[0; 8][..padding]]);
+        }
+        parts
+    }
+
+    pub fn key(&self) -> Id {
+        self.header.key
+    }
+
+    pub fn size(&self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
+    }
 }
 
 /// The same content for another object file.
@@ -236,6 +272,11 @@ pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
 
 /// Write a file so that readers see the old content or the new, never a part.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_parts_atomically(path, &[bytes])
+}
+
+/// The same for content in parts.
+pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<()> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut name = std::ffi::OsString::from(".tmp_");
     name.push(path.file_name().unwrap_or_default());
@@ -246,13 +287,29 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     ));
     let temporary = path.with_file_name(name);
     let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|mut file| write_parts(&mut file, parts))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|cause| {
         // Best effort: the error that matters is the one above.
         let _ = fs::remove_file(&temporary);
         io("write", path)(cause)
     })
+}
+
+fn write_parts(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = &mut slices[..];
+    // Leave out what is empty from the start: no write is told from a full disk by its length.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 /// The same, but a file that has this content already stays as it is, with its time stamp, so that
@@ -284,10 +341,14 @@ mod tests {
         )
     }
 
+    fn serialised(encoded: Encoded, key: Id, stamp: Stamp) -> Vec<u8> {
+        Made::new(Some(encoded), key, stamp).parts().concat()
+    }
+
     #[test]
     fn comes_back_as_it_went() {
         let (encoded, key, stamp) = sample();
-        let sidecar = Sidecar::check(serialise(Some(&encoded), key, stamp)).expect("sound");
+        let sidecar = Sidecar::check(serialised(encoded, key, stamp)).expect("sound");
         assert_eq!(
             (sidecar.key(), sidecar.stamp(), sidecar.is_empty()),
             (key, stamp, false)
@@ -303,14 +364,14 @@ mod tests {
     fn another_stamp_is_no_damage() {
         let (encoded, key, stamp) = sample();
         let other = Stamp { size: 6, ..stamp };
-        let bytes = with_stamp(&serialise(Some(&encoded), key, stamp), other);
+        let bytes = with_stamp(&serialised(encoded, key, stamp), other);
         assert_eq!(Sidecar::check(bytes).map(|s| s.stamp()), Some(other));
     }
 
     #[test]
     fn no_damaged_byte_goes_unnoticed() {
         let (encoded, key, stamp) = sample();
-        let bytes = serialise(Some(&encoded), key, stamp);
+        let bytes = serialised(encoded, key, stamp);
         for i in (0..16).chain(CHECKED_FROM..bytes.len()) {
             let mut damaged = bytes.clone();
             damaged[i] ^= 0x10;

@@ -51,6 +51,22 @@ impl<'a> Cursor<'a> {
     fixed!(u32, u32, 4);
     fixed!(u64, u64, 8);
 
+    /// The eight bytes at a place; those past the end count as 0. The position stays.
+    #[inline]
+    pub fn eight_bytes(&self, place: usize) -> u64 {
+        let rest = self.data.get(place..).unwrap_or(&[]);
+        let raw = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut padded = [0; 8];
+            padded[..rest.len()].copy_from_slice(rest);
+            padded
+        });
+        if self.big {
+            u64::from_be_bytes(raw)
+        } else {
+            u64::from_le_bytes(raw)
+        }
+    }
+
     pub fn uint(&mut self, size: u32) -> Result<u64, Truncated> {
         match size {
             1 => self.u8().map(u64::from),

@@ -148,7 +148,7 @@ pub struct Value {
     /// A constant, an offset into the section that the form names, or for blocks the position of
     /// the bytes in `.debug_info`. References are offsets into `.debug_info`.
     pub bits: u64,
-    /// Length of a block or string; the place of an address field in `.debug_info`.
+    /// Length of a block or string; of a field of fixed size its place in `.debug_info`.
     pub len: u32,
     pub form: u16,
 }
@@ -159,16 +159,7 @@ impl Value {
     }
 
     pub fn is_constant(&self) -> bool {
-        matches!(
-            self.form(),
-            dw::DW_FORM_data1
-                | dw::DW_FORM_data2
-                | dw::DW_FORM_data4
-                | dw::DW_FORM_data8
-                | dw::DW_FORM_sdata
-                | dw::DW_FORM_udata
-                | dw::DW_FORM_implicit_const
-        )
+        is_constant(self.form())
     }
 
     pub fn is_block(&self) -> bool {
@@ -183,45 +174,53 @@ impl Value {
     }
 }
 
-/// The attributes of the DIE that was read last.
-pub struct Attrs {
-    present: u32,
-    values: [Value; ATTRS],
+const _: () = assert!(ATTRS < u8::MAX as usize);
+
+/// The attributes of one DIE. Each is decoded when it is asked for: most never are.
+pub struct Attrs<'d> {
+    decoder: Decoder,
+    abbrev: &'d Abbrev,
+    /// Of the abbreviation.
+    fields: &'d [Field],
+    /// Over the unit.
+    data: Cursor<'d>,
+    /// Where the pieces of the DIE start.
+    pieces: &'d [usize],
 }
 
-const _: () = assert!(ATTRS <= 32);
-
-impl Default for Attrs {
-    fn default() -> Self {
-        Self::new()
+impl Attrs<'_> {
+    #[inline]
+    fn field(&self, attr: Attr) -> Option<&Field> {
+        let slot = self.abbrev.slots[attr as usize];
+        self.fields.get(usize::from(slot).wrapping_sub(1))
     }
-}
 
-impl Attrs {
-    pub fn new() -> Self {
-        Attrs {
-            present: 0,
-            values: [Value::default(); ATTRS],
+    fn decode(&self, field: &Field) -> Value {
+        let piece = self.pieces[field.piece as usize];
+        if field.is_fixed {
+            return field.read(&self.data, piece, self.decoder.unit);
         }
+        let mut at = self.data;
+        at.pos = piece;
+        // What cannot be read was refused when it was stepped over.
+        let value = self.decoder.value(field.form, 0, &mut at);
+        value.unwrap_or_default()
     }
 
     #[inline]
     pub fn get(&self, attr: Attr) -> Option<Value> {
-        (self.present & (1 << attr as u32) != 0).then(|| self.values[attr as usize])
+        self.field(attr).map(|field| self.decode(field))
     }
 
     /// A constant; absent or of another class: `None`.
+    #[inline]
     pub fn constant(&self, attr: Attr) -> Option<u64> {
         self.get(attr).filter(Value::is_constant).map(|v| v.bits)
     }
 
+    #[inline]
     pub fn flag(&self, attr: Attr) -> bool {
         self.get(attr).is_some_and(|v| v.bits != 0)
-    }
-
-    /// A reference as offset into `.debug_info`; 0 when absent (no DIE is at offset 0).
-    pub fn reference(&self, attr: Attr) -> u64 {
-        self.get(attr).map_or(0, |v| v.bits)
     }
 }
 
@@ -242,6 +241,19 @@ impl Shape {
             version: encoding.version,
         }
     }
+}
+
+fn is_constant(form: DwForm) -> bool {
+    matches!(
+        form,
+        dw::DW_FORM_data1
+            | dw::DW_FORM_data2
+            | dw::DW_FORM_data4
+            | dw::DW_FORM_data8
+            | dw::DW_FORM_sdata
+            | dw::DW_FORM_udata
+            | dw::DW_FORM_implicit_const
+    )
 }
 
 fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
@@ -274,83 +286,209 @@ fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
     })
 }
 
-/// How the bytes of one attribute are read: its form, with all that depends on the unit decided.
-#[derive(Clone, Copy, PartialEq)]
-enum Read {
-    /// `arg` bytes that nobody asked for.
-    Skip,
-    /// One attribute of varying length that nobody asked for.
-    SkipForm,
-    /// No bytes: the value is `arg`.
-    Constant,
-    U8,
-    U16,
-    U32,
-    U64,
-    /// Four bytes, counted from the unit's header.
-    Reference,
-    /// Any other form.
-    Form,
+/// What the bytes of a DIE are, a piece at a time.
+#[derive(Clone, Copy)]
+enum Piece {
+    /// Attributes of so many bytes in all.
+    Fixed(u32),
+    /// One attribute whose size its bytes tell.
+    Varying(DwForm),
 }
 
-impl Read {
-    fn of(form: DwForm, shape: Shape) -> Read {
-        match form {
-            dw::DW_FORM_flag_present | dw::DW_FORM_implicit_const => Read::Constant,
-            dw::DW_FORM_ref4 => Read::Reference,
-            // The place of the field matters, or the unit's header.
-            dw::DW_FORM_addr
-            | dw::DW_FORM_ref1
-            | dw::DW_FORM_ref2
-            | dw::DW_FORM_ref8
-            | dw::DW_FORM_data16 => Read::Form,
-            _ => match form_size(form, shape) {
-                Some(1) => Read::U8,
-                Some(2) => Read::U16,
-                Some(4) => Read::U32,
-                Some(8) => Read::U64,
-                _ => Read::Form,
+/// An attribute that is asked for.
+#[derive(Clone, Copy)]
+struct Field {
+    form: DwForm,
+    /// Which piece of the DIE it is in, and where in that.
+    piece: u32,
+    at: u32,
+    /// If its size is fixed, it is read as eight bytes, of which some are not its own: the same for
+    /// all sizes, so that no branch depends on it. How far its bits must be moved, in the byte order
+    /// of the file, and which they are.
+    is_fixed: bool,
+    shift: u8,
+    mask: u64,
+    /// To be added: what the abbreviation says; and the offset of the unit's header, if all ones.
+    constant: u64,
+    of_unit: u64,
+}
+
+impl Field {
+    /// Reads as 0.
+    const NONE: Field = Field {
+        form: DwForm(0),
+        piece: 0,
+        at: 0,
+        is_fixed: true,
+        shift: 0,
+        mask: 0,
+        constant: 0,
+        of_unit: 0,
+    };
+
+    /// `size`: `None` for one of varying size. `implicit`: what the abbreviation says.
+    fn new(form: DwForm, size: Option<u32>, implicit: i64, big: bool) -> Field {
+        // No field that BTF has can hold 16 bytes: such a value is 0.
+        let others = match size {
+            Some(size @ 1..=8) => 64 - 8 * size,
+            _ => 64,
+        };
+        Field {
+            form,
+            piece: 0,
+            at: 0,
+            is_fixed: size.is_some(),
+            shift: if big { others as u8 % 64 } else { 0 },
+            mask: u64::MAX.checked_shr(others).unwrap_or(0),
+            constant: match form {
+                dw::DW_FORM_flag_present => 1,
+                _ => implicit as u64,
+            },
+            of_unit: match form {
+                dw::DW_FORM_ref1 | dw::DW_FORM_ref2 | dw::DW_FORM_ref4 | dw::DW_FORM_ref8 => {
+                    u64::MAX
+                }
+                _ => 0,
             },
         }
     }
-}
 
-#[derive(Clone, Copy)]
-struct Step {
-    read: Read,
-    attr: Attr,
-    form: DwForm,
-    arg: i64,
-}
-
-impl Step {
-    /// Step over an attribute, together with those before it if the sizes of all are known.
-    fn over(steps: &mut Vec<Step>, from: usize, form: DwForm, shape: Shape) {
-        let step = |read, arg| Step {
-            read,
-            attr: Attr::Name,
-            form,
-            arg,
-        };
-        match (form_size(form, shape), steps[from..].last_mut()) {
-            (Some(0), _) => {}
-            (Some(size), Some(run)) if run.read == Read::Skip => run.arg += i64::from(size),
-            (Some(size), _) => steps.push(step(Read::Skip, i64::from(size))),
-            (None, _) => steps.push(step(Read::SkipForm, 0)),
+    /// One of fixed size, of a DIE whose piece starts there.
+    #[inline]
+    fn read(&self, data: &Cursor<'_>, piece: usize, unit: u64) -> Value {
+        let place = piece + self.at as usize;
+        let own = (data.eight_bytes(place) >> self.shift) & self.mask;
+        Value {
+            bits: own
+                .wrapping_add(self.constant)
+                .wrapping_add(unit & self.of_unit),
+            len: place as u32,
+            form: self.form.0,
         }
     }
 }
 
-/// One abbreviation, compiled: a list of steps that reads what is asked for, and one that steps
-/// over the whole DIE.
+/// What a DIE may be to the encoder, by its tag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It counts wherever it stands.
+    Anywhere,
+    /// It counts directly below the unit.
+    Variable,
+    /// It counts directly below a function or function type.
+    Parameter,
+    /// It does not count, but types may stand below it.
+    Scope,
+    /// Neither it nor anything below it counts.
+    Nothing,
+}
+
+impl Role {
+    fn of(tag: DwTag) -> Role {
+        match tag {
+            dw::DW_TAG_variable => Role::Variable,
+            dw::DW_TAG_formal_parameter | dw::DW_TAG_unspecified_parameters => Role::Parameter,
+            dw::DW_TAG_lexical_block | dw::DW_TAG_inlined_subroutine => Role::Scope,
+            dw::DW_TAG_label
+            | dw::DW_TAG_call_site
+            | dw::DW_TAG_call_site_parameter
+            | dw::DW_TAG_GNU_call_site
+            | dw::DW_TAG_GNU_call_site_parameter => Role::Nothing,
+            _ => Role::Anywhere,
+        }
+    }
+}
+
+/// The constant that matters of a DIE: the place of a member, the value of an enumerator, the upper
+/// bound of an array, else a size.
+pub fn number_of(tag: DwTag) -> Attr {
+    match tag {
+        dw::DW_TAG_member => Attr::MemberLocation,
+        dw::DW_TAG_enumerator => Attr::ConstValue,
+        dw::DW_TAG_subrange_type => Attr::UpperBound,
+        _ => Attr::ByteSize,
+    }
+}
+
+/// A DIE of fixed size (but for a name that it may start with) that has no attributes which are
+/// asked for, except a name, a type and a number. Most are, and are read without a branch.
+#[derive(Clone, Copy)]
+pub struct Plain {
+    /// Bytes behind the code, or behind the name that stands in the DIE.
+    size: u32,
+    has_name: bool,
+    starts_with_name: bool,
+    has_number: bool,
+    name: Field,
+    reference: Field,
+    number: Field,
+}
+
+/// What a plain DIE says. `reference` is 0 for none.
+pub struct PlainDie {
+    pub name: Option<Value>,
+    pub reference: u64,
+    pub number: Option<u64>,
+}
+
+impl Plain {
+    /// `tag` has `pieces`; `field` finds an attribute that is asked for, of `wanted` in all.
+    fn of(
+        tag: DwTag,
+        pieces: &[Piece],
+        wanted: usize,
+        field: impl Fn(Attr) -> Option<Field>,
+    ) -> Option<Plain> {
+        let (starts_with_name, size) = match *pieces {
+            [] => (false, 0),
+            [Piece::Fixed(size)] => (false, size),
+            [Piece::Varying(dw::DW_FORM_string)] => (true, 0),
+            [Piece::Varying(dw::DW_FORM_string), Piece::Fixed(size)] => (true, size),
+            _ => return None,
+        };
+        let fields = [Attr::Name, Attr::Type, number_of(tag)].map(field);
+        let [name, reference, number] = fields;
+        let is_inline = |f: Field| f.form == dw::DW_FORM_string;
+        let plain = fields.iter().flatten().count() == wanted
+            && name.is_some_and(is_inline) == starts_with_name
+            && number.is_none_or(|f| is_constant(f.form))
+            && reference.is_none_or(|f| is_reference(f.form));
+        plain.then_some(Plain {
+            size,
+            has_name: name.is_some(),
+            starts_with_name,
+            has_number: number.is_some(),
+            name: name.unwrap_or(Field::NONE),
+            reference: reference.unwrap_or(Field::NONE),
+            number: number.unwrap_or(Field::NONE),
+        })
+    }
+}
+
+fn is_reference(form: DwForm) -> bool {
+    matches!(
+        form,
+        dw::DW_FORM_ref1
+            | dw::DW_FORM_ref2
+            | dw::DW_FORM_ref4
+            | dw::DW_FORM_ref8
+            | dw::DW_FORM_ref_addr
+    )
+}
+
+/// One abbreviation, compiled.
 #[derive(Clone, Copy)]
 pub struct Abbrev {
     pub tag: DwTag,
+    pub role: Role,
     pub has_children: bool,
-    /// The attributes that `read` sets, as bits.
-    present: u32,
-    /// Where its steps start, where those to step over it start, and where these end.
-    steps: [u32; 3],
+    pub plain: Option<Plain>,
+    /// For each attribute its field, counted from 1; 0 where there is none.
+    slots: [u8; ATTRS],
+    /// Where its fields and its pieces start, and where these end.
+    fields: u32,
+    pieces: u32,
+    pieces_end: u32,
 }
 
 /// The abbreviations of one table.
@@ -358,11 +496,15 @@ pub struct Abbrevs {
     /// Of the unit that it was compiled for.
     shape: Shape,
     offset: u64,
-    steps: Vec<Step>,
-    /// By code; compilers count from 1.
-    dense: Vec<Option<Abbrev>>,
-    sparse: HashMap<u64, Abbrev>,
+    pieces: Vec<Piece>,
+    fields: Vec<Field>,
+    abbrevs: Vec<Abbrev>,
+    /// Where the abbreviation of a code is; compilers count from 1. `NONE`: it is not used.
+    dense: Vec<u32>,
+    sparse: HashMap<u64, u32>,
 }
+
+const NONE: u32 = u32::MAX;
 
 /// Codes from here on are looked up in a map.
 const DENSE: u64 = 1 << 16;
@@ -375,56 +517,89 @@ impl Abbrevs {
         let mut table = Abbrevs {
             shape,
             offset,
-            steps: Vec::new(),
+            pieces: Vec::new(),
+            fields: Vec::new(),
+            abbrevs: Vec::new(),
             dense: Vec::new(),
             sparse: HashMap::new(),
         };
-        let mut over = Vec::new();
         loop {
             let code = at.uleb()?;
             if code == 0 {
                 return Ok(table);
             }
             let tag = DwTag(u16::try_from(at.uleb()?).unwrap_or(0));
-            let has_children = at.u8()? != 0;
-            let first = table.steps.len();
-            let mut present = 0;
-            over.clear();
-            while let Some((name, form, implicit)) = specification(&mut at)? {
-                Step::over(&mut over, 0, form, shape);
-                let Some(attr) = Attr::of(name) else {
-                    Step::over(&mut table.steps, first, form, shape);
-                    continue;
-                };
-                present |= 1 << attr as u32;
-                table.steps.push(Step {
-                    read: Read::of(form, shape),
-                    attr,
-                    form,
-                    arg: match form {
-                        dw::DW_FORM_flag_present => 1,
-                        _ => implicit,
-                    },
-                });
-            }
-            let middle = table.steps.len();
-            table.steps.extend_from_slice(&over);
-            let abbrev = Abbrev {
+            let mut abbrev = Abbrev {
                 tag,
-                has_children,
-                present,
-                steps: [first, middle, table.steps.len()].map(|i| i as u32),
+                role: Role::of(tag),
+                has_children: at.u8()? != 0,
+                plain: None,
+                slots: [0; ATTRS],
+                fields: table.fields.len() as u32,
+                pieces: table.pieces.len() as u32,
+                pieces_end: 0,
             };
+            while let Some((name, form, implicit)) = specification(&mut at)? {
+                let size = form_size(form, shape);
+                let (piece, place) = table.add_piece(abbrev.pieces, form, size);
+                if let Some(attr) = Attr::of(name) {
+                    let slot = &mut abbrev.slots[attr as usize];
+                    let field = Field {
+                        piece,
+                        at: place,
+                        ..Field::new(form, size, implicit, dwarf.big())
+                    };
+                    // Twice the same attribute: the last one counts.
+                    match slot.checked_sub(1) {
+                        Some(i) => table.fields[abbrev.fields as usize + usize::from(i)] = field,
+                        None => {
+                            table.fields.push(field);
+                            *slot = (table.fields.len() - abbrev.fields as usize) as u8;
+                        }
+                    }
+                }
+            }
+            abbrev.pieces_end = table.pieces.len() as u32;
+            let fields = &table.fields[abbrev.fields as usize..];
+            abbrev.plain = Plain::of(tag, table.pieces_of(&abbrev), fields.len(), |attr| {
+                let slot = usize::from(abbrev.slots[attr as usize]);
+                fields.get(slot.wrapping_sub(1)).copied()
+            });
+            // Of two with one code the first counts.
+            let own = table.abbrevs.len() as u32;
+            table.abbrevs.push(abbrev);
             if code < DENSE {
                 let i = code as usize;
                 if table.dense.len() <= i {
-                    table.dense.resize(i + 1, None);
+                    table.dense.resize(i + 1, NONE);
                 }
-                table.dense[i].get_or_insert(abbrev);
+                if table.dense[i] == NONE {
+                    table.dense[i] = own;
+                }
             } else {
-                table.sparse.entry(code).or_insert(abbrev);
+                table.sparse.entry(code).or_insert(own);
             }
         }
+    }
+
+    #[inline]
+    fn pieces_of(&self, abbrev: &Abbrev) -> &[Piece] {
+        &self.pieces[abbrev.pieces as usize..abbrev.pieces_end as usize]
+    }
+
+    /// Add an attribute to the pieces from `first` on; returns in which of them it is, and where.
+    fn add_piece(&mut self, first: u32, form: DwForm, size: Option<u32>) -> (u32, u32) {
+        let own = self.pieces.len() as u32 - first;
+        match (size, self.pieces[first as usize..].last_mut()) {
+            (None, _) => self.pieces.push(Piece::Varying(form)),
+            (Some(more), Some(Piece::Fixed(size))) => {
+                let place = *size;
+                *size = size.saturating_add(more);
+                return (own - 1, place);
+            }
+            (Some(size), _) => self.pieces.push(Piece::Fixed(size)),
+        }
+        (own, 0)
     }
 
     /// Units of one file may share a table.
@@ -433,12 +608,13 @@ impl Abbrevs {
     }
 
     #[inline]
-    pub fn get(&self, code: u64) -> Option<Abbrev> {
-        if code < DENSE {
-            *self.dense.get(code as usize)?
+    pub fn get(&self, code: u64) -> Option<&Abbrev> {
+        let place = if code < DENSE {
+            self.dense.get(code as usize)
         } else {
-            self.sparse.get(&code).copied()
-        }
+            self.sparse.get(&code)
+        };
+        self.abbrevs.get(*place? as usize)
     }
 }
 
@@ -510,60 +686,71 @@ pub struct Decoder {
 
 impl Decoder {
     #[inline]
-    pub fn read(
-        &self,
-        abbrevs: &Abbrevs,
-        abbrev: Abbrev,
-        at: &mut Cursor<'_>,
-        attrs: &mut Attrs,
-    ) -> Result<(), Malformed> {
-        let [start, end, _] = abbrev.steps.map(|i| i as usize);
-        attrs.present = abbrev.present;
-        for step in &abbrevs.steps[start..end] {
-            let bits = match step.read {
-                Read::Skip => {
-                    at.skip(step.arg as usize)?;
-                    continue;
-                }
-                Read::SkipForm => {
-                    self.skip_form(step.form, at)?;
-                    continue;
-                }
-                Read::Constant => step.arg as u64,
-                Read::U8 => u64::from(at.u8()?),
-                Read::U16 => u64::from(at.u16()?),
-                Read::U32 => u64::from(at.u32()?),
-                Read::U64 => at.u64()?,
-                Read::Reference => self.unit.wrapping_add(u64::from(at.u32()?)),
-                Read::Form => {
-                    attrs.values[step.attr as usize] = self.value(step.form, step.arg, at)?;
-                    continue;
-                }
-            };
-            attrs.values[step.attr as usize] = Value {
-                bits,
-                len: 0,
-                form: step.form.0,
-            };
+    pub fn read_plain(&self, plain: &Plain, at: &mut Cursor<'_>) -> Result<PlainDie, Truncated> {
+        let start = at.pos;
+        if plain.starts_with_name {
+            at.cstr()?;
         }
-        Ok(())
+        let piece = at.pos;
+        at.skip(plain.size as usize)?;
+        let name = if plain.starts_with_name {
+            Value {
+                bits: start as u64,
+                len: (piece - start - 1) as u32,
+                form: dw::DW_FORM_string.0,
+            }
+        } else {
+            plain.name.read(at, piece, self.unit)
+        };
+        Ok(PlainDie {
+            name: plain.has_name.then_some(name),
+            reference: plain.reference.read(at, piece, self.unit).bits,
+            number: plain
+                .has_number
+                .then_some(plain.number.read(at, piece, self.unit).bits),
+        })
+    }
+
+    /// The attributes of the DIE at a position, which moves behind it. `pieces` is scratch.
+    #[inline]
+    pub fn read<'a, 'd: 'a>(
+        &self,
+        abbrevs: &'a Abbrevs,
+        abbrev: &'a Abbrev,
+        at: &mut Cursor<'d>,
+        pieces: &'a mut Vec<usize>,
+    ) -> Result<Attrs<'a>, Malformed> {
+        pieces.clear();
+        for piece in abbrevs.pieces_of(abbrev) {
+            pieces.push(at.pos);
+            self.skip_piece(piece, at)?;
+        }
+        Ok(Attrs {
+            decoder: *self,
+            abbrev,
+            fields: &abbrevs.fields[abbrev.fields as usize..],
+            data: *at,
+            pieces,
+        })
     }
 
     #[inline]
     pub fn skip(
         &self,
         abbrevs: &Abbrevs,
-        abbrev: Abbrev,
+        abbrev: &Abbrev,
         at: &mut Cursor<'_>,
     ) -> Result<(), Malformed> {
-        let [_, start, end] = abbrev.steps.map(|i| i as usize);
-        for step in &abbrevs.steps[start..end] {
-            match step.read {
-                Read::Skip => at.skip(step.arg as usize)?,
-                _ => self.skip_form(step.form, at)?,
-            }
+        let mut pieces = abbrevs.pieces_of(abbrev).iter();
+        pieces.try_for_each(|piece| self.skip_piece(piece, at))
+    }
+
+    #[inline]
+    fn skip_piece(&self, piece: &Piece, at: &mut Cursor<'_>) -> Result<(), Malformed> {
+        match *piece {
+            Piece::Fixed(size) => Ok(at.skip(size as usize)?),
+            Piece::Varying(form) => self.skip_form(form, at),
         }
-        Ok(())
     }
 
     fn skip_form(&self, form: DwForm, at: &mut Cursor<'_>) -> Result<(), Malformed> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! From raw records to BTF words: resolve references, give local ids, render identities.
+//! From raw records to BTF words: resolve references, give local ids.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,11 +10,9 @@ use super::signature::Arrival;
 use super::{variables, SymbolIndex};
 use crate::btf::{self, Kind};
 use crate::encoded::{
-    function_flags, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, View,
-    NONE,
+    function_flags, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, NONE,
 };
 use crate::error::{Error, Result};
-use crate::identity;
 use gimli::constants as dw;
 
 /// The types of an object by DIE, for questions about layout.
@@ -224,7 +222,7 @@ struct Emit<'r> {
     out: Encoded,
 }
 
-/// The result is without strings; they are in `raw.strings`.
+/// The result is without strings, which are in `raw.strings`, and without identities.
 pub fn emit(raw: &mut Raw<'_>) -> Result<Encoded> {
     resolve_gnu_annotations(raw);
     let mut strings = std::mem::take(&mut raw.strings);
@@ -244,22 +242,10 @@ fn emit_with(raw: &Raw<'_>, strings: &mut Strings) -> Result<Encoded> {
         types,
         raw,
     };
+    emit.reserve();
     emit.number(&judgement);
     emit.write(&judgement)?;
-    let Emit { mut out, .. } = emit;
-    let strings: &[u8] = &strings.bytes;
-    out.ids = identity::of_view(&View {
-        strings,
-        ..out.view()
-    })?;
-    let of_functions = identity::of_functions(&View {
-        strings,
-        ..out.view()
-    });
-    for (function, id) in out.functions.iter_mut().zip(of_functions) {
-        function.id = id;
-    }
-    Ok(out)
+    Ok(emit.out)
 }
 
 /// Follow the chains of GNU annotations: tags on pointers are type tags in order of the chain,
@@ -299,6 +285,16 @@ fn resolve_gnu_annotations(raw: &mut Raw<'_>) {
 }
 
 impl Emit<'_> {
+    /// Room for about what will be written.
+    fn reserve(&mut self) {
+        let raw = self.raw;
+        let types = raw.types.len() + raw.functions.len();
+        let details = 3 * (raw.members.len() + raw.enumerators.len()) + 2 * raw.params.len();
+        self.out.words.reserve(3 * types + details);
+        self.out.starts.reserve(types);
+        self.out.functions.reserve(raw.functions.len());
+    }
+
     /// Local ids: of each unit its types (a pointer is followed by its type tags), the
     /// declaration tags on them, then the prototypes of its function candidates. An `int` that no
     /// unit mentions comes with the prototypes of the first: it counts where an array refers to it.

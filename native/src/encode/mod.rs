@@ -8,12 +8,16 @@
 mod convention;
 mod emit;
 mod functions;
+mod known;
 mod location;
 mod raw;
 mod signature;
 mod variables;
 mod walk;
 
+use known::Met;
+
+pub use known::Known;
 pub use raw::Fast;
 
 use std::collections::HashMap;
@@ -24,6 +28,7 @@ use crate::dwarf::{refers_across_units, Dwarf, Reader};
 use crate::elf::Elf;
 use crate::encoded::{Encoded, Target, View};
 use crate::error::{Error, Result};
+use crate::identity;
 
 /// What the units of one file have in common, loaded once and shared by threads.
 pub struct Source<'a> {
@@ -104,14 +109,47 @@ impl<'s> Encoder<'s> {
     /// Encode some units together: units that refer to each other must be in one call. The result
     /// has no strings of its own; see `view`.
     pub fn encode(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
-        let raw = &mut self.raw;
-        let path = raw.source.elf.path;
-        let place = |e: Error| e.at(path.display());
-        raw.clear();
-        for unit in units {
-            walk::walk(raw, unit).map_err(place)?;
+        let mut encoded = self.encode_types(units)?;
+        encoded.ids = identity::of_view(&self.view(&encoded)).map_err(|e| self.place(e))?;
+        self.identify_functions(&mut encoded);
+        Ok(encoded)
+    }
+
+    /// The same for an encoder that goes through a whole file: `known` has met the types of earlier
+    /// units. Returned, too: the local ids of those that are new. Units of the languages `left_out`
+    /// bring none.
+    pub fn encode_more(
+        &mut self,
+        units: &[gimli::UnitHeader<Reader<'_>>],
+        known: &mut Known,
+        left_out: &[u32],
+    ) -> Result<(Encoded, Vec<u32>)> {
+        let mut encoded = self.encode_types(units)?;
+        let met = known.meet(&self.view(&encoded), left_out);
+        let Met { ids, first } = met.map_err(|e| self.place(e))?;
+        encoded.ids = ids;
+        self.identify_functions(&mut encoded);
+        Ok((encoded, first))
+    }
+
+    fn encode_types(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
+        self.raw.clear();
+        let encoded = units
+            .iter()
+            .try_for_each(|unit| walk::walk(&mut self.raw, unit))
+            .and_then(|()| emit::emit(&mut self.raw));
+        encoded.map_err(|e| self.place(e))
+    }
+
+    fn identify_functions(&self, encoded: &mut Encoded) {
+        let ids = identity::of_functions(&self.view(encoded));
+        for (function, id) in encoded.functions.iter_mut().zip(ids) {
+            function.id = id;
         }
-        emit::emit(raw).map_err(place)
+    }
+
+    fn place(&self, error: Error) -> Error {
+        error.at(self.raw.source.elf.path.display())
     }
 
     /// What this encoder has made, now or earlier.

@@ -7,6 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::hash_table::{Entry, HashTable};
 
+use super::walk::Open;
 use super::Source;
 use crate::btf::Kind;
 use crate::dwarf::{Abbrevs, Reader, Shape, Value};
@@ -162,14 +163,19 @@ pub struct Raw<'s> {
     pub strings: Strings,
     /// The abbreviations that the last unit used.
     pub abbrevs: Option<Abbrevs>,
+    /// Of use in a walk only; what was allocated stays.
+    pub open: Open,
 }
 
 impl<'s> Raw<'s> {
     pub fn new(source: &'s Source<'s>) -> Self {
+        // About as many as a unit of a kernel has for its size. Room that is not used costs nothing,
+        // growing does.
+        let size = source.dwarf.info.data.len().min(1 << 20);
         Raw {
             source,
-            types: Vec::new(),
-            members: Vec::new(),
+            types: Vec::with_capacity(size / 32),
+            members: Vec::with_capacity(size / 16),
             enumerators: Vec::new(),
             params: Vec::new(),
             type_tags: Vec::new(),
@@ -181,6 +187,7 @@ impl<'s> Raw<'s> {
             units: Vec::new(),
             strings: Strings::new(&source.dwarf.str),
             abbrevs: None,
+            open: Open::default(),
         }
     }
 
@@ -243,7 +250,7 @@ impl<'s> Raw<'s> {
     }
 
     /// The string attribute as offset into `strings`; 0 for none and for an empty one.
-    #[inline]
+    #[inline(always)]
     pub fn string(&mut self, unit: &UnitFacts, value: Option<Value>) -> Result<u32> {
         let Some(value) = value else { return Ok(0) };
         if value.form() == dw::DW_FORM_strp {
@@ -254,6 +261,7 @@ impl<'s> Raw<'s> {
         self.other_string(unit, value)
     }
 
+    #[inline(never)]
     fn other_string(&mut self, unit: &UnitFacts, value: Value) -> Result<u32> {
         if value.form() == dw::DW_FORM_string {
             let text = self.text(unit, value)?;
@@ -328,12 +336,18 @@ pub struct Strings {
     pub bytes: Vec<u8>,
     /// How much of `.debug_str` is strings: up to its last NUL.
     debug_str: usize,
+    /// Where its NULs are, a bit for each byte: an empty string is no name. Of a file the strings lie
+    /// too far apart for a look at each; those of an object are at hand, and it is empty.
+    nuls: Vec<u64>,
     added: HashTable<u32>,
     /// Short strings that were added lately, by their text: compilers write those into each DIE.
     recent: Vec<(u32, u32)>,
 }
 
 const RECENT_BITS: u32 = 10;
+
+/// So many bytes of strings stay in the second level cache.
+const NEAR: usize = 1 << 18;
 
 /// A text of up to three bytes as a number that is not 0.
 #[inline]
@@ -350,9 +364,18 @@ impl Strings {
         let mut bytes = Vec::with_capacity(1 + strings + 4096);
         bytes.push(0);
         bytes.extend_from_slice(&debug_str[..strings]);
+        let mut nuls = Vec::new();
+        if strings > NEAR {
+            nuls.resize(strings.div_ceil(64), 0);
+            let ends = debug_str[..strings].iter().enumerate();
+            for (at, _) in ends.filter(|&(_, &byte)| byte == 0) {
+                nuls[at / 64] |= 1 << (at % 64);
+            }
+        }
         Strings {
             bytes,
             debug_str: strings,
+            nuls,
             added: HashTable::new(),
             recent: vec![(0, 0); 1 << RECENT_BITS],
         }
@@ -365,8 +388,11 @@ impl Strings {
         if at >= self.debug_str {
             return None;
         }
-        let at = at + 1;
-        Some(if self.bytes[at] == 0 { 0 } else { at as u32 })
+        let empty = match self.nuls.get(at / 64) {
+            Some(bits) => bits >> (at % 64) & 1 != 0,
+            None => self.bytes[at + 1] == 0,
+        };
+        Some(if empty { 0 } else { at as u32 + 1 })
     }
 
     pub fn add(&mut self, text: &[u8]) -> u32 {
