@@ -14,6 +14,7 @@ from support import ROOT, SCRIPTS, SOURCES
 
 # Which Linux: 6.12, or another by hand. CI has the time for one.
 VERSION = os.environ.get("KBUILD_BTF_TEST_KERNEL") or "6.12"
+_MAJOR = int(VERSION.partition(".")[0])
 
 # What the scripts of each ask of pahole 1.31.
 _ALWAYS = "encode_force,var,float,enum64,decl_tag,type_tag,optimized_func,consistent_func"
@@ -33,6 +34,8 @@ class Kernel:
         self.source = directory / f"linux-source-{VERSION}"
         self.build = directory / f"build-{VERSION}"
         self.vmlinux = self.build / "vmlinux"
+        # What link-vmlinux.sh makes.
+        self.image = self.build / ("vmlinux.unstripped" if _MAJOR >= 7 else "vmlinux")
         self.log = directory / f"build-{VERSION}.log"
 
     @property
@@ -68,6 +71,19 @@ class Kernel:
 
     features = _FEATURES[VERSION]
 
+    def finished(self, raw: bytes, directory: Path) -> bytes:
+        """Our BTF of vmlinux as it is found there: before 7.0 unchanged, then as the kernel's own
+        program leaves it. Its files go to `directory`."""
+        if _MAJOR < 7:
+            return raw
+        given, image = directory / "raw.btf", directory / "image"
+        given.write_bytes(raw)
+        image.symlink_to(self.build / ".tmp_vmlinux1")
+        program = self.build / "tools/bpf/resolve_btfids/resolve_btfids"
+        done = self._run(program, "--fatal_warnings", "--btf", given, image)
+        assert (done.returncode, done.stderr) == (0, "")
+        return image.with_name("image.BTF").read_bytes()
+
     def sidecars(self) -> dict[Path, int]:
         """Each sidecar and when it was written, in nanoseconds."""
         return {path: path.stat().st_mtime_ns for path in self.build.rglob(".tmp_*.o.kbtf")}
@@ -101,7 +117,7 @@ class Kernel:
         )
 
     def _linked(self) -> Iterator[Path]:
-        yield self.vmlinux
+        yield self.image
         yield from self.modules()
 
     @property

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kernel import Kernel
+from kernel import VERSION, Kernel
 from minitree import programs
 from support import SCRIPTS, SOURCES, require
 
@@ -55,6 +55,8 @@ def test_a_single_target(kernel: Kernel, btf: bytes) -> None:
     require("sparse")
     beside = sidecar(kernel, OBJECT)
     for options, said in FORMS:
+        if options == ["C=1"] and VERSION == "7.3":
+            continue  # It wants a newer sparse than Debian 12 has.
         (kernel.build / OBJECT).unlink()
         beside.unlink()
         output = kernel.make(*options, OBJECT)
@@ -153,7 +155,7 @@ def test_sidecars_of_every_kind_of_wrong(kernel: Kernel, btf: bytes) -> None:
     missing.unlink()
     (kernel.build / names[0]).touch()
     before = kernel.sidecars()
-    kernel.vmlinux.unlink()
+    kernel.image.unlink()
     said = kernel.make("vmlinux")
     found = _native.read_section(str(kernel.vmlinux), ".BTF")
     assert all([found == btf])
@@ -169,11 +171,11 @@ def test_an_encoder_that_fails_leaves_no_kernel_without_btf(
 ) -> None:
     """link-vmlinux.sh of 6.12 goes on after a failure of pahole; the build must not."""
     dies = 'case $1 in --version) exec @REAL@ "$@";; esac\necho >&2 out of order\nexit 1'
-    kernel.vmlinux.unlink()
+    kernel.image.unlink()
     done = kernel.run_make("vmlinux", KBUILD_BTF_BIN=str(programs(tmp_path / "bin", pahole=dies)))
     assert done.returncode == 2
     assert "out of order" in done.stderr
-    assert not kernel.vmlinux.exists()
+    assert not kernel.image.exists()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,9 @@ def test_an_encoder_that_fails_leaves_no_kernel_without_btf(
     ],
     ids=["comment", "new function"],
 )
-def test_increments(kernel: Kernel, btf: bytes, name: str, text: str, changes: bool) -> None:
+def test_increments(
+    kernel: Kernel, btf: bytes, tmp_path: Path, name: str, text: str, changes: bool
+) -> None:
     """The BTF is that of a build from scratch: what the image's own debug information gives. What
     is encoded is what has changed."""
     source = kernel.source / name
@@ -195,7 +199,8 @@ def test_increments(kernel: Kernel, btf: bytes, name: str, text: str, changes: b
         source.write_text(before + text)
         kernel.make("vmlinux")
         found = _native.read_section(str(kernel.vmlinux), ".BTF")
-        assert all([found == _native.encode(str(kernel.vmlinux), features=kernel.features).btf])
+        scratch = _native.encode(str(kernel.vmlinux), features=kernel.features).btf
+        assert all([found == kernel.finished(scratch, tmp_path)])
         assert (found != btf) == changes
         assert cache.statistics(0).misses - misses <= changes + OF_THE_LINK
     finally:
