@@ -159,7 +159,9 @@ def test_ccache_miss_and_hit(tmp_path: Path, built: MiniTree) -> None:
     for hits in (False, True):
         tree.make("-j4", "CC=ccache gcc")
         assert products(tree) == products(built)
-        assert len(sidecars(tree)) == len(sidecars(built))
+        # The second time the module comes out of the cache: nobody asks for what its link compiles.
+        asked = {n for n in sidecars(built) if not (hits and n.endswith(".mod.o.kbtf"))}
+        assert set(sidecars(tree)) == asked
         said = run("ccache", "--print-stats", env=tree.environ).stdout
         stats = dict(line.split("\t")[:2] for line in said.splitlines())
         assert (int(stats["direct_cache_hit"]) + int(stats["preprocessed_cache_hit"]) > 5) == hits

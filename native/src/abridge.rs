@@ -5,7 +5,7 @@
 //! that the base has, name and identity stay: a leaf, as `base` makes them.
 //!
 //! Where a name has several definitions, in the base or because the module has another one, an
-//! identity does not say all. What reaches such a name stays whole, for `refine` to tell apart.
+//! identity does not say all. Then nothing is cut, and `refine` tells them apart.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::base::{self, Base};
 use crate::btf::{self, Field};
 use crate::combine::Wanted;
 use crate::encode::Fast;
-use crate::encoded::{Encoded, Function, Unit, Variable, View, NONE};
+use crate::encoded::{Encoded, Function, Id, Unit, Variable, View, NONE};
 use crate::identity::{self, Space};
 use crate::image::{base_name, Image};
 
@@ -37,7 +37,8 @@ impl Abridged<'_> {
     }
 }
 
-/// Without the objects that are left out by their language. `None` where that concerns a part of one.
+/// Without the objects that are left out by their language. `None` where that concerns a part of one,
+/// or where names have several definitions.
 pub fn objects<'v>(
     base: &Base,
     objects: &[(u32, View<'v>)],
@@ -46,12 +47,13 @@ pub fn objects<'v>(
 ) -> Option<Vec<(u32, Abridged<'v>)>> {
     let excluded = |unit: &Unit| wanted.excluded_languages.contains(&unit.language);
     let mut numbers = Vec::new();
-    let mut sorted = Vec::new();
+    let mut sorted: Vec<Object<'v>> = Vec::new();
+    let mut own = HashMap::new();
     for (i, view) in objects {
         match view.units.iter().filter(|unit| excluded(unit)).count() {
             0 => {
                 numbers.push(*i);
-                sorted.push(Object::sort(*view, base));
+                sorted.push(Object::sort(*view, base, &mut own)?);
             }
             all if all == view.units.len() => {}
             _ => return None,
@@ -60,7 +62,6 @@ pub fn objects<'v>(
     if sorted.is_empty() {
         return None;
     }
-    keep_what_is_ambiguous(&mut sorted);
     let functions = image.symbols.iter().filter(|s| s.kind == elf::STT_FUNC.0);
     let functions = functions.map(|s| xxh3_64(base_name(s.name))).collect();
     let cut = |object| Shortener::new(object).candidates(&functions, wanted);
@@ -83,9 +84,10 @@ enum Standing {
     InBase(u32),
     /// A declaration of what the base defines.
     Declared,
-    /// It reaches a name with several definitions.
-    Ambiguous,
 }
+
+/// The definitions that the base does not have.
+type Definitions<'v> = HashMap<(Space, &'v [u8]), Id>;
 
 struct Object<'v> {
     view: View<'v>,
@@ -94,122 +96,43 @@ struct Object<'v> {
 }
 
 impl<'v> Object<'v> {
-    fn sort(view: View<'v>, base: &Base) -> Object<'v> {
+    /// `None` where a name has several definitions.
+    fn sort(view: View<'v>, base: &Base, own: &mut Definitions<'v>) -> Option<Object<'v>> {
         let mut standings = vec![Standing::Needed; view.type_count() + 1];
         let mut start = Unit::default();
         for unit in view.units {
             for local in start.protos_end + 1..=unit.types_end {
-                standings[local as usize] = standing(&view, local, base);
+                standings[local as usize] = standing(&view, local, base, own)?;
             }
             start = *unit;
         }
-        Object { view, standings }
-    }
-
-    fn locals(&self) -> std::ops::Range<u32> {
-        1..self.standings.len() as u32
-    }
-
-    fn name(&self, local: u32) -> Option<(Space, &'v [u8])> {
-        let words = self.view.type_words(local);
-        identity::nominal(words).map(|(space, _)| (space, self.view.string(words[0])))
+        Some(Object { view, standings })
     }
 }
 
-fn standing(view: &View<'_>, local: u32, base: &Base) -> Standing {
-    match base.find(view.ids[local as usize - 1]) {
-        Some((id, true)) => return Standing::InBase(id),
-        Some((_, false)) => return Standing::Ambiguous,
-        None => {}
+fn standing<'v>(
+    view: &View<'v>,
+    local: u32,
+    base: &Base,
+    own: &mut Definitions<'v>,
+) -> Option<Standing> {
+    let identity = view.ids[local as usize - 1];
+    if let Some((id, says_all)) = base.find(identity) {
+        return says_all.then_some(Standing::InBase(id));
     }
     let words = view.type_words(local);
     let Some((space, declared)) = identity::nominal(words) else {
-        return Standing::Own;
+        return Some(Standing::Own);
     };
-    let mut known = base.of_name(space, view.string(words[0]));
+    let name = view.string(words[0]);
+    let mut known = base.of_name(space, name);
     match (known.next(), known.next(), declared) {
-        (None, ..) => Standing::Own,
-        (Some(id), None, true) if base.defines(id) => Standing::Declared,
-        _ => Standing::Ambiguous,
-    }
-}
-
-/// What reaches a name with several definitions, in any object: nothing of it is cut.
-fn keep_what_is_ambiguous(objects: &mut [Object<'_>]) {
-    let mut queue = Vec::new();
-    for (i, object) in objects.iter().enumerate() {
-        let ambiguous = |&local: &u32| object.standings[local as usize] == Standing::Ambiguous;
-        queue.extend(object.locals().filter(ambiguous).map(|local| (i, local)));
-    }
-    if queue.is_empty() {
-        return;
-    }
-    let users: Vec<Users> = objects.iter().map(|o| Users::of(&o.view)).collect();
-    let mut of_name: HashMap<_, Vec<(usize, u32)>> = HashMap::new();
-    for (i, object) in objects.iter().enumerate() {
-        for local in object.locals() {
-            if let Some(name) = object.name(local) {
-                of_name.entry(name).or_default().push((i, local));
-            }
+        (None, _, true) => Some(Standing::Own),
+        (None, _, false) => {
+            (*own.entry((space, name)).or_insert(identity) == identity).then_some(Standing::Own)
         }
-    }
-    while let Some((i, local)) = queue.pop() {
-        let name = objects[i].name(local);
-        let same_name = name
-            .and_then(|name| of_name.remove(&name))
-            .unwrap_or_default();
-        let users = users[i].of_type(local).iter().map(|&user| (i, user));
-        for (i, local) in users.chain(same_name) {
-            let standing = &mut objects[i].standings[local as usize];
-            if !matches!(standing, Standing::Ambiguous | Standing::Needed) {
-                *standing = Standing::Ambiguous;
-                queue.push((i, local));
-            }
-        }
-    }
-}
-
-/// Which types of an object refer to a type.
-struct Users {
-    starts: Vec<u32>,
-    users: Vec<u32>,
-}
-
-impl Users {
-    fn of(view: &View<'_>) -> Users {
-        let count = view.type_count();
-        let for_each = |visit: &mut dyn FnMut(u32, u32)| {
-            for local in 1..=count as u32 {
-                let words = view.type_words(local);
-                let Some(kind) = identity::kind_of(words) else {
-                    continue;
-                };
-                btf::for_each_field(kind, words, |i, field| {
-                    if field == Field::Type && words[i] != 0 {
-                        visit(local, words[i]);
-                    }
-                });
-            }
-        };
-        // Sorted by what is referred to: first how many, then who.
-        let mut starts = vec![0u32; count + 2];
-        for_each(&mut |_, target| starts[target as usize + 1] += 1);
-        for i in 1..starts.len() {
-            starts[i] += starts[i - 1];
-        }
-        let mut free = starts.clone();
-        let mut users = vec![0; starts[count + 1] as usize];
-        for_each(&mut |local, target| {
-            let place = &mut free[target as usize];
-            users[*place as usize] = local;
-            *place += 1;
-        });
-        Users { starts, users }
-    }
-
-    fn of_type(&self, local: u32) -> &[u32] {
-        let i = local as usize;
-        &self.users[self.starts[i] as usize..self.starts[i + 1] as usize]
+        (Some(id), None, true) if base.defines(id) => Some(Standing::Declared),
+        _ => None,
     }
 }
 
@@ -234,10 +157,9 @@ impl<'v> Shortener<'v> {
             encoded: Encoded::new(object.view.target),
             object,
         };
-        for local in copy.object.locals() {
-            let standing = copy.object.standings[local as usize];
-            if matches!(standing, Standing::Own | Standing::Ambiguous) {
-                copy.number(local);
+        for local in 1..copy.numbers.len() {
+            if copy.object.standings[local] == Standing::Own {
+                copy.number(local as u32);
             }
         }
         copy.finish();

@@ -186,6 +186,11 @@ fn combine_objects<T>(
         .as_deref()
         .map(|p| Base::open(p, target))
         .transpose()?;
+    clock.lap(
+        "open base",
+        base.as_ref().map_or(0, |b| b.count().into()),
+        0,
+    );
     let wanted_variable = |view: &View<'_>, v: &Variable| {
         fixup::variables::is_wanted(&request.features, &image, view, v)
     };
