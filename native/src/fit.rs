@@ -45,7 +45,10 @@ struct Base<'b> {
 impl Base<'_> {
     fn check(&self, path: &Path) -> Result<Fit> {
         let mapped = Mapped::open(path)?;
-        if COMPRESSED.iter().any(|magic| mapped.bytes().starts_with(magic)) {
+        if COMPRESSED
+            .iter()
+            .any(|magic| mapped.bytes().starts_with(magic))
+        {
             return Err(Error::new("compressed").hint("unpack it first (xz -d, zstd -d, gunzip)"));
         }
         let elf = Elf::parse(&mapped)?;
