@@ -21,7 +21,7 @@ VERBS = {
     "dump": "show BTF: raw listing, C declarations, or the layout of a type",
     "diff": "compare two BTFs by meaning",
     "explain": "why a function is in the BTF or not, how definitions of a type differ",
-    "verify": "check BTF against the DWARF it came from, and by the kernel's rules",
+    "verify": "check BTF by its DWARF and the kernel's rules, and modules against their vmlinux",
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
     "doctor": "what is missing on this machine, and how to get it",
