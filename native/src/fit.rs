@@ -69,8 +69,14 @@ impl Base<'_> {
     /// The kernel checks the distilled base, then the split BTF on top of that, and then looks for
     /// the types of the former in its own BTF.
     fn relocate(&self, raw: &[u8], distilled: &[u8], pointer_size: u64) -> Result<Fit> {
-        check::check(distilled, None, Some(pointer_size), Rules::Kernel)
-            .map_err(|e| e.at(".BTF.base"))?;
+        check::check(
+            distilled,
+            None,
+            Some(pointer_size),
+            Rules::Kernel,
+            &Threads::ONE,
+        )
+        .map_err(|e| e.at(".BTF.base"))?;
         let below = Part::new(&parts(distilled)?)?;
         let own = check::fit(raw, below.as_base(), pointer_size)?;
         if let Some(damage) = own.refused.or(own.misread) {

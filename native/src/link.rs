@@ -120,9 +120,10 @@ pub fn explain(
             combiner,
             image,
             names,
+            threads,
             ..
         } = combined;
-        let symbols = Names::new(image, &combiner.strings);
+        let symbols = Names::new(image, &combiner.strings, threads)?;
         let resolution = Resolution::new(image, &symbols, &combiner, names, &request.features)?;
         Ok(Explanation {
             function: fixup::functions::explain(
@@ -398,9 +399,9 @@ fn combine_units<T>(
     );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
+        let of_unit = |_: &mut (), ids: &Vec<Id>| Ok(affected.locals(ids));
         let locals: Vec<(u32, Vec<u32>)> = (0..)
-            .zip(&identities)
-            .map(|(i, ids)| (i, affected.locals(ids)))
+            .zip(threads.map(&identities, || (), of_unit)?)
             .filter(|(_, locals)| !locals.is_empty())
             .collect();
         // One encoder for each thread: what it makes shares its strings.
@@ -496,8 +497,8 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     let pointer_size = combiner.target.map(|t| u64::from(t.address_size));
     let base = base.map(Base::types);
     let checked = match &finished.base {
-        None => check::check(&finished.bytes, base, pointer_size, Rules::Kernel),
-        Some(distilled) => check::check(distilled, None, pointer_size, Rules::Kernel)
+        None => check::check(&finished.bytes, base, pointer_size, Rules::Kernel, threads),
+        Some(distilled) => check::check(distilled, None, pointer_size, Rules::Kernel, threads)
             .and_then(|()| check::check_raw(&finished.bytes, Some(distilled), Rules::Kernel)),
     };
     checked.map_err(|e| e.at(request.elf.display()))?;

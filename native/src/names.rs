@@ -6,46 +6,44 @@ use object::elf;
 
 use crate::combine::Strings;
 use crate::encoded::NONE;
-use crate::image::{base_name, Image};
+use crate::error::Result;
+use crate::image::{base_name, Image, ImageSymbol};
+use crate::threads::Threads;
 
 pub struct Names {
-    /// For each symbol the number of its name; `NONE` for a name that no candidate has.
-    full: Vec<u32>,
-    /// The same for base names of functions; `NONE` for all other symbols.
-    base: Vec<u32>,
+    /// For each symbol the number of its name, and of its base name if it is a function; `NONE` for
+    /// names that no candidate has.
+    numbers: Vec<(u32, u32)>,
 }
 
 impl Names {
-    pub fn new(image: &Image<'_>, strings: &Strings) -> Names {
+    pub fn new(image: &Image<'_>, strings: &Strings, threads: &Threads) -> Result<Names> {
         let number = |name: &[u8]| match name {
             b"" => NONE,
             _ => strings.find(name).unwrap_or(NONE),
         };
-        let mut names = Names {
-            full: Vec::with_capacity(image.symbols.len()),
-            base: Vec::with_capacity(image.symbols.len()),
-        };
-        for symbol in &image.symbols {
-            let full = match symbol.section {
-                0 => NONE,
-                _ => number(symbol.name),
-            };
+        let numbers = |_: &mut (), symbol: &ImageSymbol<'_>| {
+            if symbol.section == 0 {
+                return Ok((NONE, NONE));
+            }
+            let full = number(symbol.name);
             let base = match base_name(symbol.name) {
-                _ if symbol.section == 0 || symbol.kind != elf::STT_FUNC.0 => NONE,
+                _ if symbol.kind != elf::STT_FUNC.0 => NONE,
                 base if base.len() == symbol.name.len() => full,
                 base => number(base),
             };
-            names.full.push(full);
-            names.base.push(base);
-        }
-        names
+            Ok((full, base))
+        };
+        Ok(Names {
+            numbers: threads.map(&image.symbols, || (), numbers)?,
+        })
     }
 
     pub fn of(&self, symbol: u32) -> Option<u32> {
-        Some(self.full[symbol as usize]).filter(|&name| name != NONE)
+        Some(self.numbers[symbol as usize].0).filter(|&name| name != NONE)
     }
 
     pub fn base_of(&self, symbol: usize) -> Option<u32> {
-        Some(self.base[symbol]).filter(|&name| name != NONE)
+        Some(self.numbers[symbol].1).filter(|&name| name != NONE)
     }
 }

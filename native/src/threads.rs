@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 pub struct Threads(Option<rayon::ThreadPool>);
 
 impl Threads {
+    /// No other than the one that is there.
+    pub const ONE: Threads = Threads(None);
+
     /// At most `jobs` (0: one for each processor), at most `useful`.
     pub fn new(jobs: usize, useful: usize) -> Result<Threads> {
         let jobs = match jobs {

@@ -5,6 +5,7 @@ use super::check::Rules;
 use super::{type_len, vlen, Kind};
 use crate::encoded::{Encoded, Target, Unit};
 use crate::error::{Error, Result};
+use crate::threads::Threads;
 
 /// The parts of a BTF file.
 pub struct Parts<'a> {
@@ -79,7 +80,7 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
 /// As one object whose types are all there already.
 pub fn parse(raw: &[u8], target: Target) -> Result<Encoded> {
     let pointer_size = Some(u64::from(target.address_size));
-    super::check::check(raw, None, pointer_size, Rules::Kernel)?;
+    super::check::check(raw, None, pointer_size, Rules::Kernel, &Threads::ONE)?;
     let parts = parts(raw)?;
     let (words, _) = words(&parts);
     let starts = starts(&words)?;

@@ -38,7 +38,7 @@ pub fn fix_up(
     features: &Features,
     threads: &Threads,
 ) -> Result<Outcome> {
-    let names = Names::new(image, &combiner.strings);
+    let names = Names::new(image, &combiner.strings, threads)?;
     let (resolution, named) = threads.join(
         || Resolution::new(image, &names, combiner, objects, features),
         || functions::by_base_name(image, &names),

@@ -10,10 +10,13 @@ mod record;
 mod resolve;
 mod split;
 
+use std::ops::Range;
+
 use super::read::{parts, starts, words, Parts};
 use super::{Kind, KIND_FLAG};
 use crate::encoded::View;
 use crate::error::{Error, Result};
+use crate::threads::Threads;
 
 /// Highest id, void included, and highest offset of a name (include/uapi/linux/btf.h).
 const MAX_TYPES: usize = 0xf_ffff;
@@ -47,7 +50,13 @@ pub struct BaseTypes<'a> {
 /// `check` with a raw base.
 pub fn check_raw(raw: &[u8], base: Option<&[u8]>, rules: Rules) -> Result<()> {
     let base = base.map(|raw| Part::new(&parts(raw)?)).transpose()?;
-    check(raw, base.as_ref().map(Part::as_base), None, rules)
+    check(
+        raw,
+        base.as_ref().map(Part::as_base),
+        None,
+        rules,
+        &Threads::ONE,
+    )
 }
 
 /// How split BTF fits a base.
@@ -68,7 +77,7 @@ pub fn fit(raw: &[u8], base: BaseTypes<'_>, pointer_size: u64) -> Result<Fit> {
     let types = Types::new(&own, Some(base))?;
     let rules = Rules::Kernel;
     Ok(Fit {
-        refused: check(raw, Some(base), Some(pointer_size), rules).err(),
+        refused: check(raw, Some(base), Some(pointer_size), rules, &Threads::ONE).err(),
         misread: split::check(&types).err(),
         base_strings: split::base_strings(&types),
     })
@@ -81,6 +90,7 @@ pub fn check(
     base: Option<BaseTypes<'_>>,
     pointer_size: Option<u64>,
     rules: Rules,
+    threads: &Threads,
 ) -> Result<()> {
     let own = parts(raw)?;
     check_sections(raw, &own)?;
@@ -91,9 +101,16 @@ pub fn check(
     }
     let mut types = Types::new(&own, base)?;
     types.pointer_size = pointer_size.or_else(|| types.size_of_long()).unwrap_or(8);
-    for id in types.first..=types.last() {
-        record::check(&types, id).map_err(|e| e.at(types.describe(id)))?;
-    }
+    let check_each = |mut ids: Range<u32>| {
+        ids.try_for_each(|id| record::check(&types, id).map_err(|e| e.at(types.describe(id))))
+    };
+    let end = types.last() + 1;
+    let middle = types.first.midpoint(end);
+    let (first, second) = threads.join(
+        || check_each(types.first..middle),
+        || check_each(middle..end),
+    );
+    first.and(second)?;
     resolve::check(&types, rules)
 }
 
