@@ -260,6 +260,10 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     if os.environ.get("KBUILD_BTF_HOOK") == "0":
         return Finding(NOTE, "way", "every object is encoded at the link (KBUILD_BTF_HOOK=0)")
     early = f"objects are encoded as they are compiled; vmlinux is linked from {found.link_input}"
+    option = "CONFIG_LD_DEAD_CODE_DATA_ELIMINATION"
+    if found.config.get(option) == "y":
+        why = f"{option}: when the linker removes whole objects, vmlinux itself is encoded"
+        return Finding(NOTE, "way", f"{early} ({why})")
     return Finding(
         OK, "way", early + ("" if known.link else ", the first time with debug sections")
     )
