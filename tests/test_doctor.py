@@ -214,6 +214,12 @@ def test_objects_that_no_rule_compiles(
         assert found.text == "a hook ran for all 9 objects of vmlinux; the link encodes the other 1"
 
 
+def test_with_lto_no_hook_is_missed(tree: MiniTree) -> None:
+    config = tree.directory / "include/config/auto.conf"
+    config.write_text(config.read_text() + "CONFIG_LTO_CLANG=y\n")
+    assert "last build" not in {f.what for f in doctor.tree(tree.directory)}
+
+
 def test_a_build_without_us(tmp_path: Path) -> None:
     require("pahole")
     mini = mini_kernel(tmp_path)
