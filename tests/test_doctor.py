@@ -161,6 +161,15 @@ def test_old_tree_and_unknown_makefiles_are_notes(tmp_path: Path) -> None:
     assert "CONFIG_LTO_CLANG" in found["way"].text
 
 
+def test_a_linker_that_removes_objects(tmp_path: Path) -> None:
+    mini = mini_kernel(tmp_path)
+    config = mini.directory / "include/config/auto.conf"
+    config.write_text(config.read_text() + "CONFIG_LD_DEAD_CODE_DATA_ELIMINATION=y\n")
+    way = {f.what: f for f in doctor.tree(mini.directory)}["way"]
+    assert way.state == NOTE
+    assert "vmlinux itself is encoded" in way.text
+
+
 @pytest.mark.parametrize(
     ("hook", "state", "said"),
     [
@@ -203,6 +212,12 @@ def test_objects_that_no_rule_compiles(
         found = {f.what: f for f in doctor.tree(directory)}["last build"]
         assert found.state == OK
         assert found.text == "a hook ran for all 9 objects of vmlinux; the link encodes the other 1"
+
+
+def test_with_lto_no_hook_is_missed(tree: MiniTree) -> None:
+    config = tree.directory / "include/config/auto.conf"
+    config.write_text(config.read_text() + "CONFIG_LTO_CLANG=y\n")
+    assert "last build" not in {f.what for f in doctor.tree(tree.directory)}
 
 
 def test_a_build_without_us(tmp_path: Path) -> None:

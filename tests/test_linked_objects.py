@@ -88,6 +88,22 @@ def test_vmlinux_o_is_linked(fresh: MiniTree, built: MiniTree) -> None:
     assert products(fresh) == products(built)
 
 
+def test_objects_that_the_linker_removes(fresh: MiniTree) -> None:
+    """As with LD_DEAD_CODE_DATA_ELIMINATION: nobody uses dead.o, and its types go with it. The
+    linker's trace has it all the same."""
+    (fresh.directory / "kernel/dead.c").write_text(source("dead"))
+    fresh.replace("kernel/Makefile", "entry.o", "entry.o dead.o")
+    fresh.replace("Makefile", "_CFLAGS := ", "_CFLAGS := -ffunction-sections -fdata-sections ")
+    fresh.replace("Makefile", "LDFLAGS_vmlinux := ", "LDFLAGS_vmlinux := --gc-sections ")
+    said = fresh.make("-j4")
+    assert "kernel/dead.o" in fresh.trace.read_text()
+    assert "reading its own debug information, because: " in said.stderr
+    made = btf(fresh.directory / "vmlinux")
+    image = fresh.directory / IMAGE
+    assert all([_native.encode(str(image), features=KERNEL_FEATURES).btf == made])
+    assert "of_dead" not in structs(Btf.from_bytes(made))
+
+
 @pytest.mark.parametrize("name", [".vmlinux.export", "init/version-timestamp"])
 @pytest.mark.parametrize("traced", [True, False])
 def test_objects_that_the_link_itself_compiles(fresh: MiniTree, name: str, traced: bool) -> None:

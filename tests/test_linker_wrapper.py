@@ -80,9 +80,10 @@ def test_other_links_are_handed_on(tmp_path: Path, link: Link, name: str) -> Non
     assert not list(tmp_path.glob(".tmp_kbuild-btf*"))
 
 
-def test_debug_sections_can_be_kept(tmp_path: Path, link: Link) -> None:
-    assert link("-o", IMAGE, KBUILD_BTF_KEEP_DEBUG="1").returncode == 0
-    assert calls(tmp_path) == [f"-o {IMAGE} --trace --trace"]
+@pytest.mark.parametrize(("option", "keep"), [("", "1"), ("--gc-sections ", "0")])
+def test_debug_sections_are_kept(tmp_path: Path, link: Link, option: str, keep: str) -> None:
+    assert link(*option.split(), "-o", IMAGE, KBUILD_BTF_KEEP_DEBUG=keep).returncode == 0
+    assert calls(tmp_path) == [f"{option}-o {IMAGE} --trace --trace"]
     assert [path.name for path in tmp_path.glob(".tmp_kbuild-btf*")] == [TRACE]
 
 

@@ -249,9 +249,12 @@ def _configuration(found: kbuild.Tree) -> Finding:
     )
 
 
+_LTO = ("CONFIG_LTO_CLANG", "CONFIG_LTO_GCC")
+
+
 def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     """Where the types of vmlinux will come from, and why."""
-    for option in ("CONFIG_LTO_CLANG", "CONFIG_LTO_GCC"):
+    for option in _LTO:
         if found.config.get(option) == "y":
             why = f"{option}: objects have no types of their own before the link"
             return Finding(NOTE, "way", f"the whole vmlinux is encoded at the link ({why})")
@@ -260,6 +263,10 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     if os.environ.get("KBUILD_BTF_HOOK") == "0":
         return Finding(NOTE, "way", "every object is encoded at the link (KBUILD_BTF_HOOK=0)")
     early = f"objects are encoded as they are compiled; vmlinux is linked from {found.link_input}"
+    option = "CONFIG_LD_DEAD_CODE_DATA_ELIMINATION"
+    if found.config.get(option) == "y":
+        why = f"{option}: when the linker removes whole objects, vmlinux itself is encoded"
+        return Finding(NOTE, "way", f"{early} ({why})")
     return Finding(
         OK, "way", early + ("" if known.link else ", the first time with debug sections")
     )
@@ -275,8 +282,10 @@ def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
     """Did a hook run for every object of the last link?
 
     One that ran left a sidecar before the objects were put into vmlinux.a; what the link itself
-    had to encode is newer.
+    had to encode is newer. With LTO there are no hooks.
     """
+    if any(found.config.get(option) == "y" for option in _LTO):
+        return
     try:
         collected = (found.objects / "vmlinux.a").stat().st_mtime_ns
         image = next(p for n in kbuild.IMAGES if (p := found.objects / n).exists())
