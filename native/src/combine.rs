@@ -386,14 +386,7 @@ impl<'a> Combiner<'a> {
     /// not; they come with those.
     fn add_units(&mut self, local: &mut Local<'_>, types: &[u32]) -> Result<()> {
         let view = local.view;
-        let target = *self.target.get_or_insert(view.target);
-        if (target.machine, target.address_size, target.big_endian)
-            != (
-                view.target.machine,
-                view.target.address_size,
-                view.target.big_endian,
-            )
-        {
+        if !self.target.get_or_insert(view.target).is_like(&view.target) {
             return Err(Error::new(
                 "built for another architecture than the rest of the link",
             ));

@@ -174,6 +174,14 @@ pub struct Target {
     pub relocatable: u32,
 }
 
+impl Target {
+    /// Can the two be linked with each other?
+    pub fn is_like(&self, other: &Target) -> bool {
+        let machine = |t: &Target| (t.machine, t.address_size, t.big_endian);
+        machine(self) == machine(other)
+    }
+}
+
 /// Borrowed arrays: of an `Encoded`, or of a mapped sidecar.
 #[derive(Clone, Copy)]
 pub struct View<'a> {

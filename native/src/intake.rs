@@ -56,20 +56,12 @@ pub struct Gate<'g, 'w> {
 fn load(gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<(Member, Loaded)> {
     let loaded = objects::load(path, gate.keep_sidecars)?;
     let view = loaded.view();
-    if let Some(own) = view.map(|view| view.target) {
-        if (own.machine, own.address_size, own.big_endian)
-            != (
-                gate.target.machine,
-                gate.target.address_size,
-                gate.target.big_endian,
-            )
-        {
-            return Err(
-                Error::new("built for another architecture than the linked file")
-                    .at(path.display())
-                    .hint(format!("the linked file is {}", gate.elf.display())),
-            );
-        }
+    if view.is_some_and(|view| !view.target.is_like(&gate.target)) {
+        return Err(
+            Error::new("built for another architecture than the linked file")
+                .at(path.display())
+                .hint(format!("the linked file is {}", gate.elf.display())),
+        );
     }
     let names = |view: View<'_>| view.source_files().map(<[u8]>::to_vec).collect();
     let member = Member {
