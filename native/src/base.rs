@@ -382,8 +382,10 @@ impl<'b> Part<'b> {
             encoded.ids.push(identity);
             encoded.starts.push(encoded.words.len() as u32);
         }
+        let count = base_ids.len() as u32;
         encoded.units.push(Unit {
-            types_end: base_ids.len() as u32,
+            types_end: count,
+            protos_end: count,
             ..Unit::default()
         });
         Part {
