@@ -16,8 +16,8 @@ TEMPLATES = 16
 # Structs of the headers, of which an object includes most. Each brings about four types.
 HEADER = 340
 INCLUDED = 235
-# Structs of the object's own: with what goes with them, 20,000 objects stay below the number of types
-# that a kernel takes.
+# Structs of the object's own. With what goes with them, 20,000 objects stay below the number of
+# types that a kernel takes.
 OWN = 10
 # Objects that share their headers: as many as a small kernel has.
 TOGETHER = 900
