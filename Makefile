@@ -16,7 +16,7 @@ CARGO_ARGS := --quiet --locked --manifest-path native/Cargo.toml
 # A Rust from rustup is found even where the shell's profile does not name it.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-SOURCES := pyproject.toml setup.cfg README.md tools/build_backend.py $(wildcard LICENSES/*) \
+SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py $(wildcard LICENSES/*) \
 	$(shell find native kbuild_btf fixtures makefile-snippets \
 		\( -name target -o -name __pycache__ -o -name '*.so' \) -prune -o -type f -print)
 

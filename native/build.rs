@@ -34,10 +34,16 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// Link the executables with gcc's unwinder itself where the compiler has it: to load it as a shared
-/// library takes a tenth of a millisecond, at each of the thousands of starts in a build.
+/// library takes a tenth of a millisecond, at each of the thousands of starts in a build. In static
+/// executables (setup.py) it is already.
 fn own_unwinder() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
-    if !is("CARGO_CFG_TARGET_ENV", "gnu") || std::env::var("HOST") != std::env::var("TARGET") {
+    let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let is_static = features.split(',').any(|feature| feature == "crt-static");
+    if is_static
+        || !is("CARGO_CFG_TARGET_ENV", "gnu")
+        || std::env::var("HOST") != std::env::var("TARGET")
+    {
         return;
     }
     let asked = Command::new("cc")

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from support import ROOT, SCRIPTS, run
 
 import kbuild_btf
-from kbuild_btf import paths
+from kbuild_btf import _native, paths
 
 INSTALLED = Path(kbuild_btf.__file__).parent
 
@@ -39,6 +40,21 @@ def test_programs_are_installed() -> None:
     for name in (*paths.EXECUTABLES, "kbuild-btf"):
         assert os.access(SCRIPTS / name, os.X_OK), name
     assert os.access(paths.linker_wrapper(), os.X_OK)
+
+
+def test_programs_are_static_where_that_can_be() -> None:
+    """They start without a dynamic linker; the extension module goes on sharing Python's libc."""
+    archive = run("cc", "-print-file-name=libc.a").stdout.strip()
+    dynamic = set() if Path(archive).is_absolute() else set(paths.EXECUTABLES)
+    assert {name for name in paths.EXECUTABLES if libraries(SCRIPTS / name)} == dynamic
+    assert any(name.startswith("libc.") for name in libraries(Path(_native.__file__)))
+
+
+def libraries(program: Path) -> list[str]:
+    """The shared libraries that it names."""
+    with program.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".dynamic")
+        return [tag.needed for tag in table.iter_tags("DT_NEEDED")] if table else []
 
 
 def test_without_rust_there_is_one_line(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ pub mod sidecar;
 pub mod sieve;
 pub mod spelling;
 pub mod stable;
+pub mod start;
 pub mod threads;
 pub mod timings;
 

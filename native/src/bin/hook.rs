@@ -4,21 +4,17 @@
 //!
 //! It never fails: make would delete the good object. What is missing, the link encodes, and
 //! reports.
-//!
-//! make starts it once for each object, so its start counts. It has no `main` of Rust: the runtime
-//! before that looks for the end of the stack in `/proc` and sets up handlers, for a tenth of a
-//! millisecond.
 
 #![no_main]
 
-use std::ffi::{c_char, c_int, CStr, OsStr};
+use std::ffi::{c_char, c_int};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::timings::{self, Clock};
-use kbuild_btf_native::{objects, sidecar};
+use kbuild_btf_native::{objects, sidecar, start};
 
 #[derive(Default)]
 struct Options {
@@ -30,21 +26,17 @@ struct Options {
 ///
 /// # Safety
 ///
-/// `arguments` are `count` pointers to strings that end in NUL and stay.
+/// As `start::begin`.
 #[no_mangle]
 pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
-    // As Rust's runtime does: a reader who left is no reason to be killed.
-    // SAFETY: no handler of ours runs.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let mut options = Options::default();
-    for i in 1..usize::try_from(count).unwrap_or(0) {
-        // SAFETY: as above.
-        let argument = unsafe { CStr::from_ptr(*arguments.add(i)) };
-        match argument.to_bytes() {
+    // SAFETY: the C library's promise.
+    for argument in unsafe { start::begin(count, arguments) } {
+        match argument.as_bytes() {
             b"--echo" => options.echo = true,
             b"--timings" => options.timings = true,
             b"--version" => say(sidecar::ENCODER_VERSION),
-            name => update(Path::new(OsStr::from_bytes(name)), &options),
+            _ => update(Path::new(&argument), &options),
         }
     }
     0

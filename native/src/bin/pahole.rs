@@ -5,16 +5,17 @@
 //! each module, so it is native. It starts nothing but, when symbols do not tell static variables
 //! apart, the linker.
 
-use std::ffi::OsString;
+#![no_main]
+
+use std::ffi::{c_char, c_int, OsString};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use kbuild_btf_native::error::{Error, Result};
 use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
-use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar};
+use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar, start};
 
 /// The version whose features and flags this understands; kernels choose their flags by it.
 const VERSION: &str = "v1.31";
@@ -51,29 +52,36 @@ const LEGACY: [(&str, &str, bool); 10] = [
     ("--btf_attributes", "attributes", true),
 ];
 
-fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+/// What the C library calls.
+///
+/// # Safety
+///
+/// As `start::begin`.
+#[no_mangle]
+pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    // SAFETY: the C library's promise.
+    let arguments = unsafe { start::begin(count, arguments) };
     match guarded(|| run(&arguments)) {
-        Ok(code) => code,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("kbuild-btf: error: {error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }
 
-fn run(arguments: &[OsString]) -> Result<ExitCode> {
+fn run(arguments: &[OsString]) -> Result<()> {
     if arguments.iter().any(|a| a == "--version") {
         println!("{VERSION}");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     if arguments.iter().any(|a| a == "--numeric_version") {
         println!("{}", VERSION.replace(['v', '.'], ""));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     if arguments.iter().any(|a| a == "--supported_btf_features") {
         println!("{}", Features::NAMES.join(","));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     if !arguments.iter().any(asks_to_encode) {
         return run_real_pahole(arguments, "only -J (encode BTF) is done here");
@@ -85,7 +93,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
     if options.files.is_empty() {
         return Err(Error::new("no file to encode"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn asks_to_encode(argument: &OsString) -> bool {
@@ -297,7 +305,7 @@ fn report(request: &Request<'_>, output: &Output) {
 }
 
 /// Anything but encoding is left to the real pahole, if there is one.
-fn run_real_pahole(arguments: &[OsString], why: &str) -> Result<ExitCode> {
+fn run_real_pahole(arguments: &[OsString], why: &str) -> Result<()> {
     let own = std::env::current_exe().ok();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let real = std::env::split_paths(&path)
