@@ -7,11 +7,13 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import xxhash
 from cases import CASES, build
 from elfwriter import X86_64
 from filelock import FileLock
@@ -150,6 +152,16 @@ def test_verify_removes_what_is_damaged(cache: Cache) -> None:
     put(cache, 1, size=20)
     assert cache.verify() == Removed(2, 20 + len(raw))
     assert [entry.path for entry in cache.entries()] == [whole]
+
+
+def test_to_verify_is_not_to_use(cache: Cache) -> None:
+    """The system takes reading for access, of which the time is that of the last use."""
+    path = put(cache, 1)
+    raw = bytes(8) + xxhash.xxh3_64_intdigest(b"content").to_bytes(8, sys.byteorder)
+    path.write_bytes(raw + bytes(32) + b"content")
+    os.utime(path, (1_000_000_000,) * 2)
+    assert cache.verify() == Removed(0, 0)
+    assert [entry.used for entry in cache.entries()] == [10**18]
 
 
 def test_events_are_counted_once(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

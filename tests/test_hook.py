@@ -7,10 +7,11 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
-from support import SCRIPTS, SOURCES, compiled, kbuild_btf, run
+from support import SCRIPTS, SOURCES, compiled, kbuild_btf, missing, run
 
 from kbuild_btf import _native
 
@@ -88,6 +89,87 @@ def test_another_directory_shares_the_cache(tmp_path: Path) -> None:
     assert events(cache) == "mh"
     one, other = (tmp_path / name / ".tmp_types.o.kbtf" for name in ("one", "another/deeper"))
     assert one.read_bytes()[HEAD:] == other.read_bytes()[HEAD:]
+
+
+def test_what_is_encoded_is_written_once(tree: Path, tmp_path: Path) -> None:
+    """Sidecar and entry are one file, also where an older sidecar lay."""
+    cache = tmp_path / "cache"
+    sidecar = Path(_native.sidecar_path(str(tree / "a.o")))
+    for source in ("types.c", "enums.c"):
+        compiled(SOURCES / source, tree / "a.o", "-O2")
+        hook(tree / "a.o", cache)
+        assert any(sidecar.samefile(entry) for entry in cache.rglob("*.kbtf"))
+        assert sidecar.stat().st_nlink == 2
+    assert events(cache) == "mm"
+
+
+def test_a_hit_leaves_the_sidecar_of_another_tree_alone(tree: Path, tmp_path: Path) -> None:
+    """Which was the first to make the entry. That it is used is noted all the same."""
+    cache = tmp_path / "cache"
+    hook(tree / "a.o", cache)
+    sidecar = Path(_native.sidecar_path(str(tree / "a.o")))
+    os.utime(sidecar, (10**9, 10**9))
+    first = sidecar.read_bytes()
+    os.utime(sidecar, (10**9, 10**9))
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copyfile(tree / "a.o", other / "a.o")
+    hook(other / "a.o", cache)
+    assert events(cache) == "mh"
+    assert sidecar.stat().st_mtime == 10**9
+    assert sidecar.stat().st_atime > 10**9
+    assert sidecar.read_bytes() == first
+    theirs = Path(_native.sidecar_path(str(other / "a.o")))
+    assert not theirs.samefile(sidecar)
+    assert theirs.read_bytes()[HEAD:] == first[HEAD:]
+    # And both know their own object without reading it.
+    hook(tree / "a.o", cache)
+    hook(other / "a.o", cache)
+    assert events(cache) == "mhuu"
+
+
+def test_a_stamp_that_changes_is_no_damage_of_the_entry(tree: Path, tmp_path: Path) -> None:
+    """The object moves, and its sidecar, which is the entry, too, gets another stamp."""
+    cache = tmp_path / "cache"
+    hook(tree / "a.o", cache)
+    sidecar = Path(_native.sidecar_path(str(tree / "a.o")))
+    shutil.copyfile(tree / "a.o", tree / "again.o")
+    (tree / "again.o").replace(tree / "a.o")
+    hook(tree / "a.o", cache)
+    sidecar.unlink()
+    hook(tree / "a.o", cache)
+    assert events(cache) == "muh"
+
+
+def test_a_cache_on_another_file_system_gets_a_file_of_its_own(tree: Path) -> None:
+    there = Path("/dev/shm")
+    if not there.is_dir() or there.stat().st_dev == tree.stat().st_dev:
+        missing("no /dev/shm that is another file system than that of the tests")
+    sidecar = Path(_native.sidecar_path(str(tree / "a.o")))
+    with tempfile.TemporaryDirectory(dir=there) as name:
+        cache = Path(name)
+        hook(tree / "a.o", cache)
+        (entry,) = cache.rglob("*.kbtf")
+        assert entry.read_bytes() == sidecar.read_bytes()
+        sidecar.unlink()
+        hook(tree / "a.o", cache)
+        assert events(cache) == "mh"
+        left = [path.name for path in cache.rglob(".tmp_*")]
+    assert left == []
+
+
+def test_a_sidecar_that_cannot_be_written_is_in_the_cache(tree: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    blocked = Path(_native.sidecar_path(str(tree / "a.o")))
+    blocked.mkdir()
+    done = run(HOOK, tree / "a.o", env={"KBUILD_BTF_CACHE": str(cache)})
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("kbuild-btf-hook: warning: ")
+    blocked.rmdir()
+    hook(tree / "a.o", cache)
+    assert events(cache) == "eh"
+    left = [path.name for path in tmp_path.rglob(".tmp_*") if not path.name.endswith(".kbtf")]
+    assert left == []
 
 
 def test_many_at_once(tree: Path, tmp_path: Path) -> None:

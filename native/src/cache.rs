@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! The content-addressed cache of sidecars and of finished modules: a directory, no daemon, no lock. Entries never change;
-//! writers of one entry write the same bytes. Size and statistics are kept by the Python side.
+//! The content-addressed cache of sidecars and of finished modules: a directory, no daemon, no lock.
+//! Entries never change, but for the stamps of sidecars; writers of one entry write the same bytes.
+//! Size and statistics are kept by the Python side.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, File, FileTimes};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::encoded::Id;
 use crate::key;
-use crate::sidecar::{self, Sidecar};
+use crate::sidecar::{Sidecar, Unnamed};
 
 pub struct Cache {
     root: PathBuf,
@@ -92,14 +93,17 @@ impl Cache {
     /// The entry of a key, as `check` takes it. One that it does not take is damaged, and removed.
     pub fn load<T>(&self, key: Id, check: impl FnOnce(Vec<u8>) -> Option<T>) -> Option<T> {
         let path = self.entry(key);
-        let bytes = fs::read(&path).ok()?;
+        let file = File::open(&path).ok()?;
+        let len = file.metadata().ok()?.len();
+        let mut bytes = Vec::with_capacity(len as usize);
+        (&file).take(len).read_to_end(&mut bytes).ok()?;
         let sound = check(bytes);
         match &sound {
             Some(_) => {
-                // The time stamp orders entries by last use. A read-only cache stays as it is.
-                if let Ok(file) = File::options().write(true).open(&path) {
-                    let _ = file.set_modified(SystemTime::now());
-                }
+                // The time of access orders entries by last use: that of modification tells of the
+                // sidecar, which may be the same file. A read-only cache stays as it is.
+                let now = FileTimes::new().set_accessed(SystemTime::now());
+                let _ = file.set_times(now);
             }
             None => {
                 let _ = fs::remove_file(&path);
@@ -109,15 +113,21 @@ impl Cache {
         sound
     }
 
-    /// Keep an entry. A cache that cannot be written is no reason to fail.
-    pub fn put(&self, key: Id, parts: &[&[u8]]) {
+    /// Keep an entry; a file of another name as well, if it can be the same. Could it? A cache that
+    /// cannot be written is no reason to fail.
+    pub fn put(&self, key: Id, parts: &[&[u8]], also: Option<&Path>) -> bool {
         let path = self.entry(key);
-        if sidecar::write_parts_atomically(&path, parts).is_err() {
+        let write = || Unnamed::write(&path, parts);
+        let written = write().or_else(|error| match path.parent() {
             // Most likely the first entry of its directory.
-            if let Some(Ok(())) = path.parent().map(fs::create_dir_all) {
-                let _ = sidecar::write_parts_atomically(&path, parts);
-            }
-        }
+            Some(directory) => fs::create_dir_all(directory).and_then(|()| write()),
+            None => Err(error),
+        });
+        let Ok(file) = written else { return false };
+        // First, so that it is this very file: another writer may replace the entry at any time.
+        let both = also.is_some_and(|also| file.also_name(also).is_ok());
+        let _ = file.name(&path);
+        both
     }
 
     pub fn count(&self, event: Event) {

@@ -41,7 +41,7 @@ pub fn link(request: &Request<'_>) -> Result<Output> {
     cache.count(Event::ModuleEncoded);
     // What the linked debug information said is not in the key.
     if output.count("settled_by_dwarf") == 0 {
-        cache.put(key, &[&serialise(key, &output)]);
+        cache.put(key, &[&serialise(key, &output)], None);
     }
     Ok(output)
 }

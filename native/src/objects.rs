@@ -38,18 +38,29 @@ fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Opt
     match &found {
         Found::Beside(_) => {}
         Found::Moved { stamp, .. } => sidecar::restamp(&path, *stamp)?,
-        Found::Cached(bytes) => {
-            sidecar::write_atomically(&path, bytes)?;
-            written = bytes.len();
+        Found::Cached(sidecar) => {
+            sidecar::write_atomically(&path, sidecar.bytes())?;
+            written = sidecar.bytes().len();
         }
         Found::Encoded(made) => {
-            sidecar::write_parts_atomically(&path, &made.parts())?;
+            keep(made, &path, cache)?;
             written = made.size();
         }
         Found::WaitsForTheLink(_) => return Ok(None),
     }
     clock.lap("write sidecar", 0, written as u64);
     Ok(Some(found.event()))
+}
+
+/// Put what was made beside the object and into the cache, as one file where that can be: to write it
+/// is a good part of the hook's work. What the sidecar says of its object is of no meaning in the cache,
+/// and others take copies from there, so that it stays theirs.
+fn keep(made: &Made, path: &Path, cache: Option<&Cache>) -> Result<()> {
+    let parts = made.parts();
+    if cache.is_some_and(|cache| cache.put(made.key(), &parts, Some(path))) {
+        return Ok(());
+    }
+    sidecar::write_parts_atomically(path, &parts)
 }
 
 /// The content of an object's sidecar, and where it comes from.
@@ -62,7 +73,7 @@ enum Found {
         stamp: Stamp,
     },
     /// A copy of a cache entry, stamped for this object.
-    Cached(Vec<u8>),
+    Cached(Sidecar<Vec<u8>>),
     Encoded(Box<Made>),
     /// Compiled for LTO: the code is not there yet, and what debug information there is describes
     /// code that is not linked. The error says so.
@@ -110,19 +121,13 @@ fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found
         return Ok(Found::Moved { sidecar, stamp });
     }
     if let Some(entry) = cache.and_then(|c| c.get(key)) {
-        let bytes = sidecar::with_stamp(entry.bytes(), stamp);
-        clock.lap("read cache", 0, bytes.len() as u64);
-        return Ok(Found::Cached(bytes));
+        clock.lap("read cache", 0, entry.bytes().len() as u64);
+        return Ok(Found::Cached(entry.with_stamp(stamp)));
     }
     let encoded = encode::encode_object(&elf)?;
     let types = encoded.as_ref().map_or(0, |e| e.ids.len() as u64);
     let made = Made::new(encoded, key, stamp);
-    let size = made.size() as u64;
-    clock.lap("encode", types, size);
-    if let Some(cache) = cache {
-        cache.put(key, &made.parts());
-        clock.lap("write cache", 0, size);
-    }
+    clock.lap("encode", types, made.size() as u64);
     Ok(Found::Encoded(Box::new(made)))
 }
 
@@ -194,10 +199,10 @@ impl Loaded {
     }
 }
 
-/// Load an object for the link. With `keep`, a sidecar that is missing or does not belong to it is
+/// Load an object for the link. With `beside`, a sidecar that is missing or does not belong to it is
 /// replaced, so that the next link finds it; a directory that cannot be written is no reason to
 /// fail.
-pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
+pub fn load(object: &Path, beside: bool) -> Result<Loaded> {
     let cache = Cache::from_env();
     let found = find(object, cache.as_ref(), &mut Clock::start())?;
     let uncounted = matches!(found, Found::Beside(_) | Found::WaitsForTheLink(_));
@@ -208,25 +213,23 @@ pub fn load(object: &Path, keep: bool) -> Result<Loaded> {
     Ok(match found {
         Found::Beside(sidecar) => reuse(sidecar, Loaded::Reused),
         Found::Moved { sidecar, stamp } => {
-            if keep {
+            if beside {
                 let _ = sidecar::restamp(&path, stamp);
             }
             reuse(sidecar, Loaded::Reused)
         }
-        Found::Cached(bytes) => {
-            if keep {
-                let _ = sidecar::write_atomically(&path, &bytes);
+        Found::Cached(sidecar) => {
+            if beside {
+                let _ = sidecar::write_atomically(&path, sidecar.bytes());
             }
-            // It was checked when it was read; the copy differs in the stamp alone.
-            match Sidecar::check(bytes) {
-                Some(sidecar) => reuse(sidecar, Loaded::Cached),
-                None => return Err(Error::new("memory changed under us").at(object.display())),
-            }
+            reuse(sidecar, Loaded::Cached)
         }
         Found::WaitsForTheLink(error) => return Err(error),
         Found::Encoded(made) => {
-            if keep {
-                let _ = sidecar::write_parts_atomically(&path, &made.parts());
+            if beside {
+                let _ = keep(&made, &path, cache.as_ref());
+            } else if let Some(cache) = &cache {
+                cache.put(made.key(), &made.parts(), None);
             }
             let key = made.key();
             match made.encoded {

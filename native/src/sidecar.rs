@@ -158,6 +158,14 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
     }
 }
 
+impl Sidecar<Vec<u8>> {
+    /// The same content for another object file.
+    pub fn with_stamp(mut self, stamp: Stamp) -> Self {
+        self.bytes[16..CHECKED_FROM].copy_from_slice(bytemuck::bytes_of(&stamp));
+        self
+    }
+}
+
 impl AsRef<[u8]> for Mapped {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
@@ -250,13 +258,6 @@ impl Made {
     }
 }
 
-/// The same content for another object file.
-pub fn with_stamp(bytes: &[u8], stamp: Stamp) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    out[16..CHECKED_FROM].copy_from_slice(bytemuck::bytes_of(&stamp));
-    out
-}
-
 /// Note in a sidecar that was found to belong to an object which object file that is. Its time stamp
 /// goes on telling when it was encoded.
 pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
@@ -277,6 +278,56 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// The same for content in parts.
 pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    Unnamed::write(path, parts)
+        .and_then(|file| file.name(path))
+        .map_err(io("write", path))
+}
+
+/// A finished file that has no name yet but one for the time being, in the directory of that which
+/// it will get. Without one it is removed.
+pub struct Unnamed {
+    temporary: PathBuf,
+}
+
+impl Unnamed {
+    pub fn write(path: &Path, parts: &[&[u8]]) -> std::io::Result<Unnamed> {
+        let temporary = beside(path);
+        let mut file = File::create(&temporary)?;
+        let unnamed = Unnamed { temporary };
+        write_parts(&mut file, parts)?;
+        Ok(unnamed)
+    }
+
+    /// Put it in the place of what has this name. The last name that it gets.
+    pub fn name(self, path: &Path) -> std::io::Result<()> {
+        fs::rename(&self.temporary, path)?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    /// Put it in the place of what has this name, which may be in another directory of the file
+    /// system, if that knows several names of one file.
+    pub fn also_name(&self, path: &Path) -> std::io::Result<()> {
+        match fs::hard_link(&self.temporary, path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                let temporary = beside(path);
+                fs::hard_link(&self.temporary, &temporary)?;
+                Unnamed { temporary }.name(path)
+            }
+            done => done,
+        }
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        // Best effort: why it got no name is what matters.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// A name of its own in the same directory.
+fn beside(path: &Path) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut name = std::ffi::OsString::from(".tmp_");
     name.push(path.file_name().unwrap_or_default());
@@ -285,15 +336,7 @@ pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<()> {
         std::process::id(),
         COUNT.fetch_add(1, Ordering::Relaxed)
     ));
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary)
-        .and_then(|mut file| write_parts(&mut file, parts))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|cause| {
-        // Best effort: the error that matters is the one above.
-        let _ = fs::remove_file(&temporary);
-        io("write", path)(cause)
-    })
+    path.with_file_name(name)
 }
 
 fn write_parts(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
@@ -364,7 +407,8 @@ mod tests {
     fn another_stamp_is_no_damage() {
         let (encoded, key, stamp) = sample();
         let other = Stamp { size: 6, ..stamp };
-        let bytes = with_stamp(&serialised(encoded, key, stamp), other);
+        let sidecar = Sidecar::check(serialised(encoded, key, stamp)).expect("sound");
+        let bytes = sidecar.with_stamp(other).bytes;
         assert_eq!(Sidecar::check(bytes).map(|s| s.stamp()), Some(other));
     }
 
