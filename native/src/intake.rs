@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::combine::{Combiner, ObjectIndex};
+use crate::elf::Mapped;
 use crate::encoded::{Id, Target, View};
 use crate::error::{Error, Result};
 use crate::objects::{self, Loaded};
@@ -52,9 +53,14 @@ pub struct Gate<'g, 'w> {
     pub keep_sidecars: bool,
 }
 
-/// Load one object.
-fn load(gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<(Member, Loaded)> {
-    let loaded = objects::load(path, gate.keep_sidecars)?;
+/// Load one object; `open`: how to read its sidecar.
+fn load(
+    gate: &Gate<'_, '_>,
+    index: usize,
+    path: &Path,
+    open: fn(&Path) -> Result<Mapped>,
+) -> Result<(Member, Loaded)> {
+    let loaded = objects::load(path, gate.keep_sidecars, open)?;
     let view = loaded.view();
     if view.is_some_and(|view| !view.target.is_like(&gate.target)) {
         return Err(
@@ -79,7 +85,7 @@ fn load(gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<(Member, Loade
 
 impl Intake {
     pub fn take(&mut self, gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<()> {
-        let (mut member, loaded) = load(gate, index, path)?;
+        let (mut member, loaded) = load(gate, index, path, Mapped::read)?;
         if let Some(view) = loaded.view() {
             let counts = |language| !gate.excluded_languages.contains(&language);
             let mut sifted = self.sieve.sift(&view, counts);
@@ -96,7 +102,7 @@ impl Intake {
 
     /// Load an object that will be looked at whole, together with others.
     pub fn keep(&mut self, gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<()> {
-        let (mut member, loaded) = load(gate, index, path)?;
+        let (mut member, loaded) = load(gate, index, path, Mapped::open_whole)?;
         member.kept = Some(loaded);
         self.members.push(member);
         Ok(())
@@ -149,7 +155,7 @@ impl Member {
             return Ok(None);
         }
         let path = &objects[self.index as usize];
-        let loaded = objects::load(path, false)?;
+        let loaded = objects::load(path, false, Mapped::read)?;
         if loaded.key() != self.key {
             return Err(Error::new("the object was changed while it was linked")
                 .at(path.display())

@@ -32,7 +32,7 @@ pub fn write_sidecar(object: &Path, clock: &mut Clock) -> Result<Option<Event>> 
 }
 
 fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Option<Event>> {
-    let found = find(object, cache, clock)?;
+    let found = find(object, cache, Mapped::open_whole, clock)?;
     let path = sidecar::path_of(object);
     let mut written = 0;
     match &found {
@@ -91,9 +91,15 @@ impl Found {
     }
 }
 
-fn find(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Found> {
+/// `open`: how to read what lies beside the object.
+fn find(
+    object: &Path,
+    cache: Option<&Cache>,
+    open: fn(&Path) -> Result<Mapped>,
+    clock: &mut Clock,
+) -> Result<Found> {
     let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
-    let old = Mapped::read(&sidecar::path_of(object))
+    let old = open(&sidecar::path_of(object))
         .ok()
         .and_then(Sidecar::check);
     let size = old.as_ref().map_or(0, |s| s.bytes().len() as u64);
@@ -201,10 +207,10 @@ impl Loaded {
 
 /// Load an object for the link. With `beside`, a sidecar that is missing or does not belong to it is
 /// replaced, so that the next link finds it; a directory that cannot be written is no reason to
-/// fail.
-pub fn load(object: &Path, beside: bool) -> Result<Loaded> {
+/// fail. `open`: how to read one that is right.
+pub fn load(object: &Path, beside: bool, open: fn(&Path) -> Result<Mapped>) -> Result<Loaded> {
     let cache = Cache::from_env();
-    let found = find(object, cache.as_ref(), &mut Clock::start())?;
+    let found = find(object, cache.as_ref(), open, &mut Clock::start())?;
     let uncounted = matches!(found, Found::Beside(_) | Found::WaitsForTheLink(_));
     if let (Some(cache), false) = (&cache, uncounted) {
         cache.count(found.event());
