@@ -475,22 +475,24 @@ enum Table {
 /// definition or declaration its name.
 const SHARED: u32 = 1 << 31;
 
+/// The slots of a hash in a table of this length, from the one that is its place on.
+fn slots(len: usize, hash: u64) -> impl Iterator<Item = usize> {
+    let place = (u128::from(hash) * len as u128 >> 64) as usize;
+    (place..len).chain(0..place)
+}
+
 /// The values of a table that may belong to a hash.
 fn probe(table: &[u32], hash: u64) -> impl Iterator<Item = u32> + '_ {
-    let mask = table.len().wrapping_sub(1);
-    (0..table.len())
-        .map(move |i| table[(hash as usize).wrapping_add(i) & mask])
+    slots(table.len(), hash)
+        .map(|slot| table[slot])
         .take_while(|&value| value != 0)
 }
 
-/// A table at most half full.
+/// A table half full: it is mapped whole by each module, so it is no larger.
 fn table_for(values: &[(u64, u32)]) -> Vec<u32> {
-    let mut table = vec![0; (values.len() * 2 + 1).next_power_of_two()];
-    let mask = table.len() - 1;
+    let mut table = vec![0; values.len() * 2 + 1];
     for &(hash, value) in values {
-        let free = (0..)
-            .map(|i| (hash as usize).wrapping_add(i) & mask)
-            .find(|&slot| table[slot] == 0);
+        let free = slots(table.len(), hash).find(|&slot| table[slot] == 0);
         table[free.unwrap_or(0)] = value;
     }
     table
