@@ -477,7 +477,7 @@ const SHARED: u32 = 1 << 31;
 
 /// The slots of a hash in a table of this length, from the one that is its place on.
 fn slots(len: usize, hash: u64) -> impl Iterator<Item = usize> {
-    let place = (u128::from(hash) * len as u128 >> 64) as usize;
+    let place = ((u128::from(hash) * len as u128) >> 64) as usize;
     (place..len).chain(0..place)
 }
 

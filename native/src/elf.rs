@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapOptions};
 use object::elf;
 use object::read::{
-    Object, ObjectKind, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex,
+    Object, ObjectKind, ObjectSection, ObjectSymbol, ReadRef, RelocationTarget, SectionIndex,
 };
 use object::{RelocationFlags, RelocationKind, SymbolFlags};
 
@@ -20,10 +21,10 @@ use crate::error::{io, Error, Result};
 /// any reader; make never rewrites an object that a later step of the same build is reading.
 pub struct Mapped {
     pub path: PathBuf,
-    content: Content,
+    content: Memory,
 }
 
-enum Content {
+enum Memory {
     Map(Mmap),
     Copy(Vec<u8>),
 }
@@ -52,14 +53,14 @@ impl Mapped {
             .map_err(io("read", path))?;
         Ok(Mapped {
             path: path.to_owned(),
-            content: Content::Copy(bytes),
+            content: Memory::Copy(bytes),
         })
     }
 
     /// For a large file of which a few scattered pages will be read: none is mapped beside them.
     pub fn open_scattered(path: &Path) -> Result<Mapped> {
         let mapped = Self::open(path)?;
-        if let Content::Map(map) = &mapped.content {
+        if let Memory::Map(map) = &mapped.content {
             // It is only advice.
             let _ = map.advise(memmap2::Advice::Random);
         }
@@ -70,11 +71,11 @@ impl Mapped {
         let (file, len) = open(path)?;
         // An empty file cannot be mapped.
         let content = if len == 0 {
-            Content::Copy(Vec::new())
+            Memory::Copy(Vec::new())
         } else {
             // SAFETY: the map is private to this process and only read.
             let map = unsafe { options.len(len).map(&file) };
-            Content::Map(map.map_err(io("map", path))?)
+            Memory::Map(map.map_err(io("map", path))?)
         };
         Ok(Mapped {
             path: path.to_owned(),
@@ -84,8 +85,8 @@ impl Mapped {
 
     pub fn bytes(&self) -> &[u8] {
         match &self.content {
-            Content::Map(map) => map,
-            Content::Copy(bytes) => bytes,
+            Memory::Map(map) => map,
+            Memory::Copy(bytes) => bytes,
         }
     }
 }
@@ -140,8 +141,39 @@ pub struct Symbol<'a> {
     pub binding: u8,
 }
 
+/// How `object` reads a file. Its own way for slices of bytes looks for the end of each name with the
+/// crate memchr, which first asks the processor what it can: eight questions, which in a virtual
+/// machine each go to the host. The C library has asked already.
+#[derive(Clone, Copy)]
+struct Content<'a>(&'a [u8]);
+
+impl<'a> ReadRef<'a> for Content<'a> {
+    fn len(self) -> std::result::Result<u64, ()> {
+        ReadRef::len(self.0)
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> std::result::Result<&'a [u8], ()> {
+        self.0.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(
+        self,
+        range: Range<u64>,
+        delimiter: u8,
+    ) -> std::result::Result<&'a [u8], ()> {
+        let size = range.end.checked_sub(range.start).ok_or(())?;
+        let bytes = self.0.read_bytes_at(range.start, size)?;
+        // SAFETY: it reads no more than the bytes.
+        let end = unsafe { libc::memchr(bytes.as_ptr().cast(), delimiter.into(), bytes.len()) };
+        let len = (end as usize)
+            .checked_sub(bytes.as_ptr() as usize)
+            .ok_or(())?;
+        bytes.get(..len).ok_or(())
+    }
+}
+
 pub struct Elf<'a> {
-    file: object::File<'a>,
+    file: object::File<'a, Content<'a>>,
     bytes: &'a [u8],
     pub path: &'a Path,
 }
@@ -158,7 +190,7 @@ impl<'a> Elf<'a> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err(Error::new("not an ELF file").at(path.display()));
         }
-        let file = object::File::parse(bytes)
+        let file = object::File::parse(Content(bytes))
             .map_err(|e| Error::new(format!("damaged ELF: {e}")).at(path.display()))?;
         Ok(Elf { file, bytes, path })
     }
@@ -246,7 +278,7 @@ impl<'a> Elf<'a> {
     }
 
     /// Where the bytes of a section lie in the file; `None` also when they are compressed.
-    pub fn range_of(&self, name: &str) -> Option<std::ops::Range<usize>> {
+    pub fn range_of(&self, name: &str) -> Option<Range<usize>> {
         let section = self.file.section_by_name(name)?;
         let (start, len) = section.compressed_file_range().ok().and_then(|range| {
             (range.format == object::CompressionFormat::None)
