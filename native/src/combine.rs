@@ -361,12 +361,6 @@ impl<'a> Combiner<'a> {
         self.add_units(&mut local, &of_units)
     }
 
-    /// Take in one object of which all types were taken in before but these, by local id, ascending.
-    pub fn add_new(&mut self, object: ObjectIndex, view: &View<'_>, new: &[u32]) -> Result<()> {
-        let classes = vec![0; view.type_count() + 1];
-        self.add_units(&mut Local::new(object, view, None, classes), new)
-    }
-
     /// Take in one object of whose types only the fresh ones are not known yet; the classes of
     /// these are filled in.
     pub fn add_sifted(
@@ -447,11 +441,7 @@ impl<'a> Combiner<'a> {
         if known != 0 {
             return known;
         }
-        let identity = local
-            .overrides
-            .and_then(|o| o.get(&id).copied())
-            .unwrap_or(local.view.ids[id as usize - 1]);
-        let (class, new) = self.class_of(identity);
+        let (class, new) = self.class_of(local.identity(id));
         local.classes[id as usize] = class;
         if new {
             local.fresh.push(id);
@@ -555,9 +545,11 @@ impl<'a> Combiner<'a> {
             let is_typedef = identity::kind_of(words) == Some(Kind::Typedef);
             let named = (is_typedef || identity::nominal(words).is_some())
                 && self.watch.as_deref() == Some(local.view.string(words[0]));
-            let class = local.classes[id as usize];
-            if concerned && named && class != 0 {
-                self.watched_types.push((class, local.object));
+            if concerned && named {
+                // Of what was told with another object, the class may not be known here.
+                if let Some(class) = self.find(local.identity(id)) {
+                    self.watched_types.push((class, local.object));
+                }
             }
         }
     }
@@ -703,6 +695,13 @@ impl<'v> Local<'v> {
             symbols: vec![NONE; view.symbols.len()],
             object,
         }
+    }
+
+    /// The identity of a local type.
+    #[inline]
+    fn identity(&self, id: u32) -> Id {
+        let own = self.view.ids[id as usize - 1];
+        self.overrides.map_or(own, |o| *o.get(&id).unwrap_or(&own))
     }
 }
 

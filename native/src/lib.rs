@@ -41,6 +41,7 @@ pub mod spelling;
 pub mod stable;
 pub mod threads;
 pub mod timings;
+pub mod units;
 
 #[cfg(feature = "python")]
 mod python;

@@ -11,8 +11,8 @@ use crate::btf::check::{self, Rules};
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
-use crate::encode::{self, Encoder, Known, Source};
-use crate::encoded::{Encoded, Id, Variable, View};
+use crate::encode::{self, Encoder, Source};
+use crate::encoded::{Encoded, Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
 use crate::features::Features;
@@ -25,7 +25,7 @@ use crate::names::Names;
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
-use crate::{abridge, progress, reduce, refine, stable};
+use crate::{abridge, progress, reduce, refine, stable, units};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -217,7 +217,8 @@ fn combine_objects<T>(
             Some(_) => intake.keep(&gate, i, path),
         }
     };
-    let intakes = threads.share(objects, take, |intake| intake.finish(&gate))?;
+    let finish = |intake: &mut Intake| intake.finish(&gate);
+    let intakes = threads.share(objects, Intake::default, take, finish)?;
     let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     combiner.sort_by_object();
     let mut members: Vec<&Member> = intakes.iter().flat_map(|i| &i.members).collect();
@@ -332,7 +333,7 @@ fn combine_units<T>(
         return Err(no_dwarf(request.elf));
     }
     let image = Image::read(&elf)?;
-    let units = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
+    let all = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
     let source = Source::new(&elf, &dwarf)?;
     clock.lap("read image", image.symbols.len() as u64, 0);
     let target = source.target;
@@ -350,43 +351,34 @@ fn combine_units<T>(
     };
     // Units that refer to each other go together; others one by one, which the processor's cache
     // can hold.
-    let batch = if encode::has_cross_references(&dwarf, &units) {
-        units.len().max(1)
+    let batch = if encode::has_cross_references(&dwarf, &all) {
+        all.len().max(1)
     } else {
         1
     };
-    let batches: Vec<_> = units.chunks(batch).collect();
+    let batches: Vec<_> = all.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
     combiner.watch(watch);
-    let shared = Mutex::new(combiner);
-    let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
-    progress::begin("units", units.len());
-    let numbers: Vec<u32> = (0..batches.len() as u32).collect();
-    let left_out = &request.excluded_languages;
-    let add = |(encoder, known): &mut (Encoder<'_>, Known), &i: &u32| {
-        let units = batches[i as usize];
-        // Who watches a name wants to see it each time.
-        let (encoded, new) = match watch {
-            None => encoder
-                .encode_more(units, known, left_out)
-                .map(|(e, new)| (e, Some(new))),
-            Some(_) => encoder.encode(units).map(|e| (e, None)),
-        }?;
-        let view = encoder.view(&encoded);
-        let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-        match new {
-            None => combiner.add(i, &view, None),
-            Some(new) => combiner.add_new(i, &view, &new),
-        }?;
-        progress::add(batches[i as usize].len());
-        Ok(encoded.ids)
+    let combiner = Mutex::new(combiner);
+    let gate = units::Gate {
+        combiner: &combiner,
+        excluded_languages: &request.excluded_languages,
     };
-    // Identities are kept: they tell which units must be read again for refinement.
-    let state = || (Encoder::new(&source), Known::default());
-    let identities: Vec<Vec<Id>> = threads.map(&numbers, state, add)?;
-    let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
+    let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
+    progress::begin("units", all.len());
+    let mut intakes = threads.share(
+        &batches,
+        || units::Intake::new(&source, watch.is_some()),
+        |intake, i, units| {
+            intake.take(&gate, i, units)?;
+            progress::add(units.len());
+            Ok(())
+        },
+        |intake| intake.finish(&gate),
+    )?;
+    let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     let bytes = dwarf.info.data.len() as u64;
-    clock.lap("encode and combine", units.len() as u64, bytes);
+    clock.lap("encode and combine", all.len() as u64, bytes);
     progress::begin("refining", 0);
     let joined = base
         .as_ref()
@@ -399,11 +391,11 @@ fn combine_units<T>(
     );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let of_unit = |_: &mut (), ids: &Vec<Id>| Ok(affected.locals(ids));
-        let locals: Vec<(u32, Vec<u32>)> = (0..)
-            .zip(threads.map(&identities, || (), of_unit)?)
-            .filter(|(_, locals)| !locals.is_empty())
+        let mut locals: Vec<(u32, Vec<u32>)> = intakes
+            .iter_mut()
+            .flat_map(|intake| intake.concerned(&affected))
             .collect();
+        locals.sort_unstable_by_key(|(index, _)| *index);
         // One encoder for each thread: what it makes shares its strings.
         let share = locals.len().div_ceil(threads.count()).max(1);
         let shares: Vec<&[(u32, Vec<u32>)]> = locals.chunks(share).collect();
@@ -437,7 +429,7 @@ fn combine_units<T>(
         refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine", affected.len(), 0);
-    let report = vec![("units".to_owned(), units.len() as u64)];
+    let report = vec![("units".to_owned(), all.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {
         combiner,

@@ -74,15 +74,16 @@ impl Threads {
 
     /// Do something with each item and its number; each thread has a state of its own, which is what
     /// comes back when it is finished. Of several failures that of the first item is told.
-    pub fn share<I: Sync, S: Send + Default>(
+    pub fn share<I: Sync, S: Send>(
         &self,
         items: &[I],
+        state: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize, &I) -> Result<()> + Sync,
         finish: impl Fn(&mut S) -> Result<()> + Sync,
     ) -> Result<Vec<S>> {
         let next = AtomicUsize::new(0);
         let run = || {
-            let mut own = S::default();
+            let mut own = state();
             loop {
                 let i = next.fetch_add(1, Relaxed);
                 let Some(item) = items.get(i) else {

@@ -8,7 +8,7 @@
 use object::elf;
 
 use super::convention::Convention;
-use super::emit::Types;
+use super::types::Types;
 use super::location;
 use super::raw::{Function, Param, Raw, UnitFacts};
 use super::signature::{self, Arrival, Evidence, Finding};

@@ -41,6 +41,15 @@ pub struct Member {
     pub die: u32,
 }
 
+impl Member {
+    /// Does it not consist of whole bytes?
+    #[inline]
+    pub fn is_within_bytes(&self) -> bool {
+        let odd = matches!(self.bits, BitPlace::Bit(bit) if bit % 8 != 0);
+        self.bit_size != 0 || odd
+    }
+}
+
 /// Where a member starts, before the size of its type is known.
 #[derive(Clone, Copy)]
 pub enum BitPlace {
@@ -161,6 +170,8 @@ pub struct Raw<'s> {
     pub annotations: HashMap<u32, Annotation>,
     pub units: Vec<UnitFacts>,
     pub strings: Strings,
+    /// Name of the INT that stands for those that BTF cannot have.
+    pub placeholder_name: u32,
     /// The abbreviations that the last unit used.
     pub abbrevs: Option<Abbrevs>,
     /// Of use in a walk only; what was allocated stays.
@@ -186,6 +197,7 @@ impl<'s> Raw<'s> {
             annotations: HashMap::new(),
             units: Vec::new(),
             strings: Strings::new(&source.dwarf.str),
+            placeholder_name: 0,
             abbrevs: None,
             open: Open::default(),
         }

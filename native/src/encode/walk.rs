@@ -11,6 +11,7 @@ use super::raw::{
     Annotation, BitPlace, Enumerator, Function, Member, Param, Raw, Tag, Tagged, Type, UnitFacts,
     Variable,
 };
+use super::words::is_width_of_int;
 use crate::btf::Kind;
 use crate::dwarf::cursor::Cursor;
 use crate::dwarf::{
@@ -357,6 +358,8 @@ impl Walk<'_, '_> {
                 this.extra = encoding;
                 if encoding == u32::from(dw::DW_ATE_float.0) {
                     this.kind = Some(Kind::Float);
+                } else if !is_width_of_int(this.size) {
+                    self.raw.placeholder_name = self.raw.strings.add(b"__SANITIZED_FAKE_INT__");
                 }
                 leaf(index)
             }
