@@ -53,10 +53,6 @@ impl Numbered {
         self.met(number).id
     }
 
-    pub fn ids(&self, numbers: &[u32]) -> Vec<Id> {
-        numbers.iter().map(|&number| self.id(number)).collect()
-    }
-
     /// The class, or 0.
     #[inline]
     pub fn class(&self, number: u32) -> Class {

@@ -179,8 +179,8 @@ const _: () = assert!(ATTRS < u8::MAX as usize);
 /// The attributes of one DIE. Each is decoded when it is asked for: most never are.
 pub struct Attrs<'d> {
     decoder: Decoder,
-    abbrev: &'d Abbrev,
     /// Of the abbreviation.
+    slots: &'d [u8; ATTRS],
     fields: &'d [Field],
     /// Over the unit.
     data: Cursor<'d>,
@@ -191,7 +191,7 @@ pub struct Attrs<'d> {
 impl Attrs<'_> {
     #[inline]
     fn field(&self, attr: Attr) -> Option<&Field> {
-        let slot = self.abbrev.slots[attr as usize];
+        let slot = self.slots[attr as usize];
         self.fields.get(usize::from(slot).wrapping_sub(1))
     }
 
@@ -286,6 +286,29 @@ fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
     })
 }
 
+/// `form_size` of all forms of the standard, for one shape.
+struct Sizes {
+    sizes: [Option<u32>; 0x2d],
+    shape: Shape,
+}
+
+impl Sizes {
+    fn new(shape: Shape) -> Self {
+        Sizes {
+            sizes: std::array::from_fn(|form| form_size(DwForm(form as u16), shape)),
+            shape,
+        }
+    }
+
+    #[inline]
+    fn of(&self, form: DwForm) -> Option<u32> {
+        match self.sizes.get(usize::from(form.0)) {
+            Some(&known) => known,
+            None => form_size(form, self.shape),
+        }
+    }
+}
+
 /// What the bytes of a DIE are, a piece at a time.
 #[derive(Clone, Copy)]
 enum Piece {
@@ -314,18 +337,6 @@ struct Field {
 }
 
 impl Field {
-    /// Reads as 0.
-    const NONE: Field = Field {
-        form: DwForm(0),
-        piece: 0,
-        at: 0,
-        is_fixed: true,
-        shift: 0,
-        mask: 0,
-        constant: 0,
-        of_unit: 0,
-    };
-
     /// `size`: `None` for one of varying size. `implicit`: what the abbreviation says.
     fn new(form: DwForm, size: Option<u32>, implicit: i64, big: bool) -> Field {
         // No field that BTF has can hold 16 bytes: such a value is 0.
@@ -411,17 +422,30 @@ pub fn number_of(tag: DwTag) -> Attr {
 }
 
 /// A DIE of fixed size (but for a name that it may start with) that has no attributes which are
-/// asked for, except a name, a type and a number. Most are, and are read without a branch.
-#[derive(Clone, Copy)]
+/// asked for, except a name, a type and a number. Most are. Its fields are read without a branch;
+/// one that is not there reads as 0.
+#[derive(Clone, Copy, Default)]
 pub struct Plain {
-    /// Bytes behind the code, or behind the name that stands in the DIE.
-    size: u32,
-    has_name: bool,
+    name_mask: u32,
+    reference_mask: u32,
+    number_mask: u64,
+    /// What the abbreviation says.
+    number: u64,
+    /// Places of the fields, and how far their bits must be moved.
+    name_at: u16,
+    reference_at: u16,
+    number_at: u16,
+    name_shift: u8,
+    reference_shift: u8,
+    number_shift: u8,
+    /// A reference counts from the unit.
+    is_of_unit: bool,
     starts_with_name: bool,
+    has_name: bool,
     has_number: bool,
-    name: Field,
-    reference: Field,
-    number: Field,
+    /// Bytes behind the code, or behind the name that stands in the DIE.
+    size: u16,
+    name_form: u16,
 }
 
 /// What a plain DIE says. `reference` is 0 for none.
@@ -447,21 +471,45 @@ impl Plain {
             _ => return None,
         };
         let fields = [Attr::Name, Attr::Type, number_of(tag)].map(field);
+        if fields.iter().flatten().count() != wanted {
+            return None;
+        }
         let [name, reference, number] = fields;
-        let is_inline = |f: Field| f.form == dw::DW_FORM_string;
-        let plain = fields.iter().flatten().count() == wanted
-            && name.is_some_and(is_inline) == starts_with_name
-            && number.is_none_or(|f| is_constant(f.form))
-            && reference.is_none_or(|f| is_reference(f.form));
-        plain.then_some(Plain {
-            size,
-            has_name: name.is_some(),
+        let mut plain = Plain {
+            size: u16::try_from(size).ok()?,
             starts_with_name,
-            has_number: number.is_some(),
-            name: name.unwrap_or(Field::NONE),
-            reference: reference.unwrap_or(Field::NONE),
-            number: number.unwrap_or(Field::NONE),
-        })
+            ..Plain::default()
+        };
+        if let Some(name) = name {
+            plain.has_name = true;
+            plain.name_form = name.form.0;
+            if (name.form == dw::DW_FORM_string) != starts_with_name {
+                return None;
+            }
+            if !starts_with_name {
+                plain.name_mask = u32::try_from(name.mask).ok()?;
+                (plain.name_at, plain.name_shift) = (name.at as u16, name.shift);
+            }
+        } else if starts_with_name {
+            return None;
+        }
+        if let Some(reference) = reference {
+            if !is_reference(reference.form) {
+                return None;
+            }
+            plain.reference_mask = u32::try_from(reference.mask).ok()?;
+            plain.is_of_unit = reference.of_unit != 0;
+            (plain.reference_at, plain.reference_shift) = (reference.at as u16, reference.shift);
+        }
+        if let Some(number) = number {
+            if !is_constant(number.form) {
+                return None;
+            }
+            plain.has_number = true;
+            (plain.number_mask, plain.number) = (number.mask, number.constant);
+            (plain.number_at, plain.number_shift) = (number.at as u16, number.shift);
+        }
+        Some(plain)
     }
 }
 
@@ -476,13 +524,22 @@ fn is_reference(form: DwForm) -> bool {
     )
 }
 
-/// One abbreviation, compiled.
+/// One abbreviation, compiled: what is needed of every DIE.
 #[derive(Clone, Copy)]
 pub struct Abbrev {
-    pub tag: DwTag,
-    pub role: Role,
+    pub plain: Plain,
+    pub is_plain: bool,
+    /// It is plain, too, and nothing is below it.
+    pub is_plain_member: bool,
     pub has_children: bool,
-    pub plain: Option<Plain>,
+    pub role: Role,
+    pub tag: DwTag,
+    /// The rest, by index; `NONE`: the code is not used.
+    details: u32,
+}
+
+/// What is needed of a DIE that is not plain.
+struct Details {
     /// For each attribute its field, counted from 1; 0 where there is none.
     slots: [u8; ATTRS],
     /// Where its fields and its pieces start, and where these end.
@@ -498,11 +555,38 @@ pub struct Abbrevs {
     offset: u64,
     pieces: Vec<Piece>,
     fields: Vec<Field>,
-    abbrevs: Vec<Abbrev>,
-    /// Where the abbreviation of a code is; compilers count from 1. `NONE`: it is not used.
-    dense: Vec<u32>,
-    sparse: HashMap<u64, u32>,
+    details: Vec<Details>,
+    /// By code; compilers count from 1.
+    dense: Vec<Abbrev>,
+    sparse: HashMap<u64, Abbrev>,
 }
+
+const UNUSED: Abbrev = Abbrev {
+    plain: Plain {
+        name_mask: 0,
+        reference_mask: 0,
+        number_mask: 0,
+        number: 0,
+        name_at: 0,
+        reference_at: 0,
+        number_at: 0,
+        name_shift: 0,
+        reference_shift: 0,
+        number_shift: 0,
+        is_of_unit: false,
+        starts_with_name: false,
+        has_name: false,
+        has_number: false,
+        size: 0,
+        name_form: 0,
+    },
+    is_plain: false,
+    is_plain_member: false,
+    has_children: false,
+    role: Role::Nothing,
+    tag: DwTag(0),
+    details: NONE,
+};
 
 const NONE: u32 = u32::MAX;
 
@@ -514,13 +598,14 @@ impl Abbrevs {
     pub fn compile(dwarf: &Dwarf<'_>, offset: u64, shape: Shape) -> Result<Abbrevs, Truncated> {
         let start = usize::try_from(offset).map_err(|_| Truncated)?;
         let mut at = Cursor::new(&dwarf.abbrev, start, dwarf.big());
+        let sizes = Sizes::new(shape);
         let mut table = Abbrevs {
             shape,
             offset,
-            pieces: Vec::new(),
-            fields: Vec::new(),
-            abbrevs: Vec::new(),
-            dense: Vec::new(),
+            pieces: Vec::with_capacity(256),
+            fields: Vec::with_capacity(512),
+            details: Vec::with_capacity(128),
+            dense: Vec::with_capacity(128),
             sparse: HashMap::new(),
         };
         loop {
@@ -529,21 +614,18 @@ impl Abbrevs {
                 return Ok(table);
             }
             let tag = DwTag(u16::try_from(at.uleb()?).unwrap_or(0));
-            let mut abbrev = Abbrev {
-                tag,
-                role: Role::of(tag),
-                has_children: at.u8()? != 0,
-                plain: None,
+            let has_children = at.u8()? != 0;
+            let mut details = Details {
                 slots: [0; ATTRS],
                 fields: table.fields.len() as u32,
                 pieces: table.pieces.len() as u32,
                 pieces_end: 0,
             };
             while let Some((name, form, implicit)) = specification(&mut at)? {
-                let size = form_size(form, shape);
-                let (piece, place) = table.add_piece(abbrev.pieces, form, size);
+                let size = sizes.of(form);
+                let (piece, place) = table.add_piece(details.pieces, form, size);
                 if let Some(attr) = Attr::of(name) {
-                    let slot = &mut abbrev.slots[attr as usize];
+                    let slot = &mut details.slots[attr as usize];
                     let field = Field {
                         piece,
                         at: place,
@@ -551,40 +633,53 @@ impl Abbrevs {
                     };
                     // Twice the same attribute: the last one counts.
                     match slot.checked_sub(1) {
-                        Some(i) => table.fields[abbrev.fields as usize + usize::from(i)] = field,
+                        Some(i) => table.fields[details.fields as usize + usize::from(i)] = field,
                         None => {
                             table.fields.push(field);
-                            *slot = (table.fields.len() - abbrev.fields as usize) as u8;
+                            *slot = (table.fields.len() - details.fields as usize) as u8;
                         }
                     }
                 }
             }
-            abbrev.pieces_end = table.pieces.len() as u32;
-            let fields = &table.fields[abbrev.fields as usize..];
-            abbrev.plain = Plain::of(tag, table.pieces_of(&abbrev), fields.len(), |attr| {
-                let slot = usize::from(abbrev.slots[attr as usize]);
+            details.pieces_end = table.pieces.len() as u32;
+            let fields = &table.fields[details.fields as usize..];
+            let plain = Plain::of(tag, table.pieces_of(&details), fields.len(), |attr| {
+                let slot = usize::from(details.slots[attr as usize]);
                 fields.get(slot.wrapping_sub(1)).copied()
             });
+            let abbrev = Abbrev {
+                plain: plain.unwrap_or_default(),
+                is_plain: plain.is_some(),
+                is_plain_member: plain.is_some() && tag == dw::DW_TAG_member && !has_children,
+                has_children,
+                role: Role::of(tag),
+                tag,
+                details: table.details.len() as u32,
+            };
+            table.details.push(details);
             // Of two with one code the first counts.
-            let own = table.abbrevs.len() as u32;
-            table.abbrevs.push(abbrev);
             if code < DENSE {
                 let i = code as usize;
                 if table.dense.len() <= i {
-                    table.dense.resize(i + 1, NONE);
+                    table.dense.resize(i + 1, UNUSED);
                 }
-                if table.dense[i] == NONE {
-                    table.dense[i] = own;
+                if table.dense[i].details == NONE {
+                    table.dense[i] = abbrev;
                 }
             } else {
-                table.sparse.entry(code).or_insert(own);
+                table.sparse.entry(code).or_insert(abbrev);
             }
         }
     }
 
     #[inline]
-    fn pieces_of(&self, abbrev: &Abbrev) -> &[Piece] {
-        &self.pieces[abbrev.pieces as usize..abbrev.pieces_end as usize]
+    fn pieces_of(&self, details: &Details) -> &[Piece] {
+        &self.pieces[details.pieces as usize..details.pieces_end as usize]
+    }
+
+    #[inline]
+    fn details(&self, abbrev: &Abbrev) -> &Details {
+        &self.details[abbrev.details as usize]
     }
 
     /// Add an attribute to the pieces from `first` on; returns in which of them it is, and where.
@@ -609,12 +704,12 @@ impl Abbrevs {
 
     #[inline]
     pub fn get(&self, code: u64) -> Option<&Abbrev> {
-        let place = if code < DENSE {
+        let abbrev = if code < DENSE {
             self.dense.get(code as usize)
         } else {
             self.sparse.get(&code)
         };
-        self.abbrevs.get(*place? as usize)
+        abbrev.filter(|a| a.details != NONE)
     }
 }
 
@@ -685,14 +780,15 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    #[inline]
+    #[inline(always)]
     pub fn read_plain(&self, plain: &Plain, at: &mut Cursor<'_>) -> Result<PlainDie, Truncated> {
         let start = at.pos;
         if plain.starts_with_name {
             at.cstr()?;
         }
         let piece = at.pos;
-        at.skip(plain.size as usize)?;
+        at.skip(usize::from(plain.size))?;
+        let field = |place: u16, shift: u8| at.eight_bytes(piece + usize::from(place)) >> shift;
         let name = if plain.starts_with_name {
             Value {
                 bits: start as u64,
@@ -700,14 +796,21 @@ impl Decoder {
                 form: dw::DW_FORM_string.0,
             }
         } else {
-            plain.name.read(at, piece, self.unit)
+            Value {
+                bits: field(plain.name_at, plain.name_shift) & u64::from(plain.name_mask),
+                len: (piece + usize::from(plain.name_at)) as u32,
+                form: plain.name_form,
+            }
         };
+        let reference = field(plain.reference_at, plain.reference_shift);
+        let unit = if plain.is_of_unit { self.unit } else { 0 };
+        let number = field(plain.number_at, plain.number_shift) & plain.number_mask;
         Ok(PlainDie {
             name: plain.has_name.then_some(name),
-            reference: plain.reference.read(at, piece, self.unit).bits,
+            reference: unit.wrapping_add(reference & u64::from(plain.reference_mask)),
             number: plain
                 .has_number
-                .then_some(plain.number.read(at, piece, self.unit).bits),
+                .then_some(number.wrapping_add(plain.number)),
         })
     }
 
@@ -721,14 +824,15 @@ impl Decoder {
         pieces: &'a mut Vec<usize>,
     ) -> Result<Attrs<'a>, Malformed> {
         pieces.clear();
-        for piece in abbrevs.pieces_of(abbrev) {
+        let details = abbrevs.details(abbrev);
+        for piece in abbrevs.pieces_of(details) {
             pieces.push(at.pos);
             self.skip_piece(piece, at)?;
         }
         Ok(Attrs {
             decoder: *self,
-            abbrev,
-            fields: &abbrevs.fields[abbrev.fields as usize..],
+            slots: &details.slots,
+            fields: &abbrevs.fields[details.fields as usize..],
             data: *at,
             pieces,
         })
@@ -741,7 +845,7 @@ impl Decoder {
         abbrev: &Abbrev,
         at: &mut Cursor<'_>,
     ) -> Result<(), Malformed> {
-        let mut pieces = abbrevs.pieces_of(abbrev).iter();
+        let mut pieces = abbrevs.pieces_of(abbrevs.details(abbrev)).iter();
         pieces.try_for_each(|piece| self.skip_piece(piece, at))
     }
 

@@ -44,7 +44,7 @@ fn emit_with(
     meeting: Option<&mut Meeting<'_>>,
 ) -> Result<Encoded> {
     let types = Types::new(raw);
-    let judgement = functions::judge(raw, &types);
+    let judgement = functions::judge(raw, &types, strings);
     let is_int = |t: &Type| t.kind == Some(Kind::Int) && strings.get(t.name) == b"int";
     let int = raw.types.iter().position(is_int).map(|i| i as u32);
     // Arrays need an index type; BTF always takes `int`, which an object may not mention.
@@ -99,6 +99,7 @@ struct Written<'e> {
     types: &'e Types<'e>,
     ids: &'e [u32],
     index: u32,
+    strings: &'e Strings,
     words: &'e mut Vec<u32>,
 }
 
@@ -106,6 +107,12 @@ impl Words for Written<'_> {
     #[inline(always)]
     fn word(&mut self, word: u32) {
         self.words.push(word);
+    }
+
+    #[inline(always)]
+    fn member_name(&mut self, name: u32) {
+        let is_empty = self.strings.bytes[name as usize] == 0;
+        self.words.push(if is_empty { 0 } else { name });
     }
 
     #[inline(always)]
@@ -235,6 +242,7 @@ impl Emit<'_> {
                     0 => self.int.map_or(0, |int| self.ids[int as usize]),
                     own => own,
                 },
+                strings: self.strings,
                 words: &mut self.out.words,
             };
             layout.write(item, &mut words)?;
@@ -367,7 +375,7 @@ impl Emit<'_> {
         let Arrival::Part(at) = param.arrival else {
             return (param.name, param.reference);
         };
-        let Some((name, reference)) = self.types.member_at(param.reference, at) else {
+        let Some((name, reference)) = self.types.member_at(self.strings, param.reference, at) else {
             return (param.name, param.reference);
         };
         let full = [self.strings.get(param.name), self.strings.get(name)].join(&b"__"[..]);

@@ -162,9 +162,17 @@ impl<'k> Meeting<'k> {
         }
     }
 
-    /// The types of the units, and the identity of each.
+    /// The types of the units, and the identities of those that have no class yet.
     pub fn end(self) -> (Sifted, Vec<Id>) {
-        let ids = self.known.numbered.ids(&self.sifted.numbers);
+        let Sifted {
+            numbers, classes, ..
+        } = &self.sifted;
+        let mut ids = vec![Id::default(); numbers.len()];
+        for ((id, &number), &class) in ids.iter_mut().zip(numbers).zip(&classes[1..]) {
+            if class == 0 {
+                *id = self.known.numbered.id(number);
+            }
+        }
         (self.sifted, ids)
     }
 
@@ -422,6 +430,11 @@ impl Words for Compare<'_, '_, '_> {
     }
 
     #[inline(always)]
+    fn member_name(&mut self, name: u32) {
+        self.word(name);
+    }
+
+    #[inline(always)]
     fn reference(&mut self, to: Reference) {
         let expected = if self.equal { self.expected() } else { 0 };
         let reference = self.meeting.reference(&self.layout, to, expected);
@@ -440,6 +453,10 @@ struct Make<'m, 'k, 'r> {
 impl Words for Make<'_, '_, '_> {
     fn word(&mut self, word: u32) {
         self.key.push(word);
+    }
+
+    fn member_name(&mut self, name: u32) {
+        self.key.push(name);
     }
 
     fn reference(&mut self, to: Reference) {

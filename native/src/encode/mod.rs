@@ -28,7 +28,7 @@ use object::elf;
 
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
 use crate::elf::Elf;
-use crate::encoded::{Encoded, Target, View};
+use crate::encoded::{Encoded, Id, Target, View};
 use crate::error::{Error, Result};
 use crate::identity;
 use crate::sieve::Sifted;
@@ -114,7 +114,9 @@ impl<'s> Encoder<'s> {
     pub fn encode(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
         let mut encoded = self.encode_types(units, None)?;
         encoded.ids = identity::of_view(&self.view(&encoded)).map_err(|e| self.place(e))?;
-        self.identify_functions(&mut encoded);
+        let ids = std::mem::take(&mut encoded.ids);
+        self.identify_functions(&mut encoded, |id| ids[id as usize - 1]);
+        encoded.ids = ids;
         Ok(encoded)
     }
 
@@ -130,7 +132,8 @@ impl<'s> Encoder<'s> {
         let mut encoded = self.encode_types(units, Some(&mut meeting))?;
         let (sifted, ids) = meeting.end();
         encoded.ids = ids;
-        self.identify_functions(&mut encoded);
+        let number = |id: u32| sifted.numbers[id as usize - 1];
+        self.identify_functions(&mut encoded, |id| known.numbered.id(number(id)));
         Ok((encoded, sifted))
     }
 
@@ -147,8 +150,9 @@ impl<'s> Encoder<'s> {
         encoded.map_err(|e| self.place(e))
     }
 
-    fn identify_functions(&self, encoded: &mut Encoded) {
-        let ids = identity::of_functions(&self.view(encoded));
+    /// `proto` gives the identity of a prototype.
+    fn identify_functions(&self, encoded: &mut Encoded, proto: impl Fn(u32) -> Id) {
+        let ids = identity::of_functions(&self.view(encoded), proto);
         for (function, id) in encoded.functions.iter_mut().zip(ids) {
             function.id = id;
         }

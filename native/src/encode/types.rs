@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::functions;
-use super::raw::{BitPlace, DieIndex, Member, Raw, Type};
+use super::raw::{DieIndex, Member, Raw, Strings, Type};
 use crate::btf::Kind;
 
 /// The types of an object by DIE, for questions about layout.
@@ -67,9 +67,10 @@ impl<'r> Types<'r> {
 
     /// Name and type of the member of a struct, perhaps behind a typedef or const, at an offset in
     /// bytes; `None` for a member without a name.
-    pub fn member_at(&self, reference: u32, offset: u64) -> Option<(u32, u32)> {
+    pub fn member_at(&self, strings: &Strings, reference: u32, offset: u64) -> Option<(u32, u32)> {
         let t = self.strip(reference, functions::strips_to_struct)?;
-        let found = |m: &&Member| m.name != 0 && self.bit_offset(m) == offset * 8;
+        let named = |m: &Member| !strings.get(m.name).is_empty();
+        let found = |m: &&Member| named(m) && u64::from(self.bit_offset(m)) == offset * 8;
         let member = self.members(t).iter().find(found)?;
         Some((member.name, member.reference))
     }
@@ -85,7 +86,7 @@ impl<'r> Types<'r> {
         };
         match self.strip(reference, through) {
             Some(t) if t.kind == Some(Kind::Ptr) => (u64::from(word), t.kind),
-            Some(t) => (t.size, t.kind),
+            Some(t) => (u64::from(t.size), t.kind),
             None => (0, None),
         }
     }
@@ -106,7 +107,7 @@ impl<'r> Types<'r> {
                     at = t.reference
                 }
                 Some(Kind::FuncProto | Kind::Fwd) => return 0,
-                _ => return count.saturating_mul(t.size),
+                _ => return count.saturating_mul(u64::from(t.size)),
             }
         }
         0
@@ -137,7 +138,7 @@ impl<'r> Types<'r> {
                 self.alignments.borrow_mut().insert(t.die, widest);
                 widest
             }
-            Some(Kind::Int | Kind::Float | Kind::Enum) => t.size.max(1),
+            Some(Kind::Int | Kind::Float | Kind::Enum) => u64::from(t.size).max(1),
             _ => 1,
         }
     }
@@ -160,7 +161,7 @@ impl<'r> Types<'r> {
         let mut widest = 1;
         let mut misaligned = false;
         for m in self.members(t) {
-            let bit = self.bit_offset(m);
+            let bit = u64::from(self.bit_offset(m));
             let bits = match m.bit_size {
                 0 => self.size(m.reference, word).saturating_mul(8),
                 bits => u64::from(bits),
@@ -173,33 +174,33 @@ impl<'r> Types<'r> {
             widest = widest.max(alignment);
             misaligned |= m.bit_size == 0 && !(bit / 8).is_multiple_of(alignment);
         }
-        end == t.size.saturating_mul(8) && (misaligned || t.size % widest != 0)
+        let size = u64::from(t.size);
+        end == size * 8 && (misaligned || size % widest != 0)
     }
 
     /// Offset of a member in bits. Before DWARF 5 a bit-field counts from the most significant
     /// end of its storage unit (DWARF 4, section 5.5.6), which lies last on little endian.
-    pub fn bit_offset(&self, member: &Member) -> u64 {
-        match member.bits {
-            BitPlace::Bit(bit) => bit,
-            BitPlace::Storage {
-                byte,
-                storage,
-                offset,
-            } => {
-                let start = u64::from(byte) * 8;
-                if self.raw.source.target.big_endian != 0 {
-                    return start.wrapping_add(i64::from(offset) as u64);
-                }
-                let word = self.raw.source.target.address_size as u8;
-                let storage = match storage {
-                    0 => self.size(member.reference, word),
-                    given => u64::from(given),
-                };
-                start
-                    .wrapping_add(storage.wrapping_mul(8))
-                    .wrapping_sub(i64::from(offset) as u64)
-                    .wrapping_sub(u64::from(member.bit_size))
-            }
-        }
+    #[inline]
+    pub fn bit_offset(&self, member: &Member) -> u32 {
+        member.place().unwrap_or_else(|| self.offset_by_type(member))
     }
+
+    #[inline(never)]
+    fn offset_by_type(&self, member: &Member) -> u32 {
+        let all = &self.raw.unplaced;
+        let Ok(i) = all.binary_search_by_key(&member.die, |u| u.die) else {
+            return 0;
+        };
+        let word = self.raw.source.target.address_size as u8;
+        let storage = self.size(member.reference, word);
+        let bit = end_of_storage(all[i].byte, storage)
+            .wrapping_sub(all[i].offset as u64)
+            .wrapping_sub(u64::from(member.bit_size));
+        u32::try_from(bit).unwrap_or(u32::MAX)
+    }
+}
+
+/// Of a storage unit of so many bytes, in bits.
+pub fn end_of_storage(byte: u64, storage: u64) -> u64 {
+    byte.wrapping_add(storage).wrapping_mul(8)
 }

@@ -49,6 +49,10 @@ pub enum Reference {
 /// Takes the words of one type, in order.
 pub trait Words {
     fn word(&mut self, word: u32);
+
+    /// That of a member (see `Raw::member_name`).
+    fn member_name(&mut self, name: u32);
+
     fn reference(&mut self, to: Reference);
 
     #[inline(always)]
@@ -128,7 +132,7 @@ impl Layout<'_> {
                 variadic,
                 result,
                 params,
-            }) => write_prototype(variadic, result, params.iter().copied(), to),
+            }) => write_prototype(variadic, result, params, to),
         }
     }
 
@@ -137,8 +141,10 @@ impl Layout<'_> {
         let t = &self.raw.types[i as usize];
         // Without one it is another name of what it refers to.
         let Some(kind) = t.kind else { return Ok(()) };
-        let size =
-            u32::try_from(t.size).map_err(|_| Error::new(format!("type of {} bytes", t.size)))?;
+        let size = t.size;
+        if size == u32::MAX {
+            return Err(Error::new("type of 4 GiB or more"));
+        }
         match kind {
             Kind::Struct | Kind::Union => return self.write_aggregate(t, kind, size, to),
             Kind::Ptr => {
@@ -176,8 +182,7 @@ impl Layout<'_> {
             Kind::Int => return self.write_int(t, size, to),
             Kind::Float => return write_float(t, size, to),
             _ => {
-                let params = &self.raw.params[t.start as usize..(t.start + t.len) as usize];
-                let params = params.iter().map(|p| (p.name, p.reference));
+                let params = &self.raw.type_params[t.start as usize..(t.start + t.len) as usize];
                 return write_prototype(t.extra != 0, t.reference, params, to);
             }
         }
@@ -197,10 +202,7 @@ impl Layout<'_> {
         let kind_flag = members.iter().any(|m| m.is_within_bytes());
         to.three(t.name, btf::info(kind, t.len, kind_flag), size);
         for m in members {
-            let bit = self.types.bit_offset(m);
-            let too_far = || Error::new(format!("member at bit {bit}"));
-            let mut offset = u32::try_from(bit)
-                .map_err(|_| too_far().at(format!("DIE {:#x}", m.die)))?;
+            let mut offset = self.types.bit_offset(m);
             if kind_flag {
                 if offset > 0xff_ffff || m.bit_size > 255 {
                     return Err(Error::new(
@@ -210,7 +212,7 @@ impl Layout<'_> {
                 }
                 offset |= m.bit_size << 24;
             }
-            to.word(m.name);
+            to.member_name(m.name);
             to.reference(Reference::Die(m.reference));
             to.word(offset);
         }
@@ -286,7 +288,7 @@ fn plain(kind: Kind) -> u32 {
 }
 
 /// Can BTF have an INT of so many bytes?
-pub fn is_width_of_int(bytes: u64) -> bool {
+pub fn is_width_of_int(bytes: u32) -> bool {
     bytes.is_power_of_two() && bytes <= 16
 }
 
@@ -307,7 +309,7 @@ fn write_float(t: &Type, size: u32, to: &mut impl Words) -> Result<()> {
 fn write_prototype(
     variadic: bool,
     result: u32,
-    params: impl ExactSizeIterator<Item = (u32, u32)>,
+    params: &[(u32, u32)],
     to: &mut impl Words,
 ) -> Result<()> {
     let vlen = params.len() as u32 + u32::from(variadic);
@@ -315,7 +317,7 @@ fn write_prototype(
     to.word(0);
     to.word(btf::info(Kind::FuncProto, vlen, false));
     to.reference(Reference::Die(result));
-    for (name, reference) in params {
+    for &(name, reference) in params {
         to.word(name);
         to.reference(Reference::Die(reference));
     }
