@@ -3,6 +3,7 @@
 //! have met before, and hand the rest to the one combiner. The few units that refinement concerns are
 //! encoded once more.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use gimli::UnitHeader;
@@ -40,8 +41,10 @@ impl Met {
 pub struct Intake<'s> {
     encoder: Encoder<'s>,
     met: Met,
-    /// The batches by their index, and their types by number.
-    taken: Vec<(ObjectIndex, Vec<u32>)>,
+    /// The batches by their index, and where their types are in `numbers`.
+    taken: Vec<(ObjectIndex, Range<usize>)>,
+    /// The types of all batches.
+    numbers: Vec<u32>,
     /// What is encoded and waits for the combiner, and its place among those taken.
     waiting: Vec<(Encoded, Sifted, usize)>,
 }
@@ -64,6 +67,7 @@ impl<'s> Intake<'s> {
             encoder: Encoder::new(source),
             met,
             taken: Vec::new(),
+            numbers: Vec::new(),
             waiting: Vec::new(),
         }
     }
@@ -76,7 +80,7 @@ impl<'s> Intake<'s> {
         units: &[UnitHeader<Reader<'_>>],
     ) -> Result<()> {
         let left_out = gate.excluded_languages;
-        let (encoded, mut sifted) = match &mut self.met {
+        let (encoded, sifted) = match &mut self.met {
             Met::ByWords(known) => self.encoder.encode_more(units, known, left_out)?,
             Met::ByIdentity(sieve) => {
                 let encoded = self.encoder.encode(units)?;
@@ -85,9 +89,11 @@ impl<'s> Intake<'s> {
                 (encoded, sifted)
             }
         };
-        let numbers = std::mem::take(&mut sifted.numbers);
+        let start = self.numbers.len();
+        self.numbers.extend_from_slice(&sifted.numbers);
         self.waiting.push((encoded, sifted, self.taken.len()));
-        self.taken.push((index as ObjectIndex, numbers));
+        self.taken
+            .push((index as ObjectIndex, start..self.numbers.len()));
         match gate.combiner.try_lock() {
             Ok(mut combiner) => self.hand_over(&mut combiner),
             Err(_) if self.waiting.len() < WAITING => Ok(()),
@@ -103,9 +109,9 @@ impl<'s> Intake<'s> {
 
     fn hand_over(&mut self, combiner: &mut Combiner<'_>) -> Result<()> {
         for (encoded, mut sifted, place) in self.waiting.drain(..) {
-            let (index, numbers) = &self.taken[place];
-            combiner.add_sifted(*index, &self.encoder.view(&encoded), &mut sifted)?;
-            self.met.numbered().learn(&sifted, numbers);
+            let index = self.taken[place].0;
+            combiner.add_sifted(index, &self.encoder.view(&encoded), &mut sifted)?;
+            self.met.numbered().learn(&sifted, &sifted.numbers);
         }
         Ok(())
     }
@@ -113,8 +119,8 @@ impl<'s> Intake<'s> {
     /// The batches that hold affected types, and which of their local types those are.
     pub fn concerned(&mut self, affected: &Affected) -> Vec<(ObjectIndex, Vec<u32>)> {
         let marks = self.met.numbered().mark(|id| affected.has(id));
-        let taken = self.taken.iter().map(|(index, numbers)| {
-            let numbered = (1..).zip(numbers);
+        let taken = self.taken.iter().map(|(index, range)| {
+            let numbered = (1..).zip(&self.numbers[range.clone()]);
             let marked = numbered.filter(|(_, &number)| marks[number as usize]);
             (*index, marked.map(|(local, _)| local).collect())
         });

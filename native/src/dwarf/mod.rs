@@ -6,8 +6,10 @@
 pub mod cursor;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use gimli::{constants as dw, DwAt, DwForm, DwTag, EndianSlice, RunTimeEndian};
+use hashbrown::hash_table::HashTable;
 use std::collections::HashMap;
 
 use crate::elf::{Elf, Section};
@@ -286,29 +288,6 @@ fn form_size(form: DwForm, shape: Shape) -> Option<u32> {
     })
 }
 
-/// `form_size` of all forms of the standard, for one shape.
-struct Sizes {
-    sizes: [Option<u32>; 0x2d],
-    shape: Shape,
-}
-
-impl Sizes {
-    fn new(shape: Shape) -> Self {
-        Sizes {
-            sizes: std::array::from_fn(|form| form_size(DwForm(form as u16), shape)),
-            shape,
-        }
-    }
-
-    #[inline]
-    fn of(&self, form: DwForm) -> Option<u32> {
-        match self.sizes.get(usize::from(form.0)) {
-            Some(&known) => known,
-            None => form_size(form, self.shape),
-        }
-    }
-}
-
 /// What the bytes of a DIE are, a piece at a time.
 #[derive(Clone, Copy)]
 enum Piece {
@@ -424,7 +403,7 @@ pub fn number_of(tag: DwTag) -> Attr {
 /// A DIE of fixed size (but for a name that it may start with) that has no attributes which are
 /// asked for, except a name, a type and a number. Most are. Its fields are read without a branch;
 /// one that is not there reads as 0.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Plain {
     name_mask: u32,
     reference_mask: u32,
@@ -456,6 +435,25 @@ pub struct PlainDie {
 }
 
 impl Plain {
+    const EMPTY: Plain = Plain {
+        name_mask: 0,
+        reference_mask: 0,
+        number_mask: 0,
+        number: 0,
+        name_at: 0,
+        reference_at: 0,
+        number_at: 0,
+        name_shift: 0,
+        reference_shift: 0,
+        number_shift: 0,
+        is_of_unit: false,
+        starts_with_name: false,
+        has_name: false,
+        has_number: false,
+        size: 0,
+        name_form: 0,
+    };
+
     /// `tag` has `pieces`; `field` finds an attribute that is asked for, of `wanted` in all.
     fn of(
         tag: DwTag,
@@ -478,7 +476,7 @@ impl Plain {
         let mut plain = Plain {
             size: u16::try_from(size).ok()?,
             starts_with_name,
-            ..Plain::default()
+            ..Plain::EMPTY
         };
         if let Some(name) = name {
             plain.has_name = true;
@@ -550,36 +548,23 @@ struct Details {
 
 /// The abbreviations of one table.
 pub struct Abbrevs {
-    /// Of the unit that it was compiled for.
+    /// Of the units that it is compiled for.
     shape: Shape,
-    offset: u64,
+    /// Where it is; `None`: nothing is compiled.
+    offset: Option<u64>,
     pieces: Vec<Piece>,
     fields: Vec<Field>,
     details: Vec<Details>,
     /// By code; compilers count from 1.
     dense: Vec<Abbrev>,
     sparse: HashMap<u64, Abbrev>,
+    /// What was compiled for this shape, by the bytes of the declaration behind its code: where they
+    /// are. Units of one compiler have the same declarations, but other codes for them.
+    compiled: HashTable<(Range<usize>, Abbrev)>,
 }
 
 const UNUSED: Abbrev = Abbrev {
-    plain: Plain {
-        name_mask: 0,
-        reference_mask: 0,
-        number_mask: 0,
-        number: 0,
-        name_at: 0,
-        reference_at: 0,
-        number_at: 0,
-        name_shift: 0,
-        reference_shift: 0,
-        number_shift: 0,
-        is_of_unit: false,
-        starts_with_name: false,
-        has_name: false,
-        has_number: false,
-        size: 0,
-        name_form: 0,
-    },
+    plain: Plain::EMPTY,
     is_plain: false,
     is_plain_member: false,
     has_children: false,
@@ -594,82 +579,132 @@ const NONE: u32 = u32::MAX;
 const DENSE: u64 = 1 << 16;
 
 impl Abbrevs {
-    /// Compile the table at an offset of `.debug_abbrev` (DWARF 5, section 7.5.3).
-    pub fn compile(dwarf: &Dwarf<'_>, offset: u64, shape: Shape) -> Result<Abbrevs, Truncated> {
+    pub fn new(shape: Shape) -> Self {
+        Abbrevs {
+            shape,
+            offset: None,
+            pieces: Vec::new(),
+            fields: Vec::new(),
+            details: Vec::new(),
+            dense: Vec::new(),
+            sparse: HashMap::new(),
+            compiled: HashTable::new(),
+        }
+    }
+
+    /// Compile the table at an offset of `.debug_abbrev` (DWARF 5, section 7.5.3), for units of the
+    /// shape.
+    pub fn compile(
+        &mut self,
+        dwarf: &Dwarf<'_>,
+        offset: u64,
+        shape: Shape,
+    ) -> Result<(), Truncated> {
+        if shape != self.shape {
+            *self = Abbrevs::new(shape);
+        }
+        // Units of one file may share a table.
+        if self.offset == Some(offset) {
+            return Ok(());
+        }
+        self.offset = None;
+        self.dense.clear();
+        self.sparse.clear();
         let start = usize::try_from(offset).map_err(|_| Truncated)?;
         let mut at = Cursor::new(&dwarf.abbrev, start, dwarf.big());
-        let sizes = Sizes::new(shape);
-        let mut table = Abbrevs {
-            shape,
-            offset,
-            pieces: Vec::with_capacity(256),
-            fields: Vec::with_capacity(512),
-            details: Vec::with_capacity(128),
-            dense: Vec::with_capacity(128),
-            sparse: HashMap::new(),
-        };
         loop {
             let code = at.uleb()?;
             if code == 0 {
-                return Ok(table);
+                self.offset = Some(offset);
+                return Ok(());
             }
-            let tag = DwTag(u16::try_from(at.uleb()?).unwrap_or(0));
-            let has_children = at.u8()? != 0;
-            let mut details = Details {
-                slots: [0; ATTRS],
-                fields: table.fields.len() as u32,
-                pieces: table.pieces.len() as u32,
-                pieces_end: 0,
-            };
-            while let Some((name, form, implicit)) = specification(&mut at)? {
-                let size = sizes.of(form);
-                let (piece, place) = table.add_piece(details.pieces, form, size);
-                if let Some(attr) = Attr::of(name) {
-                    let slot = &mut details.slots[attr as usize];
-                    let field = Field {
-                        piece,
-                        at: place,
-                        ..Field::new(form, size, implicit, dwarf.big())
-                    };
-                    // Twice the same attribute: the last one counts.
-                    match slot.checked_sub(1) {
-                        Some(i) => table.fields[details.fields as usize + usize::from(i)] = field,
-                        None => {
-                            table.fields.push(field);
-                            *slot = (table.fields.len() - details.fields as usize) as u8;
-                        }
-                    }
-                }
-            }
-            details.pieces_end = table.pieces.len() as u32;
-            let fields = &table.fields[details.fields as usize..];
-            let plain = Plain::of(tag, table.pieces_of(&details), fields.len(), |attr| {
-                let slot = usize::from(details.slots[attr as usize]);
-                fields.get(slot.wrapping_sub(1)).copied()
-            });
-            let abbrev = Abbrev {
-                plain: plain.unwrap_or_default(),
-                is_plain: plain.is_some(),
-                is_plain_member: plain.is_some() && tag == dw::DW_TAG_member && !has_children,
-                has_children,
-                role: Role::of(tag),
-                tag,
-                details: table.details.len() as u32,
-            };
-            table.details.push(details);
+            let abbrev = self.declaration(dwarf, &mut at)?;
             // Of two with one code the first counts.
             if code < DENSE {
                 let i = code as usize;
-                if table.dense.len() <= i {
-                    table.dense.resize(i + 1, UNUSED);
+                if self.dense.len() <= i {
+                    self.dense.resize(i + 1, UNUSED);
                 }
-                if table.dense[i].details == NONE {
-                    table.dense[i] = abbrev;
+                if self.dense[i].details == NONE {
+                    self.dense[i] = abbrev;
                 }
             } else {
-                table.sparse.entry(code).or_insert(abbrev);
+                self.sparse.entry(code).or_insert(abbrev);
             }
         }
+    }
+
+    /// Read a declaration behind its code.
+    fn declaration(&mut self, dwarf: &Dwarf<'_>, at: &mut Cursor<'_>) -> Result<Abbrev, Truncated> {
+        let all = &dwarf.abbrev;
+        let mut end = *at;
+        end.skip_leb()?;
+        end.skip(1)?;
+        while specification(&mut end)?.is_some() {}
+        let place = at.pos..end.pos;
+        let hash = |place: &Range<usize>| xxhash_rust::xxh3::xxh3_64(&all[place.clone()]);
+        let own = hash(&place);
+        let is = |(known, _): &(Range<usize>, Abbrev)| all[known.clone()] == all[place.clone()];
+        if let Some((_, known)) = self.compiled.find(own, is) {
+            at.pos = end.pos;
+            return Ok(*known);
+        }
+        let abbrev = self.compile_declaration(dwarf, at)?;
+        self.compiled
+            .insert_unique(own, (place, abbrev), |(known, _)| hash(known));
+        Ok(abbrev)
+    }
+
+    fn compile_declaration(
+        &mut self,
+        dwarf: &Dwarf<'_>,
+        at: &mut Cursor<'_>,
+    ) -> Result<Abbrev, Truncated> {
+        let tag = DwTag(u16::try_from(at.uleb()?).unwrap_or(0));
+        let has_children = at.u8()? != 0;
+        let mut details = Details {
+            slots: [0; ATTRS],
+            fields: self.fields.len() as u32,
+            pieces: self.pieces.len() as u32,
+            pieces_end: 0,
+        };
+        while let Some((name, form, implicit)) = specification(at)? {
+            let size = form_size(form, self.shape);
+            let (piece, place) = self.add_piece(details.pieces, form, size);
+            if let Some(attr) = Attr::of(name) {
+                let slot = &mut details.slots[attr as usize];
+                let field = Field {
+                    piece,
+                    at: place,
+                    ..Field::new(form, size, implicit, dwarf.big())
+                };
+                // Twice the same attribute: the last one counts.
+                match slot.checked_sub(1) {
+                    Some(i) => self.fields[details.fields as usize + usize::from(i)] = field,
+                    None => {
+                        self.fields.push(field);
+                        *slot = (self.fields.len() - details.fields as usize) as u8;
+                    }
+                }
+            }
+        }
+        details.pieces_end = self.pieces.len() as u32;
+        let fields = &self.fields[details.fields as usize..];
+        let plain = Plain::of(tag, self.pieces_of(&details), fields.len(), |attr| {
+            let slot = usize::from(details.slots[attr as usize]);
+            fields.get(slot.wrapping_sub(1)).copied()
+        });
+        let abbrev = Abbrev {
+            plain: plain.unwrap_or(Plain::EMPTY),
+            is_plain: plain.is_some(),
+            is_plain_member: plain.is_some() && tag == dw::DW_TAG_member && !has_children,
+            has_children,
+            role: Role::of(tag),
+            tag,
+            details: self.details.len() as u32,
+        };
+        self.details.push(details);
+        Ok(abbrev)
     }
 
     #[inline]
@@ -695,11 +730,6 @@ impl Abbrevs {
             (Some(size), _) => self.pieces.push(Piece::Fixed(size)),
         }
         (own, 0)
-    }
-
-    /// Units of one file may share a table.
-    pub fn is_for(&self, offset: u64, shape: Shape) -> bool {
-        (self.offset, self.shape) == (offset, shape)
     }
 
     #[inline]

@@ -331,6 +331,7 @@ impl Emit<'_> {
             .collect();
         let (variadic, result) = (function.variadic, judged.reference);
         let written = Prototype {
+            function: judged.name,
             variadic,
             result,
             params: &params,
@@ -343,6 +344,7 @@ impl Emit<'_> {
                 params.push(self.passed_parameter(parameter));
             }
             let passed = Prototype {
+                function: judged.name,
                 variadic,
                 result,
                 params: &params,

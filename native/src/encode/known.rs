@@ -230,11 +230,8 @@ impl<'k> Meeting<'k> {
     ) -> Result<Number> {
         let (mut guess, mut hint_at) = (guess, None);
         if let Some((name, kind)) = layout.name_of(item) {
-            let is = |number: Number| {
-                let start = self.known.ends[number as usize - 1] as usize;
-                self.known.keys[start] == name
-            };
-            if guess == 0 || !is(guess) {
+            let follows = kind != Kind::FuncProto && self.known.starts_with(guess, [name]);
+            if !follows {
                 let at = hint([name, kind as u32, 0]);
                 guess = self.known.hinted[at];
                 hint_at = Some(at);

@@ -123,11 +123,10 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
     }
     let shape = Shape::of(header);
     let table = header.debug_abbrev_offset().0 as u64;
-    let abbrevs = match raw.abbrevs.take().filter(|a| a.is_for(table, shape)) {
-        Some(same) => same,
-        None => Abbrevs::compile(dwarf, table, shape)
-            .map_err(|_| at_unit("damaged abbreviations: the table has no end"))?,
-    };
+    let mut abbrevs = raw.abbrevs.take().unwrap_or_else(|| Abbrevs::new(shape));
+    abbrevs
+        .compile(dwarf, table, shape)
+        .map_err(|_| at_unit("damaged abbreviations: the table has no end"))?;
     let decoder = Decoder {
         shape,
         unit: offset as u64,

@@ -29,6 +29,8 @@ pub enum Item<'e> {
 
 #[derive(Clone, Copy)]
 pub struct Prototype<'e> {
+    /// Name of the function.
+    pub function: u32,
     pub variadic: bool,
     pub result: u32,
     /// Name and reference of each.
@@ -89,12 +91,18 @@ impl Layout<'_> {
         Some((name, plain(kind), Reference::Die(t.reference)))
     }
 
-    /// The name that the item's words start with, and its kind.
+    /// The name by which an item is likely to be found again, and its kind: its own, or that of the
+    /// function.
     #[inline(always)]
     pub fn name_of(self, item: &Item<'_>) -> Option<(u32, Kind)> {
-        let Item::Type(i) = *item else { return None };
-        let t = &self.raw.types[i as usize];
-        (t.name != 0).then_some(t.name).zip(t.kind)
+        match *item {
+            Item::Type(i) => {
+                let t = &self.raw.types[i as usize];
+                (t.name != 0).then_some(t.name).zip(t.kind)
+            }
+            Item::Prototype(Prototype { function, .. }) => Some((function, Kind::FuncProto)),
+            _ => None,
+        }
     }
 
     /// Tell `to` the words of a type that BTF can hold.
@@ -132,6 +140,7 @@ impl Layout<'_> {
                 variadic,
                 result,
                 params,
+                ..
             }) => write_prototype(variadic, result, params, to),
         }
     }
