@@ -11,8 +11,8 @@ use crate::btf::check::{self, Rules};
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
-use crate::encode::{self, Encoder, Source};
-use crate::encoded::{Encoded, Variable, View};
+use crate::encode::{self, Source};
+use crate::encoded::{Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
 use crate::features::Features;
@@ -317,9 +317,6 @@ fn no_dwarf(elf: &Path) -> Error {
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
 }
 
-/// What one thread encoded again: some batches, each with its number and the types that matter.
-type Again<'a> = (Encoder<'a>, Vec<Encoded>, &'a [(u32, Vec<u32>)]);
-
 fn combine_units<T>(
     request: &Request<'_>,
     watch: Option<&[u8]>,
@@ -391,41 +388,9 @@ fn combine_units<T>(
     );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let mut locals: Vec<(u32, Vec<u32>)> = intakes
-            .iter_mut()
-            .flat_map(|intake| intake.concerned(&affected))
-            .collect();
-        locals.sort_unstable_by_key(|(index, _)| *index);
-        // One encoder for each thread: what it makes shares its strings.
-        let share = locals.len().div_ceil(threads.count()).max(1);
-        let shares: Vec<&[(u32, Vec<u32>)]> = locals.chunks(share).collect();
-        let encode = |_: &mut (), locals: &&'_ [(u32, Vec<u32>)]| {
-            let mut encoder = Encoder::new(&source);
-            let encoded = locals
-                .iter()
-                .map(|(i, _)| encoder.encode(batches[*i as usize]))
-                .collect::<Result<_>>()?;
-            Ok((encoder, encoded))
-        };
-        let again = threads.map(&shares, || (), encode)?;
-        let again: Vec<Again<'_>> = again
-            .into_iter()
-            .zip(&shares)
-            .map(|((encoder, encoded), locals)| (encoder, encoded, *locals))
-            .collect();
-        let concerned = again
-            .iter()
-            .flat_map(|(encoder, encoded, locals)| {
-                encoded
-                    .iter()
-                    .zip(*locals)
-                    .map(|(encoded, (i, locals))| refine::Object {
-                        index: *i,
-                        view: encoder.view(encoded),
-                        locals: locals.clone(),
-                    })
-            })
-            .collect();
+        units::share(&mut intakes, &affected);
+        threads.each(&mut intakes, |intake| intake.encode_again(&batches))?;
+        let concerned = intakes.iter().flat_map(|i| i.objects()).collect();
         refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine", affected.len(), 0);

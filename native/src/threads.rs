@@ -56,6 +56,18 @@ impl Threads {
         }
     }
 
+    /// Do something with each item.
+    pub fn each<I: Send>(
+        &self,
+        items: &mut [I],
+        work: impl Fn(&mut I) -> Result<()> + Sync + Send,
+    ) -> Result<()> {
+        match &self.0 {
+            None => items.iter_mut().try_for_each(work),
+            Some(pool) => pool.install(|| items.par_iter_mut().try_for_each(work)),
+        }
+    }
+
     /// Do something with each item; each thread has a state of its own.
     pub fn map<I: Sync, S, T: Send>(
         &self,

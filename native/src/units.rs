@@ -13,7 +13,7 @@ use crate::dwarf::Reader;
 use crate::encode::{Encoder, Known, Source, MAX_STRINGS};
 use crate::encoded::Encoded;
 use crate::error::Result;
-use crate::refine::Affected;
+use crate::refine::{self, Affected};
 use crate::sieve::{Numbered, Sieve, Sifted};
 
 /// What all threads share.
@@ -47,6 +47,9 @@ pub struct Intake<'s> {
     numbers: Vec<u32>,
     /// What is encoded and waits for the combiner, and its place among those taken.
     waiting: Vec<(Encoded, Sifted, usize)>,
+    /// Batches to be encoded again, by index, and their local types that are affected.
+    affected: Vec<(ObjectIndex, Vec<u32>)>,
+    again: Vec<Encoded>,
 }
 
 /// Batches that a thread may have waiting. While another thread is at the combiner, encoding the
@@ -69,6 +72,8 @@ impl<'s> Intake<'s> {
             taken: Vec::new(),
             numbers: Vec::new(),
             waiting: Vec::new(),
+            affected: Vec::new(),
+            again: Vec::new(),
         }
     }
 
@@ -117,7 +122,7 @@ impl<'s> Intake<'s> {
     }
 
     /// The batches that hold affected types, and which of their local types those are.
-    pub fn concerned(&mut self, affected: &Affected) -> Vec<(ObjectIndex, Vec<u32>)> {
+    fn concerned(&mut self, affected: &Affected) -> Vec<(ObjectIndex, Vec<u32>)> {
         let marks = self.met.numbered().mark(|id| affected.has(id));
         let taken = self.taken.iter().map(|(index, range)| {
             let numbered = (1..).zip(&self.numbers[range.clone()]);
@@ -127,5 +132,35 @@ impl<'s> Intake<'s> {
         taken
             .filter(|(_, locals): &(_, Vec<u32>)| !locals.is_empty())
             .collect()
+    }
+
+    /// Encode the batches whose affected types `share` gave to this thread.
+    pub fn encode_again(&mut self, batches: &[&[UnitHeader<Reader<'_>>]]) -> Result<()> {
+        for (index, _) in &self.affected {
+            let encoded = self.encoder.encode(batches[*index as usize])?;
+            self.again.push(encoded);
+        }
+        Ok(())
+    }
+
+    /// What refinement sees of what was encoded again.
+    pub fn objects(&self) -> impl Iterator<Item = refine::Object<'_>> {
+        let pairs = self.again.iter().zip(&self.affected);
+        pairs.map(|(encoded, (index, locals))| refine::Object {
+            index: *index,
+            view: self.encoder.view(encoded),
+            locals: locals.clone(),
+        })
+    }
+}
+
+/// Give each thread its share of the batches that must be encoded again, in their order.
+pub fn share(intakes: &mut [Intake<'_>], affected: &Affected) {
+    let concerned = intakes.iter_mut().map(|intake| intake.concerned(affected));
+    let mut all: Vec<(ObjectIndex, Vec<u32>)> = concerned.flatten().collect();
+    all.sort_unstable_by_key(|(index, _)| *index);
+    let share = all.len().div_ceil(intakes.len()).max(1);
+    for (intake, share) in intakes.iter_mut().zip(all.chunks(share)) {
+        intake.affected = share.to_vec();
     }
 }

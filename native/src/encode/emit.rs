@@ -50,7 +50,11 @@ fn emit_with(
     // Arrays need an index type; BTF always takes `int`, which an object may not mention.
     let is_array = |t: &Type| t.kind == Some(Kind::Array);
     let needs_own_int = int.is_none() && raw.types.iter().any(is_array);
-    let int_name = if needs_own_int { strings.add(b"int") } else { 0 };
+    let int_name = if needs_own_int {
+        strings.add(b"int")
+    } else {
+        0
+    };
     let mut emit = Emit {
         ids: vec![0; raw.types.len()],
         own_int: 0,
@@ -260,7 +264,9 @@ impl Emit<'_> {
             int_name: self.int_name,
         };
         choice.begin(&layout, self.int)?;
-        self.out.starts.reserve(raw.types.len() + raw.functions.len());
+        self.out
+            .starts
+            .reserve(raw.types.len() + raw.functions.len());
         self.out.functions.reserve(raw.functions.len());
         let mut starts = (0u32, 0u32, 0u32);
         for u in 0..raw.units.len() {
@@ -377,7 +383,8 @@ impl Emit<'_> {
         let Arrival::Part(at) = param.arrival else {
             return (param.name, param.reference);
         };
-        let Some((name, reference)) = self.types.member_at(self.strings, param.reference, at) else {
+        let Some((name, reference)) = self.types.member_at(self.strings, param.reference, at)
+        else {
             return (param.name, param.reference);
         };
         let full = [self.strings.get(param.name), self.strings.get(name)].join(&b"__"[..]);

@@ -8,10 +8,10 @@
 use object::elf;
 
 use super::convention::Convention;
-use super::types::Types;
 use super::location;
 use super::raw::{Function, Param, Raw, Strings, UnitFacts};
 use super::signature::{self, Arrival, Evidence, Finding};
+use super::types::Types;
 use super::SymbolIndex;
 use crate::btf::Kind;
 use crate::elf::Target;

@@ -77,7 +77,7 @@ impl Member {
     /// Does it not consist of whole bytes?
     #[inline]
     pub fn is_within_bytes(&self) -> bool {
-        self.bit_size != 0 || self.bit % 8 != 0
+        self.bit_size != 0 || !self.bit.is_multiple_of(8)
     }
 }
 

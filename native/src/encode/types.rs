@@ -182,7 +182,9 @@ impl<'r> Types<'r> {
     /// end of its storage unit (DWARF 4, section 5.5.6), which lies last on little endian.
     #[inline]
     pub fn bit_offset(&self, member: &Member) -> u32 {
-        member.place().unwrap_or_else(|| self.offset_by_type(member))
+        member
+            .place()
+            .unwrap_or_else(|| self.offset_by_type(member))
     }
 
     #[inline(never)]

@@ -199,13 +199,7 @@ impl Layout<'_> {
     }
 
     #[inline(always)]
-    fn write_aggregate(
-        self,
-        t: &Type,
-        kind: Kind,
-        size: u32,
-        to: &mut impl Words,
-    ) -> Result<()> {
+    fn write_aggregate(self, t: &Type, kind: Kind, size: u32, to: &mut impl Words) -> Result<()> {
         check_vlen(t.len)?;
         let members = self.types.members(t);
         let kind_flag = members.iter().any(|m| m.is_within_bytes());
