@@ -281,6 +281,14 @@ impl<'a> Combiner<'a> {
         self.table.find(id.low, is).copied()
     }
 
+    /// So many types are about to be added.
+    pub fn reserve(&mut self, count: usize) {
+        let classes = &self.classes;
+        self.table
+            .reserve(count, |&class| classes[class as usize - 1].id.low);
+        self.classes.reserve(count);
+    }
+
     /// Add a type that no object has (FUNC, VAR, DATASEC and their tags). Same identity, same class.
     pub fn push(&mut self, id: Id, words: &[u32]) -> Class {
         let (class, new) = self.class_of(id);

@@ -386,19 +386,16 @@ impl Choice for Meeting<'_> {
         self.last = number;
         let class = self.known.numbered.class(number);
         self.sifted.add(number, class);
-        if !self.counts {
-            // Others may refer to it.
-            return Ok(true);
+        let mut is_fresh = false;
+        if self.counts {
+            let has_words = std::mem::replace(&mut self.known.has_words[number as usize], true);
+            is_fresh = !has_words;
+            if proper && self.known.numbered.tell(number) {
+                self.sifted.add_fresh();
+            }
         }
-        let has_words = std::mem::replace(&mut self.known.has_words[number as usize], true);
-        if !proper {
-            return Ok(!has_words);
-        }
-        let is_fresh = self.known.numbered.tell(number);
-        if is_fresh {
-            self.sifted.add_fresh();
-        }
-        Ok(is_fresh && !has_words)
+        // Of units that refer to each other, one may mean a type by the copy that another has.
+        Ok(is_fresh || layout.raw.units.len() > 1)
     }
 }
 

@@ -296,11 +296,13 @@ pub(super) fn add(
     threads: &Threads,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
-        kfuncs::find(image)
-    } else {
-        HashMap::new()
-    };
+    // By the numbers of their names.
+    let mut kfuncs: HashMap<u32, u32, Fast> = HashMap::default();
+    if features.decl_tag_kfuncs && features.decl_tag {
+        for (name, flags) in kfuncs::find(image) {
+            kfuncs.extend(combiner.strings.find(&name).map(|name| (name, flags)));
+        }
+    }
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
     let decide = |_: &mut (), (_, named): &(&[u8], Named)| {
         let case = Case {
@@ -312,11 +314,13 @@ pub(super) fn add(
         Ok((!named.states.is_empty()).then(|| case.decide()))
     };
     let decisions = threads.map(named, || (), decide)?;
+    combiner.reserve(named.len());
     for ((name, _), decision) in named.iter().zip(decisions) {
         let Some(decision) = decision else { continue };
         match decision {
             Ok(chosen) => {
-                tell(combiner, image, features, &chosen, kfuncs.get(*name));
+                let base_name = combiner.functions[chosen.class].name;
+                tell(combiner, image, features, &chosen, kfuncs.get(&base_name));
                 outcome.functions += 1;
             }
             Err(reason) => {
