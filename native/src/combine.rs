@@ -78,6 +78,28 @@ impl Strings {
     }
 }
 
+/// A name in its space.
+pub type Name = (Space, u32);
+
+/// Classes that define names, by name.
+pub struct Definitions {
+    all: Vec<(Name, Class)>,
+}
+
+impl Definitions {
+    /// Those of one name, each with it.
+    pub fn of(&self, name: Name) -> &[(Name, Class)] {
+        let start = self.all.partition_point(|&(other, _)| other < name);
+        let rest = &self.all[start..];
+        &rest[..rest.iter().take_while(|&&(other, _)| other == name).count()]
+    }
+
+    /// Those of each name.
+    pub fn names(&self) -> impl Iterator<Item = &[(Name, Class)]> {
+        self.all.chunk_by(|a, b| a.0 == b.0)
+    }
+}
+
 /// What is known of a class besides its words.
 #[derive(Clone, Copy)]
 pub struct ClassFacts {
@@ -257,18 +279,17 @@ impl<'a> Combiner<'a> {
         1..=self.classes.len() as u32
     }
 
-    /// The classes that define a name, in each space; declarations are not among them.
-    pub fn definitions(&self) -> HashMap<(Space, u32), Vec<Class>> {
-        let mut found: HashMap<(Space, u32), Vec<Class>> = HashMap::new();
-        for class in self.numbers() {
-            let words = self.class_words(class);
-            if let (false, Some((space, false))) =
-                (self.facts(class).dead, identity::nominal(words))
-            {
-                found.entry((space, words[0])).or_default().push(class);
+    /// The classes that define a name; declarations are not among them.
+    pub fn definitions(&self) -> Definitions {
+        let definition = |class: Class| match identity::nominal(self.class_words(class)) {
+            Some((space, false)) if !self.facts(class).dead => {
+                Some(((space, self.class_words(class)[0]), class))
             }
-        }
-        found
+            _ => None,
+        };
+        let mut all: Vec<(Name, Class)> = self.numbers().filter_map(definition).collect();
+        all.sort_unstable();
+        Definitions { all }
     }
 
     /// Does the base BTF hold only a declaration of this name?

@@ -149,12 +149,12 @@ fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
         if combiner.facts(class).base_id != 0 {
             continue;
         }
-        let definition = match definitions.get(&(space, name)).map(Vec::as_slice) {
-            Some([only]) => Some(only),
-            _ if space == Space::Enum => enums.get(&name),
+        let definition = match definitions.of((space, name)) {
+            [(_, only)] => Some(*only),
+            _ if space == Space::Enum => enums.get(&name).copied(),
             _ => None,
         };
-        forward[class as usize] = definition.copied().filter(|&d| d != class).unwrap_or(0);
+        forward[class as usize] = definition.filter(|&d| d != class).unwrap_or(0);
     }
     forward
 }
@@ -319,7 +319,7 @@ impl Writer<'_> {
         all: impl Iterator<Item = Cow<'w, [u32]>>,
         strings: &mut Strings<'_>,
     ) -> Result<(Vec<u8>, [u64; 20])> {
-        let mut types = Vec::new();
+        let mut types = Vec::with_capacity(4 * self.combiner.words.len());
         let mut kinds = [0; 20];
         let mut words = Vec::new();
         for source in all {
