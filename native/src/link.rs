@@ -71,9 +71,9 @@ pub fn has_dwarf(path: &Path) -> bool {
     Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
 }
 
-/// Objects, and units, that are worth a thread of their own.
+/// Objects, and bytes of `.debug_info`, that are worth a thread of their own.
 const OBJECTS_PER_THREAD: usize = 16;
-const BATCHES_PER_THREAD: usize = 4;
+const DWARF_PER_THREAD: usize = 1 << 18;
 
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
@@ -134,7 +134,7 @@ pub fn explain(
                 &request.features,
                 names,
                 name.as_bytes(),
-            ),
+            )?,
             definitions: explain::definitions(&combiner, names),
         })
     };
@@ -329,8 +329,18 @@ fn combine_units<T>(
     if dwarf.info.data.is_empty() {
         return Err(no_dwarf(request.elf));
     }
-    let image = Image::read(&elf)?;
-    let all = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
+    let useful = dwarf.info.data.len().div_ceil(DWARF_PER_THREAD);
+    let threads = Threads::new(request.jobs, useful)?;
+    let (image, all) = threads.join(
+        || Image::read(&elf),
+        || {
+            let units = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
+            let refer = encode::has_cross_references(&dwarf, &units);
+            Ok((units, refer))
+        },
+    );
+    let image = image?;
+    let (all, refer_to_each_other) = all?;
     let source = Source::new(&elf, &dwarf)?;
     clock.lap("read image", image.symbols.len() as u64, 0);
     let target = source.target;
@@ -348,7 +358,7 @@ fn combine_units<T>(
     };
     // Units that refer to each other go together; others one by one, which the processor's cache
     // can hold.
-    let batch = if encode::has_cross_references(&dwarf, &all) {
+    let batch = if refer_to_each_other {
         all.len().max(1)
     } else {
         1
@@ -361,7 +371,6 @@ fn combine_units<T>(
         combiner: &combiner,
         excluded_languages: &request.excluded_languages,
     };
-    let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
     progress::begin("units", all.len());
     let mut intakes = threads.share(
         &batches,
