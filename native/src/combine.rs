@@ -78,6 +78,28 @@ impl Strings {
     }
 }
 
+/// A name in its space.
+pub type Name = (Space, u32);
+
+/// Classes that define names, by name.
+pub struct Definitions {
+    all: Vec<(Name, Class)>,
+}
+
+impl Definitions {
+    /// Those of one name, each with it.
+    pub fn of(&self, name: Name) -> &[(Name, Class)] {
+        let start = self.all.partition_point(|&(other, _)| other < name);
+        let rest = &self.all[start..];
+        &rest[..rest.iter().take_while(|&&(other, _)| other == name).count()]
+    }
+
+    /// Those of each name.
+    pub fn names(&self) -> impl Iterator<Item = &[(Name, Class)]> {
+        self.all.chunk_by(|a, b| a.0 == b.0)
+    }
+}
+
 /// What is known of a class besides its words.
 #[derive(Clone, Copy)]
 pub struct ClassFacts {
@@ -257,18 +279,17 @@ impl<'a> Combiner<'a> {
         1..=self.classes.len() as u32
     }
 
-    /// The classes that define a name, in each space; declarations are not among them.
-    pub fn definitions(&self) -> HashMap<(Space, u32), Vec<Class>> {
-        let mut found: HashMap<(Space, u32), Vec<Class>> = HashMap::new();
-        for class in self.numbers() {
-            let words = self.class_words(class);
-            if let (false, Some((space, false))) =
-                (self.facts(class).dead, identity::nominal(words))
-            {
-                found.entry((space, words[0])).or_default().push(class);
+    /// The classes that define a name; declarations are not among them.
+    pub fn definitions(&self) -> Definitions {
+        let definition = |class: Class| match identity::nominal(self.class_words(class)) {
+            Some((space, false)) if !self.facts(class).dead => {
+                Some(((space, self.class_words(class)[0]), class))
             }
-        }
-        found
+            _ => None,
+        };
+        let mut all: Vec<(Name, Class)> = self.numbers().filter_map(definition).collect();
+        all.sort_unstable();
+        Definitions { all }
     }
 
     /// Does the base BTF hold only a declaration of this name?
@@ -279,6 +300,14 @@ impl<'a> Combiner<'a> {
     pub fn find(&self, id: Id) -> Option<Class> {
         let is = |&class: &Class| self.classes[class as usize - 1].id == id;
         self.table.find(id.low, is).copied()
+    }
+
+    /// So many types are about to be added.
+    pub fn reserve(&mut self, count: usize) {
+        let classes = &self.classes;
+        self.table
+            .reserve(count, |&class| classes[class as usize - 1].id.low);
+        self.classes.reserve(count);
     }
 
     /// Add a type that no object has (FUNC, VAR, DATASEC and their tags). Same identity, same class.
@@ -361,12 +390,6 @@ impl<'a> Combiner<'a> {
         self.add_units(&mut local, &of_units)
     }
 
-    /// Take in one object of which all types were taken in before but these, by local id, ascending.
-    pub fn add_new(&mut self, object: ObjectIndex, view: &View<'_>, new: &[u32]) -> Result<()> {
-        let classes = vec![0; view.type_count() + 1];
-        self.add_units(&mut Local::new(object, view, None, classes), new)
-    }
-
     /// Take in one object of whose types only the fresh ones are not known yet; the classes of
     /// these are filled in.
     pub fn add_sifted(
@@ -447,11 +470,7 @@ impl<'a> Combiner<'a> {
         if known != 0 {
             return known;
         }
-        let identity = local
-            .overrides
-            .and_then(|o| o.get(&id).copied())
-            .unwrap_or(local.view.ids[id as usize - 1]);
-        let (class, new) = self.class_of(identity);
+        let (class, new) = self.class_of(local.identity(id));
         local.classes[id as usize] = class;
         if new {
             local.fresh.push(id);
@@ -555,9 +574,11 @@ impl<'a> Combiner<'a> {
             let is_typedef = identity::kind_of(words) == Some(Kind::Typedef);
             let named = (is_typedef || identity::nominal(words).is_some())
                 && self.watch.as_deref() == Some(local.view.string(words[0]));
-            let class = local.classes[id as usize];
-            if concerned && named && class != 0 {
-                self.watched_types.push((class, local.object));
+            if concerned && named {
+                // Of what was told with another object, the class may not be known here.
+                if let Some(class) = self.find(local.identity(id)) {
+                    self.watched_types.push((class, local.object));
+                }
             }
         }
     }
@@ -703,6 +724,13 @@ impl<'v> Local<'v> {
             symbols: vec![NONE; view.symbols.len()],
             object,
         }
+    }
+
+    /// The identity of a local type.
+    #[inline]
+    fn identity(&self, id: u32) -> Id {
+        let own = self.view.ids[id as usize - 1];
+        self.overrides.map_or(own, |o| *o.get(&id).unwrap_or(&own))
     }
 }
 

@@ -37,14 +37,14 @@ pub fn finish(
     let forward = resolve_declarations(combiner);
     let distilled = base.filter(|_| features.distilled_base);
     let (own, of_base) = choose(combiner, &forward, features, distilled);
-    let own = in_order(combiner, own, threads);
+    let own = in_order(combiner, &own, threads)?;
     let mut ids = vec![0u32; combiner.classes.len() + 1];
     if distilled.is_none() {
         for class in combiner.numbers() {
             ids[class as usize] = combiner.facts(class).base_id;
         }
     }
-    let of_base = in_order(combiner, of_base, threads);
+    let of_base = in_order(combiner, &of_base, threads)?;
     let first = match base {
         Some(base) if distilled.is_none() => base.count() + 1,
         _ => of_base.len() as u32 + 1,
@@ -149,12 +149,12 @@ fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
         if combiner.facts(class).base_id != 0 {
             continue;
         }
-        let definition = match definitions.get(&(space, name)).map(Vec::as_slice) {
-            Some([only]) => Some(only),
-            _ if space == Space::Enum => enums.get(&name),
+        let definition = match definitions.of((space, name)) {
+            [(_, only)] => Some(*only),
+            _ if space == Space::Enum => enums.get(&name).copied(),
             _ => None,
         };
-        forward[class as usize] = definition.copied().filter(|&d| d != class).unwrap_or(0);
+        forward[class as usize] = definition.filter(|&d| d != class).unwrap_or(0);
     }
     forward
 }
@@ -222,7 +222,7 @@ struct Rank {
     class: Class,
 }
 
-fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>, threads: &Threads) -> Vec<Class> {
+fn in_order(combiner: &Combiner<'_>, classes: &[Class], threads: &Threads) -> Result<Vec<Class>> {
     let name = |class: Class| combiner.strings.get(combiner.class_words(class)[0]);
     let rank = |class: Class| {
         let mut first = [0; 16];
@@ -236,7 +236,7 @@ fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>, threads: &Threads) -> 
             class,
         }
     };
-    let mut order: Vec<Rank> = classes.into_iter().map(rank).collect();
+    let mut order: Vec<Rank> = threads.map(classes, || (), |_, &class| Ok(rank(class)))?;
     threads.sort(&mut order, |a, b| {
         a.name.cmp(&b.name).then_with(|| {
             let is_long = a.name & 0xff != 0;
@@ -244,7 +244,7 @@ fn in_order(combiner: &Combiner<'_>, classes: Vec<Class>, threads: &Threads) -> 
             names.unwrap_or(Ordering::Equal).then_with(|| a.cmp(b))
         })
     });
-    order.into_iter().map(|rank| rank.class).collect()
+    Ok(order.into_iter().map(|rank| rank.class).collect())
 }
 
 /// Where a string is, if it is there.
@@ -319,7 +319,7 @@ impl Writer<'_> {
         all: impl Iterator<Item = Cow<'w, [u32]>>,
         strings: &mut Strings<'_>,
     ) -> Result<(Vec<u8>, [u64; 20])> {
-        let mut types = Vec::new();
+        let mut types = Vec::with_capacity(4 * self.combiner.words.len());
         let mut kinds = [0; 20];
         let mut words = Vec::new();
         for source in all {

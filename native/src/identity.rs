@@ -238,10 +238,9 @@ pub fn of_function(
     Id::of(scratch)
 }
 
-/// The identity of every function candidate.
-pub fn of_functions(view: &View<'_>) -> Vec<Id> {
+/// The identity of every function candidate; `proto` as in `of_function`.
+pub fn of_functions(view: &View<'_>, proto: impl Fn(u32) -> Id) -> Vec<Id> {
     let mut scratch = Vec::new();
-    let proto = |id: u32| view.ids[id as usize - 1];
-    let id = |f: &Function| of_function(view, f, proto, &mut scratch);
+    let id = |f: &Function| of_function(view, f, &proto, &mut scratch);
     view.functions.iter().map(id).collect()
 }

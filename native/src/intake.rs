@@ -119,7 +119,7 @@ impl Intake {
             let member = &mut self.members[place];
             if let Some(view) = loaded.view() {
                 combiner.add_sifted(member.index, &view, &mut sifted)?;
-                self.sieve.learn(&sifted, &member.numbers);
+                self.sieve.numbered.learn(&sifted, &member.numbers);
             }
             member.kept = (!loaded.is_in_file()).then_some(loaded);
         }
@@ -128,7 +128,7 @@ impl Intake {
 
     /// The members that hold affected types, and which of their local types those are.
     pub fn concerned<'i>(&'i self, affected: &Affected) -> Vec<(&'i Member, Vec<u32>)> {
-        let marks = self.sieve.mark(|id| affected.has(id));
+        let marks = self.sieve.numbered.mark(|id| affected.has(id));
         let is_marked = |&number: &u32| marks[number as usize];
         let locals = |member: &Member| {
             let numbered = (1..).zip(&member.numbers);

@@ -42,6 +42,7 @@ pub mod stable;
 pub mod start;
 pub mod threads;
 pub mod timings;
+pub mod units;
 
 #[cfg(feature = "python")]
 mod python;

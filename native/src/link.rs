@@ -11,8 +11,8 @@ use crate::btf::check::{self, Rules};
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
-use crate::encode::{self, Encoder, Known, Source};
-use crate::encoded::{Encoded, Id, Variable, View};
+use crate::encode::{self, Source};
+use crate::encoded::{Variable, View};
 use crate::error::{Error, Result};
 use crate::explain::{self, Explanation};
 use crate::features::Features;
@@ -25,7 +25,7 @@ use crate::names::Names;
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
-use crate::{abridge, progress, reduce, refine, stable};
+use crate::{abridge, progress, reduce, refine, stable, units};
 
 pub struct Request<'a> {
     /// The linked file; `encode` reads its DWARF, `link` only its symbols and sections.
@@ -71,9 +71,9 @@ pub fn has_dwarf(path: &Path) -> bool {
     Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
 }
 
-/// Objects, and units, that are worth a thread of their own.
+/// Objects, and bytes of `.debug_info`, that are worth a thread of their own.
 const OBJECTS_PER_THREAD: usize = 16;
-const BATCHES_PER_THREAD: usize = 4;
+const DWARF_PER_THREAD: usize = 1 << 18;
 
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
@@ -134,7 +134,7 @@ pub fn explain(
                 &request.features,
                 names,
                 name.as_bytes(),
-            ),
+            )?,
             definitions: explain::definitions(&combiner, names),
         })
     };
@@ -217,7 +217,8 @@ fn combine_objects<T>(
             Some(_) => intake.keep(&gate, i, path),
         }
     };
-    let intakes = threads.share(objects, take, |intake| intake.finish(&gate))?;
+    let finish = |intake: &mut Intake| intake.finish(&gate);
+    let intakes = threads.share(objects, Intake::default, take, finish)?;
     let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     combiner.sort_by_object();
     let mut members: Vec<&Member> = intakes.iter().flat_map(|i| &i.members).collect();
@@ -316,9 +317,6 @@ fn no_dwarf(elf: &Path) -> Error {
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
 }
 
-/// What one thread encoded again: some batches, each with its number and the types that matter.
-type Again<'a> = (Encoder<'a>, Vec<Encoded>, &'a [(u32, Vec<u32>)]);
-
 fn combine_units<T>(
     request: &Request<'_>,
     watch: Option<&[u8]>,
@@ -331,8 +329,18 @@ fn combine_units<T>(
     if dwarf.info.data.is_empty() {
         return Err(no_dwarf(request.elf));
     }
-    let image = Image::read(&elf)?;
-    let units = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
+    let useful = dwarf.info.data.len().div_ceil(DWARF_PER_THREAD);
+    let threads = Threads::new(request.jobs, useful)?;
+    let (image, all) = threads.join(
+        || Image::read(&elf),
+        || {
+            let units = dwarf.units().map_err(|e| e.at(request.elf.display()))?;
+            let refer = encode::has_cross_references(&dwarf, &units);
+            Ok((units, refer))
+        },
+    );
+    let image = image?;
+    let (all, refer_to_each_other) = all?;
     let source = Source::new(&elf, &dwarf)?;
     clock.lap("read image", image.symbols.len() as u64, 0);
     let target = source.target;
@@ -350,43 +358,33 @@ fn combine_units<T>(
     };
     // Units that refer to each other go together; others one by one, which the processor's cache
     // can hold.
-    let batch = if encode::has_cross_references(&dwarf, &units) {
-        units.len().max(1)
+    let batch = if refer_to_each_other {
+        all.len().max(1)
     } else {
         1
     };
-    let batches: Vec<_> = units.chunks(batch).collect();
+    let batches: Vec<_> = all.chunks(batch).collect();
     let mut combiner = Combiner::new(&wanted);
     combiner.watch(watch);
-    let shared = Mutex::new(combiner);
-    let threads = Threads::new(request.jobs, batches.len().div_ceil(BATCHES_PER_THREAD))?;
-    progress::begin("units", units.len());
-    let numbers: Vec<u32> = (0..batches.len() as u32).collect();
-    let left_out = &request.excluded_languages;
-    let add = |(encoder, known): &mut (Encoder<'_>, Known), &i: &u32| {
-        let units = batches[i as usize];
-        // Who watches a name wants to see it each time.
-        let (encoded, new) = match watch {
-            None => encoder
-                .encode_more(units, known, left_out)
-                .map(|(e, new)| (e, Some(new))),
-            Some(_) => encoder.encode(units).map(|e| (e, None)),
-        }?;
-        let view = encoder.view(&encoded);
-        let mut combiner = shared.lock().unwrap_or_else(|e| e.into_inner());
-        match new {
-            None => combiner.add(i, &view, None),
-            Some(new) => combiner.add_new(i, &view, &new),
-        }?;
-        progress::add(batches[i as usize].len());
-        Ok(encoded.ids)
+    let combiner = Mutex::new(combiner);
+    let gate = units::Gate {
+        combiner: &combiner,
+        excluded_languages: &request.excluded_languages,
     };
-    // Identities are kept: they tell which units must be read again for refinement.
-    let state = || (Encoder::new(&source), Known::default());
-    let identities: Vec<Vec<Id>> = threads.map(&numbers, state, add)?;
-    let mut combiner = shared.into_inner().unwrap_or_else(|e| e.into_inner());
+    progress::begin("units", all.len());
+    let mut intakes = threads.share(
+        &batches,
+        || units::Intake::new(&source, watch.is_some()),
+        |intake, i, units| {
+            intake.take(&gate, i, units)?;
+            progress::add(units.len());
+            Ok(())
+        },
+        |intake| intake.finish(&gate),
+    )?;
+    let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     let bytes = dwarf.info.data.len() as u64;
-    clock.lap("encode and combine", units.len() as u64, bytes);
+    clock.lap("encode and combine", all.len() as u64, bytes);
     progress::begin("refining", 0);
     let joined = base
         .as_ref()
@@ -399,45 +397,13 @@ fn combine_units<T>(
     );
     let affected = refine::affected(&combiner);
     if !affected.is_empty() {
-        let of_unit = |_: &mut (), ids: &Vec<Id>| Ok(affected.locals(ids));
-        let locals: Vec<(u32, Vec<u32>)> = (0..)
-            .zip(threads.map(&identities, || (), of_unit)?)
-            .filter(|(_, locals)| !locals.is_empty())
-            .collect();
-        // One encoder for each thread: what it makes shares its strings.
-        let share = locals.len().div_ceil(threads.count()).max(1);
-        let shares: Vec<&[(u32, Vec<u32>)]> = locals.chunks(share).collect();
-        let encode = |_: &mut (), locals: &&'_ [(u32, Vec<u32>)]| {
-            let mut encoder = Encoder::new(&source);
-            let encoded = locals
-                .iter()
-                .map(|(i, _)| encoder.encode(batches[*i as usize]))
-                .collect::<Result<_>>()?;
-            Ok((encoder, encoded))
-        };
-        let again = threads.map(&shares, || (), encode)?;
-        let again: Vec<Again<'_>> = again
-            .into_iter()
-            .zip(&shares)
-            .map(|((encoder, encoded), locals)| (encoder, encoded, *locals))
-            .collect();
-        let concerned = again
-            .iter()
-            .flat_map(|(encoder, encoded, locals)| {
-                encoded
-                    .iter()
-                    .zip(*locals)
-                    .map(|(encoded, (i, locals))| refine::Object {
-                        index: *i,
-                        view: encoder.view(encoded),
-                        locals: locals.clone(),
-                    })
-            })
-            .collect();
+        units::share(&mut intakes, &affected);
+        threads.each(&mut intakes, |intake| intake.encode_again(&batches))?;
+        let concerned = intakes.iter().flat_map(|i| i.objects()).collect();
         refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
     }
     clock.lap("refine", affected.len(), 0);
-    let report = vec![("units".to_owned(), units.len() as u64)];
+    let report = vec![("units".to_owned(), all.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {
         combiner,

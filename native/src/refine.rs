@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::base::Part;
 use crate::btf::{self, Field};
-use crate::combine::{Class, Combiner, ObjectIndex, Overrides};
+use crate::combine::{self, Class, Combiner, ObjectIndex, Overrides};
 use crate::encode::Fast;
 use crate::encoded::{Id, View};
 use crate::error::{Error, Result};
@@ -66,41 +66,42 @@ pub fn affected(combiner: &Combiner<'_>) -> Affected {
 
 fn reaching(combiner: &Combiner<'_>) -> Vec<bool> {
     let definitions = combiner.definitions();
-    let ambiguous: HashSet<(Space, u32)> = definitions
-        .iter()
-        .filter(|(&name, classes)| is_ambiguous(combiner, name, classes))
-        .map(|(&name, _)| name)
+    let ambiguous: Vec<combine::Name> = definitions
+        .names()
+        .filter(|classes| is_ambiguous(combiner, classes))
+        .map(|classes| classes[0].0)
         .collect();
     if ambiguous.is_empty() {
         return Vec::new();
     }
-    // Who refers to whom, with a declaration standing for all definitions of its name.
-    let count = combiner.classes.len();
-    let mut users: Vec<Vec<Class>> = vec![Vec::new(); count];
-    let mut reached = vec![false; count];
-    let mut queue = Vec::new();
-    for class in combiner.numbers() {
+    // A declaration stands for all definitions of its name.
+    let each_reference = |class: Class, to: &mut dyn FnMut(Class)| {
         let words = combiner.class_words(class);
-        let named = identity::nominal(words).map(|(space, declared)| ((space, words[0]), declared));
-        if named.is_some_and(|(name, _)| ambiguous.contains(&name)) {
-            reached[class as usize - 1] = true;
-            queue.push(class);
-        }
-        if let Some((name, true)) = named {
-            for &definition in definitions.get(&name).into_iter().flatten() {
-                users[definition as usize - 1].push(class);
-            }
+        if let Some((space, true)) = identity::nominal(words) {
+            let of_name = definitions.of((space, words[0]));
+            of_name.iter().for_each(|&(_, definition)| to(definition));
         }
         if let Some(kind) = identity::kind_of(words) {
             btf::for_each_field(kind, words, |i, field| {
                 if field == Field::Type && words[i] != 0 {
-                    users[words[i] as usize - 1].push(class);
+                    to(words[i]);
                 }
             });
         }
+    };
+    let users = Users::new(combiner.classes.len(), each_reference);
+    let has_such_name = |class: &Class| {
+        let words = combiner.class_words(*class);
+        let name = identity::nominal(words).map(|(space, _)| (space, words[0]));
+        name.is_some_and(|name| ambiguous.binary_search(&name).is_ok())
+    };
+    let mut queue: Vec<Class> = combiner.numbers().filter(has_such_name).collect();
+    let mut reached = vec![false; combiner.classes.len()];
+    for &class in &queue {
+        reached[class as usize - 1] = true;
     }
     while let Some(class) = queue.pop() {
-        for &user in &users[class as usize - 1] {
+        for &user in users.of(class) {
             if !std::mem::replace(&mut reached[user as usize - 1], true) {
                 queue.push(user);
             }
@@ -109,13 +110,49 @@ fn reaching(combiner: &Combiner<'_>) -> Vec<bool> {
     reached
 }
 
+/// Who refers to a class.
+struct Users {
+    /// Where the users of each class end; those of the next one follow.
+    ends: Vec<usize>,
+    users: Vec<Class>,
+}
+
+impl Users {
+    /// Of so many classes; `each_reference` tells what one of them refers to.
+    fn new(count: usize, each_reference: impl Fn(Class, &mut dyn FnMut(Class))) -> Self {
+        let all = 1..=count as Class;
+        let mut ends = vec![0; count + 1];
+        for class in all.clone() {
+            each_reference(class, &mut |target| ends[target as usize] += 1);
+        }
+        for i in 1..ends.len() {
+            ends[i] += ends[i - 1];
+        }
+        let mut users = vec![0; ends[count]];
+        let mut next = ends.clone();
+        for class in all {
+            each_reference(class, &mut |target| {
+                let at = &mut next[target as usize - 1];
+                users[*at] = class;
+                *at += 1;
+            });
+        }
+        Users { ends, users }
+    }
+
+    fn of(&self, class: Class) -> &[Class] {
+        &self.users[self.ends[class as usize - 1]..self.ends[class as usize]]
+    }
+}
+
 /// Several definitions; or one that the base BTF of a module knows only as a declaration, which
 /// cannot be changed any more.
-fn is_ambiguous(combiner: &Combiner<'_>, (space, name): (Space, u32), classes: &[Class]) -> bool {
+fn is_ambiguous(combiner: &Combiner<'_>, classes: &[(combine::Name, Class)]) -> bool {
+    let ((space, name), first) = classes[0];
     if classes.len() > 1 {
         return true;
     }
-    let own = combiner.facts(classes[0]).base_id == 0;
+    let own = combiner.facts(first).base_id == 0;
     own && combiner.base_declares(space, name)
 }
 

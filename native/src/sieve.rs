@@ -20,90 +20,60 @@ struct Met {
 }
 
 /// Types by number, from 1 on, in the order in which they were met.
-pub struct Sieve {
+pub struct Numbered {
     met: Vec<Met>,
-    table: HashTable<u32>,
 }
 
-/// The types of one object, sifted.
-pub struct Sifted {
-    /// For each local type its number in the sieve.
-    pub numbers: Vec<u32>,
-    /// For each local type from 1 on its class, where that is known.
-    pub classes: Vec<Class>,
-    /// Local types of units proper that the combiner has to see, ascending.
-    pub fresh: Vec<u32>,
-}
-
-impl Default for Sieve {
+impl Default for Numbered {
     fn default() -> Self {
-        let nothing = Met {
-            id: Id::default(),
-            class: 0,
-            follower: 0,
-            told: false,
-        };
-        Sieve {
-            met: vec![nothing],
-            table: HashTable::new(),
-        }
+        let mut numbered = Numbered { met: Vec::new() };
+        numbered.add(Id::default());
+        numbered
     }
 }
 
-impl Sieve {
-    /// Number the types of an object, whose fresh types then have to be told to the combiner.
-    /// `counts`: does a unit of this language?
-    pub fn sift(&mut self, view: &View<'_>, counts: impl Fn(u32) -> bool) -> Sifted {
-        let all = view.type_count();
-        let mut sifted = Sifted {
-            numbers: Vec::with_capacity(all),
-            classes: Vec::with_capacity(all + 1),
-            fresh: Vec::new(),
-        };
-        sifted.classes.push(0);
-        let (mut start, mut last) = (Unit::default(), 0);
-        for unit in view.units {
-            let counts = counts(unit.language);
-            for local in start.protos_end..unit.protos_end {
-                last = self.number(view.ids[local as usize], last);
-                let met = &mut self.met[last as usize];
-                if counts && !met.told && local < unit.types_end {
-                    met.told = true;
-                    sifted.fresh.push(local + 1);
-                }
-                sifted.numbers.push(last);
-                sifted.classes.push(met.class);
-            }
-            start = *unit;
-        }
-        sifted
-    }
-
-    #[inline]
-    fn number(&mut self, id: Id, last: u32) -> u32 {
-        let guess = self.met[last as usize].follower;
-        if guess != 0 && self.met[guess as usize].id == id {
-            return guess;
-        }
-        let met = &self.met;
-        let known = self.table.find(id.low, |&n| met[n as usize].id == id);
-        let number = known.copied().unwrap_or_else(|| self.add(id));
-        self.met[last as usize].follower = number;
-        number
-    }
-
-    fn add(&mut self, id: Id) -> u32 {
-        let number = self.met.len() as u32;
+impl Numbered {
+    /// The number of a type that was not met before.
+    pub fn add(&mut self, id: Id) -> u32 {
         self.met.push(Met {
             id,
             class: 0,
             follower: 0,
             told: false,
         });
-        let met = &self.met;
-        self.table
-            .insert_unique(id.low, number, |&n| met[n as usize].id.low);
-        number
+        self.met.len() as u32 - 1
+    }
+
+    #[inline]
+    fn met(&self, number: u32) -> &Met {
+        &self.met[number as usize]
+    }
+
+    pub fn id(&self, number: u32) -> Id {
+        self.met(number).id
+    }
+
+    /// The class, or 0.
+    #[inline]
+    pub fn class(&self, number: u32) -> Class {
+        self.met(number).class
+    }
+
+    /// What came after it the last time, or 0.
+    #[inline]
+    pub fn follower(&self, number: u32) -> u32 {
+        self.met(number).follower
+    }
+
+    #[inline]
+    pub fn follow(&mut self, number: u32, follower: u32) {
+        self.met[number as usize].follower = follower;
+    }
+
+    /// It is told to the combiner; is it for the first time?
+    #[inline]
+    pub fn tell(&mut self, number: u32) -> bool {
+        !std::mem::replace(&mut self.met[number as usize].told, true)
     }
 
     /// Remember what the combiner made of the fresh types of an object; `numbers` are those of its
@@ -118,6 +88,90 @@ impl Sieve {
     /// For each number whether the identity is one of those asked for.
     pub fn mark(&self, is: impl Fn(&Id) -> bool) -> Vec<bool> {
         self.met.iter().map(|met| is(&met.id)).collect()
+    }
+}
+
+/// The types of one object, sifted.
+pub struct Sifted {
+    /// For each local type its number.
+    pub numbers: Vec<u32>,
+    /// For each local type from 1 on its class, where that is known.
+    pub classes: Vec<Class>,
+    /// Local types of units proper that the combiner has to see, ascending.
+    pub fresh: Vec<u32>,
+}
+
+impl Sifted {
+    pub fn with_capacity(types: usize) -> Self {
+        let mut classes = Vec::with_capacity(types + 1);
+        classes.push(0);
+        Sifted {
+            numbers: Vec::with_capacity(types),
+            classes,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// The next local type.
+    #[inline]
+    pub fn add(&mut self, number: u32, class: Class) {
+        self.numbers.push(number);
+        self.classes.push(class);
+    }
+
+    /// The last one that was added is fresh.
+    #[inline]
+    pub fn add_fresh(&mut self) {
+        self.fresh.push(self.numbers.len() as u32);
+    }
+}
+
+/// Numbers types by their identities.
+#[derive(Default)]
+pub struct Sieve {
+    pub numbered: Numbered,
+    table: HashTable<u32>,
+}
+
+impl Sieve {
+    /// Number the types of an object, whose fresh types then have to be told to the combiner.
+    /// `counts`: does a unit of this language?
+    pub fn sift(&mut self, view: &View<'_>, counts: impl Fn(u32) -> bool) -> Sifted {
+        let mut sifted = Sifted::with_capacity(view.type_count());
+        let (mut start, mut last) = (Unit::default(), 0);
+        for unit in view.units {
+            let counts = counts(unit.language);
+            for local in start.protos_end..unit.protos_end {
+                last = self.number(view.ids[local as usize], last);
+                sifted.add(last, self.numbered.class(last));
+                if counts && local < unit.types_end && self.numbered.tell(last) {
+                    sifted.add_fresh();
+                }
+            }
+            start = *unit;
+        }
+        sifted
+    }
+
+    #[inline]
+    fn number(&mut self, id: Id, last: u32) -> u32 {
+        let guess = self.numbered.follower(last);
+        if guess != 0 && self.numbered.met(guess).id == id {
+            return guess;
+        }
+        let met = &self.numbered.met;
+        let known = self.table.find(id.low, |&n| met[n as usize].id == id);
+        let number = known.copied().unwrap_or_else(|| self.add(id));
+        self.numbered.follow(last, number);
+        number
+    }
+
+    fn add(&mut self, id: Id) -> u32 {
+        let number = self.numbered.add(id);
+        let met = &self.numbered.met;
+        self.table
+            .insert_unique(id.low, number, |&n| met[n as usize].id.low);
+        number
     }
 }
 
@@ -152,7 +206,7 @@ mod tests {
             (&[1, 2][..], sifted.numbers[0])
         );
         sifted.classes = vec![0, 10, 11, 10];
-        sieve.learn(&sifted, &sifted.numbers);
+        sieve.numbered.learn(&sifted, &sifted.numbers);
         let second = object(&[8, 6, 5], &[unit(1, 3, 3)]);
         let again = sieve.sift(&second.view(), |_| true);
         assert_eq!((again.fresh, again.classes), (vec![1], vec![0, 0, 11, 10]));
@@ -167,7 +221,7 @@ mod tests {
         // Where they count they are, though they were met before.
         let other = object(&[1, 4], &[unit(1, 2, 2)]);
         assert_eq!(sieve.sift(&other.view(), |_| true).fresh, [1, 2]);
-        let marks = sieve.mark(|id| id.low == 4);
+        let marks = sieve.numbered.mark(|id| id.low == 4);
         assert_eq!(marks.iter().filter(|&&is| is).count(), 1);
     }
 }

@@ -56,6 +56,18 @@ impl Threads {
         }
     }
 
+    /// Do something with each item.
+    pub fn each<I: Send>(
+        &self,
+        items: &mut [I],
+        work: impl Fn(&mut I) -> Result<()> + Sync + Send,
+    ) -> Result<()> {
+        match &self.0 {
+            None => items.iter_mut().try_for_each(work),
+            Some(pool) => pool.install(|| items.par_iter_mut().try_for_each(work)),
+        }
+    }
+
     /// Do something with each item; each thread has a state of its own.
     pub fn map<I: Sync, S, T: Send>(
         &self,
@@ -74,15 +86,16 @@ impl Threads {
 
     /// Do something with each item and its number; each thread has a state of its own, which is what
     /// comes back when it is finished. Of several failures that of the first item is told.
-    pub fn share<I: Sync, S: Send + Default>(
+    pub fn share<I: Sync, S: Send>(
         &self,
         items: &[I],
+        state: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize, &I) -> Result<()> + Sync,
         finish: impl Fn(&mut S) -> Result<()> + Sync,
     ) -> Result<Vec<S>> {
         let next = AtomicUsize::new(0);
         let run = || {
-            let mut own = S::default();
+            let mut own = state();
             loop {
                 let i = next.fetch_add(1, Relaxed);
                 let Some(item) = items.get(i) else {

@@ -8,10 +8,10 @@
 use object::elf;
 
 use super::convention::Convention;
-use super::emit::Types;
 use super::location;
-use super::raw::{Function, Param, Raw, UnitFacts};
+use super::raw::{Function, Param, Raw, Strings, UnitFacts};
 use super::signature::{self, Arrival, Evidence, Finding};
+use super::types::Types;
 use super::SymbolIndex;
 use crate::btf::Kind;
 use crate::elf::Target;
@@ -56,7 +56,8 @@ pub struct Judgement {
 /// How often an origin may itself have an origin.
 const ORIGINS: usize = 8;
 
-pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
+/// `strings`: those of the raw records.
+pub fn judge(raw: &Raw<'_>, types: &Types<'_>, strings: &Strings) -> Judgement {
     let by_die = {
         let mut sorted: Vec<(u32, u32)> =
             (0..).zip(&raw.functions).map(|(i, f)| (f.die, i)).collect();
@@ -128,7 +129,7 @@ pub fn judge(raw: &Raw<'_>, types: &Types<'_>) -> Judgement {
             }
             if changed {
                 flags |= flag::SIGNATURE_CHANGED;
-                if is_unexplained(own, &convention, types) {
+                if is_unexplained(own, &convention, types, strings) {
                     flags |= flag::PASSED_UNEXPECTED;
                 }
             }
@@ -343,10 +344,15 @@ fn takes_struct(params: &[Parameter], types: &Types<'_>) -> bool {
 /// Do the places of the parameters leave open what is passed? They do where one of them is not
 /// explained, where what is left of a struct is no member of it, and on machines whose argument
 /// registers are not known: nothing then tells an unused parameter from a removed one.
-fn is_unexplained(params: &[Parameter], convention: &Convention, types: &Types<'_>) -> bool {
+fn is_unexplained(
+    params: &[Parameter],
+    convention: &Convention,
+    types: &Types<'_>,
+    strings: &Strings,
+) -> bool {
     let open = |p: &Parameter| match p.arrival {
         Arrival::Whole | Arrival::Not => false,
-        Arrival::Part(at) => types.member_at(p.reference, at).is_none(),
+        Arrival::Part(at) => types.member_at(strings, p.reference, at).is_none(),
         Arrival::Elsewhere => true,
     };
     !convention.knows_registers() || params.iter().any(open)

@@ -11,57 +11,65 @@
 use hashbrown::hash_table::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::btf::{self, Field};
-use crate::encoded::{push_text, Id, View};
-use crate::error::Result;
+use super::emit::Choice;
+use super::raw::Type;
+use super::words::{Item, Layout, Reference, Words};
+use crate::btf::Kind;
+use crate::encoded::{push_text, Id};
+use crate::error::{Error, Result};
 use crate::identity::{self, Meaning, Render, Space, DEPTH};
+use crate::sieve::{Numbered, Sifted};
 
 /// Number of a key; 0 is void.
 type Number = u32;
 
-/// A local type that has no number yet.
+/// How a reference stands in a key: the two lowest bits are 0 before a number, else the space before
+/// the offset of a name. Here: it has not been asked for.
 const NEW: u32 = u32::MAX;
-/// One whose key is being made: it refers to the type at hand.
+/// The key of what it refers to is being made.
 const OPEN: u32 = u32::MAX - 1;
 
-/// How a reference stands in a key: the two lowest bits are 0 before a number, else the space before
-/// the offset of a name. Longer strings leave no room for them.
-const STRINGS: usize = 1 << 29;
+/// Longer strings leave no room for the space.
+pub const MAX_STRINGS: usize = 1 << 29;
 
-fn mention(space: Space, name: u32) -> u32 {
-    let space = match space {
-        Space::Struct => 1,
-        Space::Union => 2,
-        Space::Enum => 3,
+fn mention(t: &Type) -> Option<u32> {
+    let space = match t.kind? {
+        _ if t.name == 0 => return None,
+        Kind::Struct => 1,
+        Kind::Union => 2,
+        Kind::Fwd if t.extra != 0 => 2,
+        Kind::Fwd => 1,
+        Kind::Enum => 3,
+        _ => return None,
     };
-    name << 2 | space
+    Some(t.name << 2 | space)
 }
 
 pub struct Known {
     /// The keys, one after the other, and for each number where its key ends.
     keys: Vec<u32>,
     ends: Vec<u32>,
-    table: HashTable<Number>,
-    ids: Vec<Id>,
-    /// Was it a type of some unit, not only the prototype of a function?
-    is_unit_type: Vec<bool>,
-    /// For each number the one that came after it, the last time.
-    followers: Vec<Number>,
-    last: Number,
-    /// Of the units at hand: each local type's number, and how a reference to it stands in a key.
-    numbers: Vec<Number>,
+    table: HashTable<(u32, Number)>,
+    pub numbered: Numbered,
+    /// Of a number that is not told: has the combiner its words all the same?
+    has_words: Vec<bool>,
+    /// Of the units at hand: how a reference to each raw type stands in a key.
     references: Vec<u32>,
-    /// Keys in the making, each behind that of the type that refers to it.
-    making: Vec<u32>,
+    index: u32,
+    key: Vec<u32>,
     rendered: Vec<u8>,
+    /// The last type that had this hint (see `hint`), or 0.
+    hinted: Vec<Number>,
 }
 
-/// What is known of the types of some units.
-pub struct Met {
-    /// The identity of each.
-    pub ids: Vec<Id>,
-    /// Local ids of those that are types of a unit for the first time, ascending.
-    pub first: Vec<u32>,
+const HINT_BITS: u32 = 16;
+
+/// Where to look for a type of which these words are known.
+fn hint(words: [u32; 3]) -> usize {
+    let mixed = words.iter().fold(0u64, |hash, &word| {
+        (hash ^ u64::from(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
+    (mixed >> (64 - HINT_BITS)) as usize
 }
 
 impl Default for Known {
@@ -70,193 +78,411 @@ impl Default for Known {
             keys: Vec::new(),
             ends: vec![0],
             table: HashTable::new(),
-            ids: vec![Id::default()],
-            is_unit_type: vec![false],
-            followers: vec![0],
-            last: 0,
-            numbers: Vec::new(),
+            numbered: Numbered::default(),
+            has_words: vec![true],
             references: Vec::new(),
-            making: Vec::new(),
+            index: 0,
+            key: Vec::new(),
             rendered: Vec::new(),
+            hinted: vec![0; 1 << HINT_BITS],
         }
     }
 }
 
 impl Known {
-    /// Find the types of some units, and remember those that are new. Units of the languages
-    /// `left_out` count as if they had no types.
-    pub fn meet(&mut self, view: &View<'_>, left_out: &[u32]) -> Result<Met> {
-        let count = view.starts.len() as u32 - 1;
-        if view.strings.len() > STRINGS {
-            return Ok(Met {
-                ids: identity::of_view(view)?,
-                first: (1..=count).collect(),
-            });
-        }
-        self.references.clear();
-        self.references.extend((1..=count).map(|id| {
-            let words = view.type_words(id);
-            identity::nominal(words).map_or(NEW, |(space, _)| mention(space, words[0]))
-        }));
-        self.numbers.clear();
-        self.numbers.resize(count as usize, NEW);
-        self.making.clear();
-        for id in 1..=count {
-            if self.numbers[id as usize - 1] == NEW {
-                self.number(view, id, 0)?;
-            }
-        }
-        let mut first = Vec::new();
-        let mut start = 0;
-        for unit in view.units {
-            if !left_out.contains(&unit.language) {
-                for id in start + 1..=unit.types_end {
-                    let number = self.numbers[id as usize - 1] as usize;
-                    if !std::mem::replace(&mut self.is_unit_type[number], true) {
-                        first.push(id);
-                    }
-                }
-            }
-            start = unit.protos_end;
-        }
-        let ids = self.numbers.iter().map(|&n| self.ids[n as usize]).collect();
-        Ok(Met { ids, first })
-    }
-
-    fn number(&mut self, view: &View<'_>, id: u32, depth: usize) -> Result<Number> {
-        if depth > DEPTH {
-            return Err(identity::too_deep());
-        }
-        let i = id as usize - 1;
-        let is_nominal = self.references[i] != NEW;
-        if !is_nominal {
-            self.references[i] = OPEN;
-        }
-        let words = view.type_words(id);
-        let start = self.making.len();
-        self.making.extend_from_slice(words);
-        self.make_references(view, words, start, depth)?;
-        let number = match self.find(&self.making[start..]) {
-            Some(known) => known,
-            None => self.add(view, words, start),
-        };
-        self.making.truncate(start);
-        self.followers[self.last as usize] = number;
-        self.last = number;
-        self.numbers[i] = number;
-        if !is_nominal {
-            self.references[i] = number << 2;
-        }
-        Ok(number)
-    }
-
-    /// Replace the references in the key that starts there.
-    fn make_references(
-        &mut self,
-        view: &View<'_>,
-        words: &[u32],
-        start: usize,
-        depth: usize,
-    ) -> Result<()> {
-        let Some(kind) = identity::kind_of(words) else {
-            return Ok(());
-        };
-        let mut result = Ok(());
-        btf::for_each_field(kind, words, |i, field| {
-            if field == Field::Type && words[i] != 0 {
-                let mut reference = self.references[words[i] as usize - 1];
-                if reference >= OPEN {
-                    match self.number_referred(view, words[i], depth) {
-                        Ok(number) => reference = number << 2,
-                        Err(error) => result = Err(error),
-                    }
-                }
-                self.making[start + i] = reference;
-            }
-        });
-        result
-    }
-
-    /// The number of a type that something refers to before it was met.
-    #[inline(never)]
-    fn number_referred(&mut self, view: &View<'_>, id: u32, depth: usize) -> Result<Number> {
-        match self.references[id as usize - 1] {
-            NEW => self.number(view, id, depth + 1),
-            _ => Err(identity::endless()),
-        }
-    }
-
     fn key(&self, number: Number) -> &[u32] {
         let i = number as usize;
         &self.keys[self.ends[i - 1] as usize..self.ends[i] as usize]
     }
 
-    #[inline]
-    fn find(&self, key: &[u32]) -> Option<Number> {
-        // Units include headers in about the same order.
-        let guess = self.followers[self.last as usize];
-        if guess != 0 && self.key(guess) == key {
-            return Some(guess);
-        }
-        let is = |&n: &Number| self.key(n) == key;
-        self.table.find(hash(key), is).copied()
+    /// Does the key start with these words? A type has no number 0.
+    #[inline(always)]
+    fn starts_with<const N: usize>(&self, number: Number, words: [u32; N]) -> bool {
+        let start = self.ends[(number as usize).wrapping_sub(1).min(number as usize)] as usize;
+        number != 0 && self.keys.get(start..start + N) == Some(&words)
     }
 
-    /// Give the key that starts there in `making` a number.
-    fn add(&mut self, view: &View<'_>, words: &[u32], start: usize) -> Number {
-        let mut out = std::mem::take(&mut self.rendered);
-        out.clear();
+    /// The number of `self.key`.
+    fn number_of_key(&mut self, strings: &[u8]) -> Number {
+        let hash = hash(&self.key);
+        let is = |&(own, number): &(u32, Number)| own == hash && self.key(number) == self.key;
+        if let Some(&(_, known)) = self.table.find(spread(hash), is) {
+            return known;
+        }
         let mut to = Rendering {
-            known: self,
-            view,
-            out,
+            numbered: &self.numbered,
+            strings,
+            out: std::mem::take(&mut self.rendered),
         };
-        identity::render(words, &mut to);
+        to.out.clear();
+        identity::render(&self.key, &mut to);
         self.rendered = to.out;
-        self.ids.push(Id::of(&self.rendered));
-        let key = &self.making[start..];
-        self.keys.extend_from_slice(key);
+        let number = self.numbered.add(Id::of(&self.rendered));
+        self.keys.extend_from_slice(&self.key);
         self.ends.push(self.keys.len() as u32);
-        self.is_unit_type.push(false);
-        self.followers.push(0);
-        let number = self.ids.len() as Number - 1;
-        let (keys, ends) = (&self.keys, &self.ends);
-        self.table.insert_unique(hash(key), number, |&n| {
-            let i = n as usize;
-            hash(&keys[ends[i - 1] as usize..ends[i] as usize])
-        });
+        self.has_words.push(false);
+        let entry = (hash, number);
+        self.table
+            .insert_unique(spread(hash), entry, |&(hash, _)| spread(hash));
         number
     }
 }
 
-fn hash(key: &[u32]) -> u64 {
-    xxh3_64(bytemuck::cast_slice(key))
+fn hash(key: &[u32]) -> u32 {
+    xxh3_64(bytemuck::cast_slice(key)) as u32
 }
 
-/// Renders a type whose references all have a number.
-struct Rendering<'k, 'v> {
-    known: &'k Known,
-    view: &'k View<'v>,
+/// The table looks at the highest bits, too.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Some units come to what is known.
+pub struct Meeting<'k> {
+    known: &'k mut Known,
+    /// `DW_LANG_*` of units that count as if they had no types.
+    left_out: &'k [u32],
+    counts: bool,
+    last: Number,
+    depth: usize,
+    failure: Option<Error>,
+    sifted: Sifted,
+}
+
+impl<'k> Meeting<'k> {
+    pub fn new(known: &'k mut Known, left_out: &'k [u32]) -> Self {
+        Meeting {
+            known,
+            left_out,
+            counts: true,
+            last: 0,
+            depth: 0,
+            failure: None,
+            sifted: Sifted::with_capacity(0),
+        }
+    }
+
+    /// The types of the units, and the identities of those that have no class yet.
+    pub fn end(self) -> (Sifted, Vec<Id>) {
+        let Sifted {
+            numbers, classes, ..
+        } = &self.sifted;
+        let mut ids = vec![Id::default(); numbers.len()];
+        for ((id, &number), &class) in ids.iter_mut().zip(numbers).zip(&classes[1..]) {
+            if class == 0 {
+                *id = self.known.numbered.id(number);
+            }
+        }
+        (self.sifted, ids)
+    }
+
+    /// `guess`: what it may be, or 0.
+    fn number(&mut self, layout: &Layout<'_>, item: &Item<'_>, guess: Number) -> Result<Number> {
+        if self.depth > DEPTH {
+            return Err(identity::too_deep());
+        }
+        self.depth += 1;
+        let number = match layout.only_reference(item) {
+            Some((name, info, to)) => self.number_of_three(layout, name, info, to, guess),
+            None => self.number_of_any(layout, item, guess)?,
+        };
+        self.depth -= 1;
+        self.failure.take().map_or(Ok(number), Err)
+    }
+
+    /// Of a type of three words.
+    #[inline]
+    fn number_of_three(
+        &mut self,
+        layout: &Layout<'_>,
+        name: u32,
+        info: u32,
+        to: Reference,
+        guess: Number,
+    ) -> Number {
+        let expected = if self.known.starts_with(guess, [name, info]) {
+            self.known.key(guess)[2]
+        } else {
+            NEW
+        };
+        let reference = self.reference(layout, to, expected);
+        if reference == expected {
+            return guess;
+        }
+        let key = [name, info, reference];
+        let hint = hint(key);
+        let hinted = self.known.hinted[hint];
+        if self.known.starts_with(hinted, key) {
+            return hinted;
+        }
+        self.known.key.clear();
+        self.known.key.extend_from_slice(&key);
+        let number = self.known.number_of_key(layout.strings);
+        self.known.hinted[hint] = number;
+        number
+    }
+
+    fn number_of_any(
+        &mut self,
+        layout: &Layout<'_>,
+        item: &Item<'_>,
+        guess: Number,
+    ) -> Result<Number> {
+        let (mut guess, mut hint_at) = (guess, None);
+        if let Some((name, kind)) = layout.name_of(item) {
+            let follows = kind != Kind::FuncProto && self.known.starts_with(guess, [name]);
+            if !follows {
+                let at = hint([name, kind as u32, 0]);
+                guess = self.known.hinted[at];
+                hint_at = Some(at);
+            }
+        }
+        let (at, end) = match guess {
+            0 => (0, usize::MAX),
+            _ => {
+                let ends = &self.known.ends;
+                (
+                    ends[guess as usize - 1] as usize,
+                    ends[guess as usize] as usize,
+                )
+            }
+        };
+        let mut compare = Compare {
+            meeting: self,
+            layout: *layout,
+            at,
+            equal: guess != 0,
+        };
+        layout.write(item, &mut compare)?;
+        if compare.equal && compare.at == end {
+            return Ok(guess);
+        }
+        let mut key = std::mem::take(&mut self.known.key);
+        key.clear();
+        let mut make = Make {
+            meeting: self,
+            layout: *layout,
+            key,
+        };
+        layout.write(item, &mut make)?;
+        self.known.key = make.key;
+        let number = self.known.number_of_key(layout.strings);
+        if let Some(at) = hint_at {
+            self.known.hinted[at] = number;
+        }
+        Ok(number)
+    }
+
+    #[inline(always)]
+    fn reference(&mut self, layout: &Layout<'_>, to: Reference, expected: u32) -> u32 {
+        match to {
+            Reference::Die(die) => {
+                let Some(i) = layout.types.index.find(die) else {
+                    return 0;
+                };
+                let known = self.known.references[i as usize];
+                if known < OPEN {
+                    return known;
+                }
+                self.first_reference(layout, i, expected)
+            }
+            Reference::TypeTag(i, tag) => self.tag_reference(layout, i, tag),
+            Reference::Index => self.known.index,
+        }
+    }
+
+    /// To a type that nothing has referred to yet.
+    #[inline(never)]
+    fn first_reference(&mut self, layout: &Layout<'_>, i: u32, expected: u32) -> u32 {
+        if self.known.references[i as usize] == OPEN {
+            self.failure.get_or_insert_with(identity::endless);
+            return 0;
+        }
+        self.known.references[i as usize] = OPEN;
+        let number = match layout.raw.types[i as usize].kind {
+            Some(_) => {
+                let guess = if expected & 3 == 0 { expected >> 2 } else { 0 };
+                self.number(layout, &Item::Type(i), guess)
+            }
+            // Another name of what it refers to.
+            None => {
+                let die = layout.raw.types[i as usize].die;
+                let known = match layout.types.find(die) {
+                    Some(meant) if self.known.references[meant] < OPEN => {
+                        self.known.references[meant]
+                    }
+                    Some(meant) => self.first_reference(layout, meant as u32, expected),
+                    None => 0,
+                };
+                self.known.references[i as usize] = known;
+                return known;
+            }
+        };
+        let reference = match number {
+            Ok(number) => number << 2,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                0
+            }
+        };
+        self.known.references[i as usize] = reference;
+        reference
+    }
+
+    #[inline(never)]
+    fn tag_reference(&mut self, layout: &Layout<'_>, i: u32, tag: u32) -> u32 {
+        match self.number(layout, &Item::TypeTag(i, tag), 0) {
+            Ok(number) => number << 2,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                0
+            }
+        }
+    }
+}
+
+impl Choice for Meeting<'_> {
+    fn begin(&mut self, layout: &Layout<'_>, int: Option<u32>) -> Result<()> {
+        let references = &mut self.known.references;
+        references.clear();
+        references.extend(layout.raw.types.iter().map(|t| mention(t).unwrap_or(NEW)));
+        let count = layout.raw.types.len() + layout.raw.functions.len();
+        self.sifted = Sifted::with_capacity(count);
+        // Arrays refer to it wherever they stand.
+        let index = match int {
+            Some(int) => self.first_reference(layout, int, 0),
+            None if layout.int_name != 0 => self.number(layout, &Item::OwnInt, 0)? << 2,
+            None => 0,
+        };
+        self.known.index = index;
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn unit(&mut self, language: u32) {
+        self.counts = !self.left_out.contains(&language);
+    }
+
+    #[inline]
+    fn wants(&mut self, layout: &Layout<'_>, item: &Item<'_>, proper: bool) -> Result<bool> {
+        let reference = match *item {
+            Item::Type(i) => self.known.references[i as usize],
+            _ => NEW,
+        };
+        let number = if reference & 3 == 0 {
+            reference >> 2
+        } else {
+            // Units include headers in about the same order.
+            let guess = self.known.numbered.follower(self.last);
+            if let (NEW, Item::Type(i)) = (reference, *item) {
+                self.first_reference(layout, i, guess << 2) >> 2
+            } else {
+                self.number(layout, item, guess)?
+            }
+        };
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        self.known.numbered.follow(self.last, number);
+        self.last = number;
+        let class = self.known.numbered.class(number);
+        self.sifted.add(number, class);
+        let mut is_fresh = false;
+        if self.counts {
+            let has_words = std::mem::replace(&mut self.known.has_words[number as usize], true);
+            is_fresh = !has_words;
+            if proper && self.known.numbered.tell(number) {
+                self.sifted.add_fresh();
+            }
+        }
+        // Of units that refer to each other, one may mean a type by the copy that another has.
+        Ok(is_fresh || layout.raw.units.len() > 1)
+    }
+}
+
+/// Compares a type with a key on the way, and numbers what it refers to.
+struct Compare<'m, 'k, 'r> {
+    meeting: &'m mut Meeting<'k>,
+    layout: Layout<'r>,
+    /// Place in the keys.
+    at: usize,
+    equal: bool,
+}
+
+impl Compare<'_, '_, '_> {
+    #[inline(always)]
+    fn expected(&self) -> u32 {
+        // A reference is never this.
+        self.meeting.known.keys.get(self.at).copied().unwrap_or(NEW)
+    }
+}
+
+impl Words for Compare<'_, '_, '_> {
+    #[inline(always)]
+    fn word(&mut self, word: u32) {
+        self.equal &= self.expected() == word;
+        self.at += 1;
+    }
+
+    #[inline(always)]
+    fn member_name(&mut self, name: u32) {
+        self.word(name);
+    }
+
+    #[inline(always)]
+    fn reference(&mut self, to: Reference) {
+        let expected = if self.equal { self.expected() } else { 0 };
+        let reference = self.meeting.reference(&self.layout, to, expected);
+        self.equal &= reference == expected;
+        self.at += 1;
+    }
+}
+
+/// Makes the key of a type.
+struct Make<'m, 'k, 'r> {
+    meeting: &'m mut Meeting<'k>,
+    layout: Layout<'r>,
+    key: Vec<u32>,
+}
+
+impl Words for Make<'_, '_, '_> {
+    fn word(&mut self, word: u32) {
+        self.key.push(word);
+    }
+
+    fn member_name(&mut self, name: u32) {
+        self.key.push(name);
+    }
+
+    fn reference(&mut self, to: Reference) {
+        let reference = self.meeting.reference(&self.layout, to, 0);
+        self.key.push(reference);
+    }
+}
+
+/// Renders a type by its key.
+struct Rendering<'k> {
+    numbered: &'k Numbered,
+    strings: &'k [u8],
     out: Vec<u8>,
 }
 
-impl Render for Rendering<'_, '_> {
+impl Render for Rendering<'_> {
     fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
 
     fn name(&mut self, offset: u32) {
-        push_text(&mut self.out, self.view.strings, offset);
+        push_text(&mut self.out, self.strings, offset);
     }
 
-    fn reference(&mut self, target: u32) {
-        let meaning = match target.checked_sub(1).map(|i| i as usize) {
-            None => Meaning::Void,
-            Some(i) => match identity::nominal(self.view.type_words(target)) {
-                Some((space, _)) => Meaning::Nominal(space, self.view.type_words(target)[0]),
-                None => Meaning::Type(self.known.ids[self.known.numbers[i] as usize]),
-            },
+    fn reference(&mut self, reference: u32) {
+        let meaning = match (reference & 3, reference >> 2) {
+            (0, 0) => Meaning::Void,
+            (0, number) => Meaning::Type(self.numbered.id(number)),
+            (1, name) => Meaning::Nominal(Space::Struct, name),
+            (2, name) => Meaning::Nominal(Space::Union, name),
+            (_, name) => Meaning::Nominal(Space::Enum, name),
         };
-        meaning.write(self.view.strings, &mut self.out);
+        meaning.write(self.strings, &mut self.out);
     }
 }

@@ -12,12 +12,14 @@ mod known;
 mod location;
 mod raw;
 mod signature;
+mod types;
 mod variables;
 mod walk;
+mod words;
 
-use known::Met;
+use known::Meeting;
 
-pub use known::Known;
+pub use known::{Known, MAX_STRINGS};
 pub use raw::Fast;
 
 use std::collections::HashMap;
@@ -26,9 +28,10 @@ use object::elf;
 
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
 use crate::elf::Elf;
-use crate::encoded::{Encoded, Target, View};
+use crate::encoded::{Encoded, Id, Target, View};
 use crate::error::{Error, Result};
 use crate::identity;
+use crate::sieve::Sifted;
 
 /// What the units of one file have in common, loaded once and shared by threads.
 pub struct Source<'a> {
@@ -109,40 +112,47 @@ impl<'s> Encoder<'s> {
     /// Encode some units together: units that refer to each other must be in one call. The result
     /// has no strings of its own; see `view`.
     pub fn encode(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
-        let mut encoded = self.encode_types(units)?;
+        let mut encoded = self.encode_types(units, None)?;
         encoded.ids = identity::of_view(&self.view(&encoded)).map_err(|e| self.place(e))?;
-        self.identify_functions(&mut encoded);
+        let ids = std::mem::take(&mut encoded.ids);
+        self.identify_functions(&mut encoded, |id| ids[id as usize - 1]);
+        encoded.ids = ids;
         Ok(encoded)
     }
 
     /// The same for an encoder that goes through a whole file: `known` has met the types of earlier
-    /// units. Returned, too: the local ids of those that are new. Units of the languages `left_out`
-    /// bring none.
+    /// units, and only those that are fresh have words. Units of the languages `left_out` bring none.
     pub fn encode_more(
         &mut self,
         units: &[gimli::UnitHeader<Reader<'_>>],
         known: &mut Known,
         left_out: &[u32],
-    ) -> Result<(Encoded, Vec<u32>)> {
-        let mut encoded = self.encode_types(units)?;
-        let met = known.meet(&self.view(&encoded), left_out);
-        let Met { ids, first } = met.map_err(|e| self.place(e))?;
+    ) -> Result<(Encoded, Sifted)> {
+        let mut meeting = Meeting::new(known, left_out);
+        let mut encoded = self.encode_types(units, Some(&mut meeting))?;
+        let (sifted, ids) = meeting.end();
         encoded.ids = ids;
-        self.identify_functions(&mut encoded);
-        Ok((encoded, first))
+        let number = |id: u32| sifted.numbers[id as usize - 1];
+        self.identify_functions(&mut encoded, |id| known.numbered.id(number(id)));
+        Ok((encoded, sifted))
     }
 
-    fn encode_types(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
+    fn encode_types(
+        &mut self,
+        units: &[gimli::UnitHeader<Reader<'_>>],
+        meeting: Option<&mut Meeting<'_>>,
+    ) -> Result<Encoded> {
         self.raw.clear();
         let encoded = units
             .iter()
             .try_for_each(|unit| walk::walk(&mut self.raw, unit))
-            .and_then(|()| emit::emit(&mut self.raw));
+            .and_then(|()| emit::emit(&mut self.raw, meeting));
         encoded.map_err(|e| self.place(e))
     }
 
-    fn identify_functions(&self, encoded: &mut Encoded) {
-        let ids = identity::of_functions(&self.view(encoded));
+    /// `proto` gives the identity of a prototype.
+    fn identify_functions(&self, encoded: &mut Encoded, proto: impl Fn(u32) -> Id) {
+        let ids = identity::of_functions(&self.view(encoded), proto);
         for (function, id) in encoded.functions.iter_mut().zip(ids) {
             function.id = id;
         }

@@ -24,7 +24,8 @@ pub struct Type {
     /// INT, FLOAT: `DW_ATE_*`. ARRAY: number of elements. FWD, FUNC_PROTO: 1 for union, variadic.
     pub extra: u32,
     pub name: u32,
-    pub size: u64,
+    /// In bytes; `u32::MAX` stands for all that is larger, too.
+    pub size: u32,
     pub reference: u32,
     /// Members, enumerators, parameters or type tags in their pool.
     pub start: u32,
@@ -34,24 +35,60 @@ pub struct Type {
 
 #[derive(Clone, Copy)]
 pub struct Member {
+    /// See `Raw::member_name`.
     pub name: u32,
     pub reference: u32,
-    pub bits: BitPlace,
+    /// Where it starts in the aggregate; see `Member::place`.
+    bit: u32,
+    /// 0 for one that is no bit-field.
     pub bit_size: u32,
     pub die: u32,
 }
 
-/// Where a member starts, before the size of its type is known.
+impl Member {
+    /// Stands for all places that are too far away for BTF.
+    const TOO_FAR: u32 = u32::MAX;
+    /// The place depends on the size of its type; see `Raw::unplaced`.
+    const UNPLACED: u32 = u32::MAX - 1;
+
+    /// A member at a place in bits; `None`: it is not known yet.
+    #[inline]
+    pub fn new(name: u32, reference: u32, place: Option<u64>, bit_size: u32, die: u32) -> Self {
+        let bit = match place {
+            Some(bit) if bit < u64::from(Member::UNPLACED) => bit as u32,
+            Some(_) => Member::TOO_FAR,
+            None => Member::UNPLACED,
+        };
+        Member {
+            name,
+            reference,
+            bit,
+            bit_size,
+            die,
+        }
+    }
+
+    /// Bits from the start of the aggregate, if that is known.
+    #[inline]
+    pub fn place(&self) -> Option<u32> {
+        (self.bit != Member::UNPLACED).then_some(self.bit)
+    }
+
+    /// Does it not consist of whole bytes?
+    #[inline]
+    pub fn is_within_bytes(&self) -> bool {
+        self.bit_size != 0 || !self.bit.is_multiple_of(8)
+    }
+}
+
+/// DWARF 2 to 4 count a bit-field from the most significant end of a storage unit, whose size may
+/// be only that of its type.
 #[derive(Clone, Copy)]
-pub enum BitPlace {
-    /// From the start of the aggregate.
-    Bit(u64),
-    /// DWARF 2 to 4: counted from the most significant end of a storage unit at `byte`.
-    Storage {
-        byte: u32,
-        storage: u32,
-        offset: i32,
-    },
+pub struct Unplaced {
+    pub die: u32,
+    /// Where the storage unit starts.
+    pub byte: u64,
+    pub offset: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -149,8 +186,13 @@ pub struct Raw<'s> {
     pub source: &'s Source<'s>,
     pub types: Vec<Type>,
     pub members: Vec<Member>,
+    /// By DIE, ascending.
+    pub unplaced: Vec<Unplaced>,
     pub enumerators: Vec<Enumerator>,
+    /// Of functions.
     pub params: Vec<Param>,
+    /// Of function types: name and reference of each.
+    pub type_params: Vec<(u32, u32)>,
     /// Values of type tags, in the order PTR -> first -> … -> pointee.
     pub type_tags: Vec<u32>,
     pub functions: Vec<Function>,
@@ -161,6 +203,8 @@ pub struct Raw<'s> {
     pub annotations: HashMap<u32, Annotation>,
     pub units: Vec<UnitFacts>,
     pub strings: Strings,
+    /// Name of the INT that stands for those that BTF cannot have.
+    pub placeholder_name: u32,
     /// The abbreviations that the last unit used.
     pub abbrevs: Option<Abbrevs>,
     /// Of use in a walk only; what was allocated stays.
@@ -176,8 +220,10 @@ impl<'s> Raw<'s> {
             source,
             types: Vec::with_capacity(size / 32),
             members: Vec::with_capacity(size / 16),
+            unplaced: Vec::new(),
             enumerators: Vec::new(),
             params: Vec::new(),
+            type_params: Vec::new(),
             type_tags: Vec::new(),
             functions: Vec::new(),
             variables: Vec::new(),
@@ -186,6 +232,7 @@ impl<'s> Raw<'s> {
             annotations: HashMap::new(),
             units: Vec::new(),
             strings: Strings::new(&source.dwarf.str),
+            placeholder_name: 0,
             abbrevs: None,
             open: Open::default(),
         }
@@ -195,8 +242,10 @@ impl<'s> Raw<'s> {
     pub fn clear(&mut self) {
         self.types.clear();
         self.members.clear();
+        self.unplaced.clear();
         self.enumerators.clear();
         self.params.clear();
+        self.type_params.clear();
         self.type_tags.clear();
         self.functions.clear();
         self.variables.clear();
@@ -259,6 +308,18 @@ impl<'s> Raw<'s> {
             }
         }
         self.other_string(unit, value)
+    }
+
+    /// The same without a look at it: what is not 0 may be empty, too. There are as many members as
+    /// other names together, and most are compared only.
+    #[inline(always)]
+    pub fn member_name(&mut self, unit: &UnitFacts, value: Option<Value>) -> Result<u32> {
+        match value {
+            Some(value) if value.form() == dw::DW_FORM_strp && self.strings.holds(value.bits) => {
+                Ok(value.bits as u32 + 1)
+            }
+            _ => self.string(unit, value),
+        }
     }
 
     #[inline(never)]
@@ -381,13 +442,18 @@ impl Strings {
         }
     }
 
+    #[inline(always)]
+    fn holds(&self, offset: u64) -> bool {
+        offset < self.debug_str as u64
+    }
+
     /// The string at an offset of `.debug_str`.
     #[inline]
     fn at(&self, offset: u64) -> Option<u32> {
-        let at = usize::try_from(offset).ok()?;
-        if at >= self.debug_str {
+        if !self.holds(offset) {
             return None;
         }
+        let at = offset as usize;
         let empty = match self.nuls.get(at / 64) {
             Some(bits) => bits >> (at % 64) & 1 != 0,
             None => self.bytes[at + 1] == 0,

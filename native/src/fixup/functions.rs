@@ -11,7 +11,7 @@ use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
 use crate::combine::{printable, Class, Combiner, Signature};
 use crate::encode::Fast;
-use crate::encoded::function_flags as flag;
+use crate::encoded::{function_flags as flag, Id};
 use crate::error::Result;
 use crate::explain::{facts, Candidate, FunctionVerdict};
 use crate::features::Features;
@@ -111,21 +111,19 @@ impl State {
 }
 
 /// What the BTF tells of a name.
+#[derive(Clone, Copy)]
 struct Chosen {
     class: usize,
     proto: Class,
+    /// Identity of the FUNC.
+    id: Id,
     /// The symbol whose full name it goes by; `None`: the base name.
     clone: Option<usize>,
 }
 
-impl Chosen {
-    fn new(state: &State, clone: Option<usize>) -> Self {
-        Chosen {
-            class: state.class,
-            proto: state.signature.proto,
-            clone,
-        }
-    }
+/// Identity of a FUNC of this name.
+fn id_of_func(combiner: &Combiner<'_>, name: &[u8], proto: Class) -> Id {
+    id_of(Kind::Func, &[name, &combiner.facts(proto).id.bytes()])
 }
 
 type Rule = fn(&Case<'_, '_>) -> bool;
@@ -192,7 +190,8 @@ pub(super) fn gather<'i>(
     by_base_name: ByBaseName<'i>,
     resolution: &Resolution,
     features: &Features,
-) -> Vec<(&'i [u8], Named)> {
+    threads: &Threads,
+) -> Result<Vec<(&'i [u8], Named)>> {
     let ByBaseName { mut named, places } = by_base_name;
     let mut stands = vec![false; combiner.functions.len()];
     let state = |class: usize, location| State {
@@ -218,13 +217,14 @@ pub(super) fn gather<'i>(
             named[place].1.states.push(state(class, None));
         }
     }
-    for (_, name) in &mut named {
+    threads.each(&mut named, |(_, name)| {
         name.states.sort_by_key(|s| {
             let location = s.location.map(|l| (l.section, l.value));
             (combiner.functions[s.class].id, location)
         });
-    }
-    named
+        Ok(())
+    })?;
+    Ok(named)
 }
 
 /// The verdict on one name with all its evidence. `None`: nothing is known of it.
@@ -236,12 +236,19 @@ pub fn explain(
     features: &Features,
     objects: &[String],
     name: &[u8],
-) -> Option<FunctionVerdict> {
+) -> Result<Option<FunctionVerdict>> {
     let by_base_name = by_base_name(image, names);
-    let named = gather(combiner, image, by_base_name, resolution, features);
+    let named = gather(
+        combiner,
+        image,
+        by_base_name,
+        resolution,
+        features,
+        &Threads::ONE,
+    )?;
     let place = named.iter().position(|(n, _)| *n == name);
     if place.is_none() && combiner.watched_functions.is_empty() {
-        return None;
+        return Ok(None);
     }
     let decision = match place.map(|i| &named[i].1) {
         None => Err("the linked file has no function symbol of this name"),
@@ -280,12 +287,12 @@ pub fn explain(
     let symbol = |i: usize| printable(image.symbols[i].name).into_owned();
     let symbols = place.map_or(&[][..], |i| &named[i].1.symbols);
     let clone = decision.as_ref().ok().and_then(|chosen| chosen.clone);
-    Some(FunctionVerdict {
+    Ok(Some(FunctionVerdict {
         symbols: symbols.iter().map(|&(i, l)| (symbol(i), l.value)).collect(),
         clone: clone.map(symbol).unwrap_or_default(),
         candidates: combiner.watched_functions.iter().map(candidate).collect(),
         reason: decision.err().unwrap_or(""),
-    })
+    }))
 }
 
 pub(super) fn add(
@@ -296,11 +303,13 @@ pub(super) fn add(
     threads: &Threads,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let kfuncs = if features.decl_tag_kfuncs && features.decl_tag {
-        kfuncs::find(image)
-    } else {
-        HashMap::new()
-    };
+    // By the numbers of their names.
+    let mut kfuncs: HashMap<u32, u32, Fast> = HashMap::default();
+    if features.decl_tag_kfuncs && features.decl_tag {
+        for (name, flags) in kfuncs::find(image) {
+            kfuncs.extend(combiner.strings.find(&name).map(|name| (name, flags)));
+        }
+    }
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
     let decide = |_: &mut (), (_, named): &(&[u8], Named)| {
         let case = Case {
@@ -312,11 +321,13 @@ pub(super) fn add(
         Ok((!named.states.is_empty()).then(|| case.decide()))
     };
     let decisions = threads.map(named, || (), decide)?;
+    combiner.reserve(named.len());
     for ((name, _), decision) in named.iter().zip(decisions) {
         let Some(decision) = decision else { continue };
         match decision {
             Ok(chosen) => {
-                tell(combiner, image, features, &chosen, kfuncs.get(*name));
+                let base_name = combiner.functions[chosen.class].name;
+                tell(combiner, image, features, &chosen, kfuncs.get(&base_name));
                 outcome.functions += 1;
             }
             Err(reason) => {
@@ -337,6 +348,23 @@ impl Case<'_, '_> {
         &self.named.states
     }
 
+    fn chosen(&self, state: &State, clone: Option<usize>) -> Chosen {
+        let (class, proto) = (state.class, state.signature.proto);
+        let name = match clone {
+            Some(symbol) => self.image.symbols[symbol].name,
+            None => {
+                let strings = &self.combiner.strings;
+                strings.get(self.combiner.functions[class].name)
+            }
+        };
+        Chosen {
+            class,
+            proto,
+            id: id_of_func(self.combiner, name, proto),
+            clone,
+        }
+    }
+
     /// What to tell of the name, or why nothing.
     fn decide(&self) -> std::result::Result<Chosen, Reason> {
         if let Some(clone) = self.changed_clone() {
@@ -344,7 +372,7 @@ impl Case<'_, '_> {
         }
         match RULES.iter().find(|(_, holds)| holds(self)) {
             Some(&(reason, _)) => Err(reason),
-            None => Ok(Chosen::new(self.canonical(), None)),
+            None => Ok(self.chosen(self.canonical(), None)),
         }
     }
 
@@ -436,7 +464,7 @@ impl Case<'_, '_> {
         let clone_at = |state: &'_ State| {
             let (symbol, name) = self.symbols_at(state).find(|(_, n)| n.contains(&b'.'))?;
             let place = state.location.map(|at| (at.section, at.value));
-            Some((place, name, Chosen::new(state, Some(symbol))))
+            Some((place, name, self.chosen(state, Some(symbol))))
         };
         let clones = self.states().iter().filter_map(clone_at);
         let (_, name, first) = clones.min_by_key(|&(place, _, _)| place)?;
@@ -469,17 +497,18 @@ fn tell(
     chosen: &Chosen,
     kfunc: Option<&u32>,
 ) {
-    let (class, mut proto) = (chosen.class, chosen.proto);
     if let Some(symbol) = chosen.clone {
         let full_name = combiner.strings.add(image.symbols[symbol].name);
-        emit(combiner, class, proto, full_name, features);
+        emit(combiner, chosen, full_name, features);
         return;
     }
+    let mut chosen = *chosen;
+    let base_name = combiner.functions[chosen.class].name;
     if let (Some(flags), true) = (kfunc, features.attributes) {
-        proto = kfuncs::in_arena(combiner, proto, *flags);
+        chosen.proto = kfuncs::in_arena(combiner, chosen.proto, *flags);
+        chosen.id = id_of_func(combiner, combiner.strings.get(base_name), chosen.proto);
     }
-    let base_name = combiner.functions[class].name;
-    let func = emit(combiner, class, proto, base_name, features);
+    let func = emit(combiner, &chosen, base_name, features);
     for tag in kfunc.iter().flat_map(|flags| kfuncs::tags(**flags)) {
         let value = combiner.strings.add(tag);
         add_decl_tag(combiner, func, value, -1);
@@ -487,23 +516,11 @@ fn tell(
 }
 
 /// FUNC, with the tags of its source.
-fn emit(
-    combiner: &mut Combiner<'_>,
-    class: usize,
-    proto: Class,
-    name: u32,
-    features: &Features,
-) -> Class {
-    let tags = combiner.functions[class].tags.clone();
-    let id = id_of(
-        Kind::Func,
-        &[
-            combiner.strings.get(name),
-            &combiner.facts(proto).id.bytes(),
-        ],
-    );
+fn emit(combiner: &mut Combiner<'_>, chosen: &Chosen, name: u32, features: &Features) -> Class {
+    let tags = combiner.functions[chosen.class].tags.clone();
     // BTF of kernels gives every function static linkage.
-    let func = combiner.push(id, &[name, btf::info(Kind::Func, 0, false), proto]);
+    let words = [name, btf::info(Kind::Func, 0, false), chosen.proto];
+    let func = combiner.push(chosen.id, &words);
     if features.decl_tag {
         for (value, component) in tags {
             add_decl_tag(combiner, func, value, component);

@@ -49,7 +49,7 @@ pub fn fix_up(
         ..Outcome::default()
     };
     resolution.settle(image, combiner, objects)?;
-    let named = functions::gather(combiner, image, named, &resolution, features);
+    let named = functions::gather(combiner, image, named, &resolution, features, threads)?;
     functions::add(combiner, image, &named, features, threads, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;
     Ok(outcome)
