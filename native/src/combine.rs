@@ -16,7 +16,7 @@ use crate::encoded::{text_at, Function, Id, Target, Variable, View, NONE};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::identity::{self, Space};
-use crate::sieve::Sifted;
+use crate::sieve::{Numbered, Sifted};
 
 /// Number of a class; 0 is void.
 pub type Class = u32;
@@ -377,8 +377,7 @@ impl<'a> Combiner<'a> {
         view: &View<'_>,
         overrides: Option<&Overrides>,
     ) -> Result<()> {
-        let classes = vec![0; view.type_count() + 1];
-        let mut local = Local::new(object, view, overrides, classes);
+        let mut local = Local::new(object, view, overrides, None);
         let of_units: Vec<u32> = match overrides {
             None => (1..=view.type_count() as u32).collect(),
             Some(overrides) => {
@@ -390,18 +389,21 @@ impl<'a> Combiner<'a> {
         self.add_units(&mut local, &of_units)
     }
 
-    /// Take in one object of whose types only the fresh ones are not known yet; the classes of
-    /// these are filled in.
+    /// Take in one object of whose types only the fresh ones are not known yet; `numbered`, which has
+    /// numbered them, learns the classes of these.
     pub fn add_sifted(
         &mut self,
         object: ObjectIndex,
         view: &View<'_>,
-        sifted: &mut Sifted,
+        Sifted { numbers, fresh }: &Sifted,
+        numbered: &mut Numbered,
     ) -> Result<()> {
-        let classes = std::mem::take(&mut sifted.classes);
-        let mut local = Local::new(object, view, None, classes);
-        self.add_units(&mut local, &sifted.fresh)?;
-        sifted.classes = local.classes;
+        let mut local = Local::new(object, view, None, Some((numbered, numbers)));
+        self.add_units(&mut local, fresh)?;
+        let classes = local.classes;
+        for &id in fresh {
+            numbered.learn(numbers[id as usize - 1], classes[id as usize]);
+        }
         Ok(())
     }
 
@@ -470,7 +472,10 @@ impl<'a> Combiner<'a> {
         if known != 0 {
             return known;
         }
-        let (class, new) = self.class_of(local.identity(id));
+        let (class, new) = match local.met_as(id) {
+            0 => self.class_of(local.identity(id)),
+            class => (class, false),
+        };
         local.classes[id as usize] = class;
         if new {
             local.fresh.push(id);
@@ -702,6 +707,8 @@ impl<'a> Combiner<'a> {
 struct Local<'v> {
     view: &'v View<'v>,
     overrides: Option<&'v Overrides>,
+    /// Who has numbered the types, and their numbers.
+    met: Option<(&'v Numbered, &'v [u32])>,
     /// Class of each local id, once known.
     classes: Vec<Class>,
     fresh: Vec<u32>,
@@ -714,22 +721,35 @@ impl<'v> Local<'v> {
         object: ObjectIndex,
         view: &'v View<'v>,
         overrides: Option<&'v Overrides>,
-        classes: Vec<Class>,
+        met: Option<(&'v Numbered, &'v [u32])>,
     ) -> Self {
         Local {
             view,
             overrides,
-            classes,
+            met,
+            classes: vec![0; view.type_count() + 1],
             fresh: Vec::new(),
             symbols: vec![NONE; view.symbols.len()],
             object,
         }
     }
 
+    /// The class of a local type that was taken in with another object, or 0.
+    #[inline]
+    fn met_as(&self, id: u32) -> Class {
+        let number = |numbers: &[u32]| numbers[id as usize - 1];
+        self.met
+            .map_or(0, |(numbered, numbers)| numbered.class(number(numbers)))
+    }
+
     /// The identity of a local type.
     #[inline]
     fn identity(&self, id: u32) -> Id {
-        let own = self.view.ids[id as usize - 1];
+        let i = id as usize - 1;
+        if let Some((numbered, numbers)) = self.met {
+            return numbered.id(numbers[i]);
+        }
+        let own = self.view.ids[i];
         self.overrides.map_or(own, |o| *o.get(&id).unwrap_or(&own))
     }
 }

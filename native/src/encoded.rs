@@ -219,7 +219,7 @@ impl<'a> View<'a> {
     }
 
     pub fn type_count(&self) -> usize {
-        self.ids.len()
+        self.starts.len().saturating_sub(1)
     }
 }
 

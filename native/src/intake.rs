@@ -85,11 +85,10 @@ fn load(
 
 impl Intake {
     pub fn take(&mut self, gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<()> {
-        let (mut member, loaded) = load(gate, index, path, Mapped::read)?;
+        let (member, loaded) = load(gate, index, path, Mapped::read)?;
         if let Some(view) = loaded.view() {
             let counts = |language| !gate.excluded_languages.contains(&language);
-            let mut sifted = self.sieve.sift(&view, counts);
-            member.numbers = std::mem::take(&mut sifted.numbers);
+            let sifted = self.sieve.sift(&view, counts);
             self.waiting.push((loaded, sifted, self.members.len()));
         }
         self.members.push(member);
@@ -115,12 +114,12 @@ impl Intake {
     }
 
     fn hand_over(&mut self, combiner: &mut Combiner<'_>) -> Result<()> {
-        for (loaded, mut sifted, place) in self.waiting.drain(..) {
+        for (loaded, sifted, place) in self.waiting.drain(..) {
             let member = &mut self.members[place];
             if let Some(view) = loaded.view() {
-                combiner.add_sifted(member.index, &view, &mut sifted)?;
-                self.sieve.numbered.learn(&sifted, &member.numbers);
+                combiner.add_sifted(member.index, &view, &sifted, &mut self.sieve.numbered)?;
             }
+            member.numbers = sifted.numbers;
             member.kept = (!loaded.is_in_file()).then_some(loaded);
         }
         Ok(())

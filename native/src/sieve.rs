@@ -76,13 +76,9 @@ impl Numbered {
         !std::mem::replace(&mut self.met[number as usize].told, true)
     }
 
-    /// Remember what the combiner made of the fresh types of an object; `numbers` are those of its
-    /// types.
-    pub fn learn(&mut self, sifted: &Sifted, numbers: &[u32]) {
-        for &local in &sifted.fresh {
-            let number = numbers[local as usize - 1];
-            self.met[number as usize].class = sifted.classes[local as usize];
-        }
+    /// Remember what the combiner made of it.
+    pub fn learn(&mut self, number: u32, class: Class) {
+        self.met[number as usize].class = class;
     }
 
     /// For each number whether the identity is one of those asked for.
@@ -92,34 +88,23 @@ impl Numbered {
 }
 
 /// The types of one object, sifted.
+#[derive(Default)]
 pub struct Sifted {
     /// For each local type its number.
     pub numbers: Vec<u32>,
-    /// For each local type from 1 on its class, where that is known.
-    pub classes: Vec<Class>,
     /// Local types of units proper that the combiner has to see, ascending.
     pub fresh: Vec<u32>,
 }
 
 impl Sifted {
     pub fn with_capacity(types: usize) -> Self {
-        let mut classes = Vec::with_capacity(types + 1);
-        classes.push(0);
         Sifted {
             numbers: Vec::with_capacity(types),
-            classes,
             fresh: Vec::new(),
         }
     }
 
-    /// The next local type.
-    #[inline]
-    pub fn add(&mut self, number: u32, class: Class) {
-        self.numbers.push(number);
-        self.classes.push(class);
-    }
-
-    /// The last one that was added is fresh.
+    /// The last type that got a number is fresh.
     #[inline]
     pub fn add_fresh(&mut self) {
         self.fresh.push(self.numbers.len() as u32);
@@ -143,7 +128,7 @@ impl Sieve {
             let counts = counts(unit.language);
             for local in start.protos_end..unit.protos_end {
                 last = self.number(view.ids[local as usize], last);
-                sifted.add(last, self.numbered.class(last));
+                sifted.numbers.push(last);
                 if counts && local < unit.types_end && self.numbered.tell(last) {
                     sifted.add_fresh();
                 }
@@ -200,16 +185,17 @@ mod tests {
     fn a_type_is_told_once_and_known_then() {
         let mut sieve = Sieve::default();
         let first = object(&[5, 6, 5], &[unit(1, 3, 3)]);
-        let mut sifted = sieve.sift(&first.view(), |_| true);
+        let sifted = sieve.sift(&first.view(), |_| true);
         assert_eq!(
             (sifted.fresh.as_slice(), sifted.numbers[2]),
             (&[1, 2][..], sifted.numbers[0])
         );
-        sifted.classes = vec![0, 10, 11, 10];
-        sieve.numbered.learn(&sifted, &sifted.numbers);
+        sieve.numbered.learn(sifted.numbers[1], 11);
         let second = object(&[8, 6, 5], &[unit(1, 3, 3)]);
         let again = sieve.sift(&second.view(), |_| true);
-        assert_eq!((again.fresh, again.classes), (vec![1], vec![0, 0, 11, 10]));
+        let classes = again.numbers.iter().map(|&n| sieve.numbered.class(n));
+        assert_eq!(classes.collect::<Vec<_>>(), [0, 11, 0]);
+        assert_eq!(again.fresh, [1]);
     }
 
     #[test]

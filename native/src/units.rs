@@ -113,10 +113,10 @@ impl<'s> Intake<'s> {
     }
 
     fn hand_over(&mut self, combiner: &mut Combiner<'_>) -> Result<()> {
-        for (encoded, mut sifted, place) in self.waiting.drain(..) {
+        for (encoded, sifted, place) in self.waiting.drain(..) {
             let index = self.taken[place].0;
-            combiner.add_sifted(index, &self.encoder.view(&encoded), &mut sifted)?;
-            self.met.numbered().learn(&sifted, &sifted.numbers);
+            let view = self.encoder.view(&encoded);
+            combiner.add_sifted(index, &view, &sifted, self.met.numbered())?;
         }
         Ok(())
     }

@@ -356,7 +356,7 @@ impl Abbrevs {
         let mut end = *at;
         end.skip_leb()?;
         end.skip(1)?;
-        while specification(&mut end)?.is_some() {}
+        skip_specifications(&mut end)?;
         let place = at.pos..end.pos;
         let hash = |place: &Range<usize>| xxhash_rust::xxh3::xxh3_64(&all[place.clone()]);
         let own = hash(&place);
@@ -475,6 +475,25 @@ pub fn refers_across_units(dwarf: &Dwarf<'_>, offset: u64) -> bool {
         Ok(false)
     };
     scan().unwrap_or(false)
+}
+
+/// Go behind the end of the list.
+fn skip_specifications(at: &mut Cursor<'_>) -> Result<(), Truncated> {
+    loop {
+        // Nearly all are two bytes.
+        let start = *at;
+        let (name, form) = (at.u8()?, at.u8()?);
+        if name < 0x80 && form < 0x80 && DwForm(form.into()) != dw::DW_FORM_implicit_const {
+            if (name, form) == (0, 0) {
+                return Ok(());
+            }
+            continue;
+        }
+        *at = start;
+        if specification(at)?.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Name, form and implicit value of the next attribute; `None` at the end of the list.

@@ -114,12 +114,6 @@ impl Words for Written<'_> {
     }
 
     #[inline(always)]
-    fn member_name(&mut self, name: u32) {
-        let is_empty = self.strings.bytes[name as usize] == 0;
-        self.words.push(if is_empty { 0 } else { name });
-    }
-
-    #[inline(always)]
     fn reference(&mut self, to: Reference) {
         self.words.push(match to {
             Reference::Die(die) => {
@@ -130,6 +124,19 @@ impl Words for Written<'_> {
             Reference::TypeTag(i, tag) => self.ids[i as usize] + 1 + tag,
             Reference::Index => self.index,
         });
+    }
+
+    #[inline(always)]
+    fn member(&mut self, name: u32, to: u32, offset: u32) {
+        let is_empty = self.strings.bytes[name as usize] == 0;
+        self.parameter(if is_empty { 0 } else { name }, to);
+        self.word(offset);
+    }
+
+    #[inline(always)]
+    fn parameter(&mut self, name: u32, to: u32) {
+        self.word(name);
+        self.reference(Reference::Die(to));
     }
 }
 

@@ -29,6 +29,9 @@ const NEW: u32 = u32::MAX;
 /// The key of what it refers to is being made.
 const OPEN: u32 = u32::MAX - 1;
 
+/// No place in the keys.
+const NOWHERE: usize = usize::MAX;
+
 /// Longer strings leave no room for the space.
 pub const MAX_STRINGS: usize = 1 << 29;
 
@@ -146,7 +149,8 @@ pub struct Meeting<'k> {
     last: Number,
     depth: usize,
     failure: Option<Error>,
-    sifted: Sifted,
+    /// What is found.
+    pub sifted: Sifted,
 }
 
 impl<'k> Meeting<'k> {
@@ -158,22 +162,8 @@ impl<'k> Meeting<'k> {
             last: 0,
             depth: 0,
             failure: None,
-            sifted: Sifted::with_capacity(0),
+            sifted: Sifted::default(),
         }
-    }
-
-    /// The types of the units, and the identities of those that have no class yet.
-    pub fn end(self) -> (Sifted, Vec<Id>) {
-        let Sifted {
-            numbers, classes, ..
-        } = &self.sifted;
-        let mut ids = vec![Id::default(); numbers.len()];
-        for ((id, &number), &class) in ids.iter_mut().zip(numbers).zip(&classes[1..]) {
-            if class == 0 {
-                *id = self.known.numbered.id(number);
-            }
-        }
-        (self.sifted, ids)
     }
 
     /// `guess`: what it may be, or 0.
@@ -200,13 +190,13 @@ impl<'k> Meeting<'k> {
         to: Reference,
         guess: Number,
     ) -> Number {
-        let expected = if self.known.starts_with(guess, [name, info]) {
-            self.known.key(guess)[2]
+        let at = if self.known.starts_with(guess, [name, info]) {
+            self.known.ends[guess as usize - 1] as usize + 2
         } else {
-            NEW
+            NOWHERE
         };
-        let reference = self.reference(layout, to, expected);
-        if reference == expected {
+        let reference = self.reference(layout, to, at);
+        if self.known.keys.get(at) == Some(&reference) {
             return guess;
         }
         let key = [name, info, reference];
@@ -237,24 +227,18 @@ impl<'k> Meeting<'k> {
                 hint_at = Some(at);
             }
         }
-        let (at, end) = match guess {
-            0 => (0, usize::MAX),
-            _ => {
-                let ends = &self.known.ends;
-                (
-                    ends[guess as usize - 1] as usize,
-                    ends[guess as usize] as usize,
-                )
-            }
+        let ends = &self.known.ends;
+        let (at, end) = match guess as usize {
+            0 => (NOWHERE, 0),
+            guess => (ends[guess - 1] as usize, ends[guess] as usize),
         };
         let mut compare = Compare {
             meeting: self,
             layout: *layout,
             at,
-            equal: guess != 0,
         };
         layout.write(item, &mut compare)?;
-        if compare.equal && compare.at == end {
+        if compare.at == end {
             return Ok(guess);
         }
         let mut key = std::mem::take(&mut self.known.key);
@@ -273,22 +257,31 @@ impl<'k> Meeting<'k> {
         Ok(number)
     }
 
+    /// How a reference stands in a key; it may be as `at` that place of the keys.
     #[inline(always)]
-    fn reference(&mut self, layout: &Layout<'_>, to: Reference, expected: u32) -> u32 {
+    fn reference(&mut self, layout: &Layout<'_>, to: Reference, at: usize) -> u32 {
         match to {
-            Reference::Die(die) => {
-                let Some(i) = layout.types.index.find(die) else {
-                    return 0;
-                };
-                let known = self.known.references[i as usize];
-                if known < OPEN {
-                    return known;
-                }
-                self.first_reference(layout, i, expected)
-            }
+            Reference::Die(die) => self.reference_to(layout, die, at),
             Reference::TypeTag(i, tag) => self.tag_reference(layout, i, tag),
             Reference::Index => self.known.index,
         }
+    }
+
+    #[inline(always)]
+    fn reference_to(&mut self, layout: &Layout<'_>, die: u32, at: usize) -> u32 {
+        let Some(i) = layout.types.index.find(die) else {
+            return 0;
+        };
+        match self.known.references[i as usize] {
+            OPEN.. => self.expected_reference(layout, i, at),
+            known => known,
+        }
+    }
+
+    #[inline(never)]
+    fn expected_reference(&mut self, layout: &Layout<'_>, i: u32, at: usize) -> u32 {
+        let expected = self.known.keys.get(at).copied().unwrap_or(0);
+        self.first_reference(layout, i, expected)
     }
 
     /// To a type that nothing has referred to yet.
@@ -384,8 +377,7 @@ impl Choice for Meeting<'_> {
         }
         self.known.numbered.follow(self.last, number);
         self.last = number;
-        let class = self.known.numbered.class(number);
-        self.sifted.add(number, class);
+        self.sifted.numbers.push(number);
         let mut is_fresh = false;
         if self.counts {
             let has_words = std::mem::replace(&mut self.known.has_words[number as usize], true);
@@ -403,37 +395,51 @@ impl Choice for Meeting<'_> {
 struct Compare<'m, 'k, 'r> {
     meeting: &'m mut Meeting<'k>,
     layout: Layout<'r>,
-    /// Place in the keys.
+    /// Place in the keys; `NOWHERE`: they differ.
     at: usize,
-    equal: bool,
 }
 
 impl Compare<'_, '_, '_> {
+    /// Are these the next words? They are not, from the first ones on that are not.
     #[inline(always)]
-    fn expected(&self) -> u32 {
-        // A reference is never this.
-        self.meeting.known.keys.get(self.at).copied().unwrap_or(NEW)
+    fn next<const N: usize>(&mut self, words: [u32; N]) {
+        let end = self.at.saturating_add(N);
+        match self.meeting.known.keys.get(self.at..end) {
+            Some(known) if known == words => self.at = end,
+            _ => self.at = NOWHERE,
+        }
     }
 }
 
 impl Words for Compare<'_, '_, '_> {
     #[inline(always)]
     fn word(&mut self, word: u32) {
-        self.equal &= self.expected() == word;
-        self.at += 1;
+        self.next([word]);
     }
 
     #[inline(always)]
-    fn member_name(&mut self, name: u32) {
-        self.word(name);
+    fn three(&mut self, name: u32, info: u32, size: u32) {
+        self.next([name, info, size]);
     }
 
     #[inline(always)]
     fn reference(&mut self, to: Reference) {
-        let expected = if self.equal { self.expected() } else { 0 };
-        let reference = self.meeting.reference(&self.layout, to, expected);
-        self.equal &= reference == expected;
-        self.at += 1;
+        let reference = self.meeting.reference(&self.layout, to, self.at);
+        self.next([reference]);
+    }
+
+    #[inline(always)]
+    fn member(&mut self, name: u32, to: u32, offset: u32) {
+        let at = self.at.saturating_add(1);
+        let reference = self.meeting.reference_to(&self.layout, to, at);
+        self.next([name, reference, offset]);
+    }
+
+    #[inline(always)]
+    fn parameter(&mut self, name: u32, to: u32) {
+        let at = self.at.saturating_add(1);
+        let reference = self.meeting.reference_to(&self.layout, to, at);
+        self.next([name, reference]);
     }
 }
 
@@ -449,13 +455,19 @@ impl Words for Make<'_, '_, '_> {
         self.key.push(word);
     }
 
-    fn member_name(&mut self, name: u32) {
-        self.key.push(name);
+    fn reference(&mut self, to: Reference) {
+        let reference = self.meeting.reference(&self.layout, to, NOWHERE);
+        self.key.push(reference);
     }
 
-    fn reference(&mut self, to: Reference) {
-        let reference = self.meeting.reference(&self.layout, to, 0);
-        self.key.push(reference);
+    fn member(&mut self, name: u32, to: u32, offset: u32) {
+        self.parameter(name, to);
+        self.word(offset);
+    }
+
+    fn parameter(&mut self, name: u32, to: u32) {
+        self.word(name);
+        self.reference(Reference::Die(to));
     }
 }
 

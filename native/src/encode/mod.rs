@@ -121,7 +121,8 @@ impl<'s> Encoder<'s> {
     }
 
     /// The same for an encoder that goes through a whole file: `known` has met the types of earlier
-    /// units, and only those that are fresh have words. Units of the languages `left_out` bring none.
+    /// units, and has the identities; only types that are fresh have words. Units of the languages
+    /// `left_out` bring none.
     pub fn encode_more(
         &mut self,
         units: &[gimli::UnitHeader<Reader<'_>>],
@@ -130,8 +131,7 @@ impl<'s> Encoder<'s> {
     ) -> Result<(Encoded, Sifted)> {
         let mut meeting = Meeting::new(known, left_out);
         let mut encoded = self.encode_types(units, Some(&mut meeting))?;
-        let (sifted, ids) = meeting.end();
-        encoded.ids = ids;
+        let sifted = meeting.sifted;
         let number = |id: u32| sifted.numbers[id as usize - 1];
         self.identify_functions(&mut encoded, |id| known.numbered.id(number(id)));
         Ok((encoded, sifted))

@@ -52,10 +52,12 @@ pub enum Reference {
 pub trait Words {
     fn word(&mut self, word: u32);
 
-    /// That of a member (see `Raw::member_name`).
-    fn member_name(&mut self, name: u32);
-
     fn reference(&mut self, to: Reference);
+
+    /// `name`: see `Raw::member_name`; `to`: the DIE of its type.
+    fn member(&mut self, name: u32, to: u32, offset: u32);
+
+    fn parameter(&mut self, name: u32, to: u32);
 
     #[inline(always)]
     fn three(&mut self, name: u32, info: u32, size: u32) {
@@ -215,9 +217,7 @@ impl Layout<'_> {
                 }
                 offset |= m.bit_size << 24;
             }
-            to.member_name(m.name);
-            to.reference(Reference::Die(m.reference));
-            to.word(offset);
+            to.member(m.name, m.reference, offset);
         }
         Ok(())
     }
@@ -321,12 +321,10 @@ fn write_prototype(
     to.word(btf::info(Kind::FuncProto, vlen, false));
     to.reference(Reference::Die(result));
     for &(name, reference) in params {
-        to.word(name);
-        to.reference(Reference::Die(reference));
+        to.parameter(name, reference);
     }
     if variadic {
-        to.word(0);
-        to.word(0);
+        to.parameter(0, 0);
     }
     Ok(())
 }
