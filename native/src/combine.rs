@@ -12,7 +12,7 @@ use hashbrown::hash_table::{Entry, HashTable};
 
 use crate::btf::{self, Field, Kind};
 use crate::encoded::function_flags as flag;
-use crate::encoded::{text_at, Function, Id, Target, Variable, View, NONE};
+use crate::encoded::{text_at, Function, Id, Short, Target, Variable, View, NONE};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::identity::{self, Space};
@@ -30,7 +30,8 @@ pub type Overrides = HashMap<u32, Id>;
 /// A set of strings, each once, at fixed offsets.
 pub struct Strings {
     pub bytes: Vec<u8>,
-    table: HashTable<u32>,
+    /// Hash and offset of each.
+    table: HashTable<(Short, u32)>,
 }
 
 impl Strings {
@@ -39,6 +40,11 @@ impl Strings {
             bytes: vec![0],
             table: HashTable::new(),
         }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.table.len()
     }
 
     pub fn get(&self, offset: u32) -> &[u8] {
@@ -50,17 +56,17 @@ impl Strings {
             return 0;
         }
         let bytes = &mut self.bytes;
-        let hash = |text: &[u8]| xxhash_rust::xxh3::xxh3_64(text);
+        let hash = Short::of(text);
         let entry = self.table.entry(
-            hash(text),
-            |&at| text_at(bytes, at) == text,
-            |&at| hash(text_at(bytes, at)),
+            hash.spread(),
+            |&(own, at)| own == hash && text_at(bytes, at) == text,
+            |(own, _)| own.spread(),
         );
         match entry {
-            Entry::Occupied(known) => *known.get(),
+            Entry::Occupied(known) => known.get().1,
             Entry::Vacant(new) => {
                 let at = bytes.len() as u32;
-                new.insert(at);
+                new.insert((hash, at));
                 bytes.extend_from_slice(text);
                 bytes.push(0);
                 at
@@ -72,9 +78,9 @@ impl Strings {
         if text.is_empty() {
             return Some(0);
         }
-        self.table
-            .find(xxhash_rust::xxh3::xxh3_64(text), |&at| self.get(at) == text)
-            .copied()
+        let hash = Short::of(text);
+        let is = |&(own, at): &(Short, u32)| own == hash && self.get(at) == text;
+        self.table.find(hash.spread(), is).map(|&(_, at)| at)
     }
 }
 

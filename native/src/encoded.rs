@@ -26,6 +26,24 @@ impl Id {
     }
 }
 
+/// A hash that is kept in a table with what it is of: to move that, or to pass over it, needs no look
+/// at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Short(u32);
+
+impl Short {
+    #[inline]
+    pub fn of(bytes: &[u8]) -> Short {
+        Short(xxhash_rust::xxh3::xxh3_64(bytes) as u32)
+    }
+
+    /// As the tables want it, which look at the lowest and the highest bits.
+    #[inline]
+    pub fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
+}
+
 /// "Not there", for fields that hold an index.
 pub const NONE: u32 = u32::MAX;
 

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use crate::base::Base;
 use crate::btf::{self, Field, Kind};
 use crate::combine::{Class, Combiner};
+use crate::encode::Fast;
 use crate::encoded::Id;
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -260,7 +261,7 @@ struct Below<'b> {
 struct Strings<'b> {
     combiner: &'b Combiner<'b>,
     bytes: Vec<u8>,
-    placed: HashMap<u32, u32, crate::encode::Fast>,
+    placed: HashMap<u32, u32, Fast>,
     below: Option<Below<'b>>,
 }
 
@@ -270,7 +271,7 @@ impl<'b> Strings<'b> {
             combiner,
             // Offset 0 is the empty string; a split BTF takes it from its base.
             bytes: if below.is_none() { vec![0] } else { Vec::new() },
-            placed: HashMap::default(),
+            placed: HashMap::with_capacity_and_hasher(combiner.strings.count(), Fast::default()),
             below,
         }
     }

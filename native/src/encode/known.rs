@@ -9,13 +9,12 @@
 //! (A text that stands at two offsets makes two keys, which costs a little and changes nothing.)
 
 use hashbrown::hash_table::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::emit::Choice;
 use super::raw::Type;
 use super::words::{Item, Layout, Reference, Words};
 use crate::btf::Kind;
-use crate::encoded::{push_text, Id};
+use crate::encoded::{push_text, Id, Short};
 use crate::error::{Error, Result};
 use crate::identity::{self, Meaning, Render, Space, DEPTH};
 use crate::sieve::{Numbered, Sifted};
@@ -52,7 +51,7 @@ pub struct Known {
     /// The keys, one after the other, and for each number where its key ends.
     keys: Vec<u32>,
     ends: Vec<u32>,
-    table: HashTable<(u32, Number)>,
+    table: HashTable<(Short, Number)>,
     pub numbered: Numbered,
     /// Of a number that is not told: has the combiner its words all the same?
     has_words: Vec<bool>,
@@ -107,9 +106,9 @@ impl Known {
 
     /// The number of `self.key`.
     fn number_of_key(&mut self, strings: &[u8]) -> Number {
-        let hash = hash(&self.key);
-        let is = |&(own, number): &(u32, Number)| own == hash && self.key(number) == self.key;
-        if let Some(&(_, known)) = self.table.find(spread(hash), is) {
+        let hash = Short::of(bytemuck::cast_slice(&self.key));
+        let is = |&(own, number): &(Short, Number)| own == hash && self.key(number) == self.key;
+        if let Some(&(_, known)) = self.table.find(hash.spread(), is) {
             return known;
         }
         let mut to = Rendering {
@@ -126,18 +125,9 @@ impl Known {
         self.has_words.push(false);
         let entry = (hash, number);
         self.table
-            .insert_unique(spread(hash), entry, |&(hash, _)| spread(hash));
+            .insert_unique(hash.spread(), entry, |(hash, _)| hash.spread());
         number
     }
-}
-
-fn hash(key: &[u32]) -> u32 {
-    xxh3_64(bytemuck::cast_slice(key)) as u32
-}
-
-/// The table looks at the highest bits, too.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
 }
 
 /// Some units come to what is known.

@@ -427,11 +427,9 @@ impl Strings {
         bytes.extend_from_slice(&debug_str[..strings]);
         let mut nuls = Vec::new();
         if strings > NEAR {
-            nuls.resize(strings.div_ceil(64), 0);
-            let ends = debug_str[..strings].iter().enumerate();
-            for (at, _) in ends.filter(|&(_, &byte)| byte == 0) {
-                nuls[at / 64] |= 1 << (at % 64);
-            }
+            let bit = |(i, &byte): (usize, &u8)| u64::from(byte == 0) << i;
+            let word = |bytes: &[u8]| bytes.iter().enumerate().map(bit).sum::<u64>();
+            nuls.extend(debug_str[..strings].chunks(64).map(word));
         }
         Strings {
             bytes,
