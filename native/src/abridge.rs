@@ -5,20 +5,21 @@
 //! that the base has, name and identity stay: a leaf, as `base` makes them.
 //!
 //! Where a name has several definitions, in the base or because the module has another one, an
-//! identity does not say all. Then nothing is cut, and `refine` tells them apart.
+//! identity does not say all. What reaches such a name is not cut, so that `refine` can tell it apart.
 
 use std::collections::{HashMap, HashSet};
 
 use object::elf;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::base::{self, Base};
+use crate::base::{self, for_each_target, Base};
 use crate::btf::{self, Field};
 use crate::combine::Wanted;
 use crate::encode::Fast;
 use crate::encoded::{Encoded, Function, Id, Unit, Variable, View, NONE};
 use crate::identity::{self, Space};
 use crate::image::{base_name, Image};
+use crate::refine::Users;
 
 /// One object, cut down; strings, tags and symbols are those of the whole one.
 pub struct Abridged<'v> {
@@ -37,8 +38,7 @@ impl Abridged<'_> {
     }
 }
 
-/// Without the objects that are left out by their language. `None` where that concerns a part of one,
-/// or where names have several definitions.
+/// Without the objects that are left out by their language. `None` where that concerns a part of one.
 pub fn objects<'v>(
     base: &Base,
     objects: &[(u32, View<'v>)],
@@ -48,12 +48,12 @@ pub fn objects<'v>(
     let excluded = |unit: &Unit| wanted.excluded_languages.contains(&unit.language);
     let mut numbers = Vec::new();
     let mut sorted: Vec<Object<'v>> = Vec::new();
-    let mut own = HashMap::new();
+    let mut names = Names::default();
     for (i, view) in objects {
         match view.units.iter().filter(|unit| excluded(unit)).count() {
             0 => {
                 numbers.push(*i);
-                sorted.push(Object::sort(*view, base, &mut own)?);
+                sorted.push(Object::sort(*view, base, &mut names));
             }
             all if all == view.units.len() => {}
             _ => return None,
@@ -61,6 +61,11 @@ pub fn objects<'v>(
     }
     if sorted.is_empty() {
         return None;
+    }
+    if !names.ambiguous.is_empty() {
+        for object in &mut sorted {
+            object.keep_whole(&names);
+        }
     }
     let functions = image.symbols.iter().filter(|s| s.kind == elf::STT_FUNC.0);
     let functions = functions.map(|s| xxh3_64(base_name(s.name))).collect();
@@ -78,7 +83,7 @@ pub fn objects<'v>(
 enum Standing {
     /// Copied when something refers to it: prototypes of candidates.
     Needed,
-    /// The base does not have it.
+    /// The base does not have it, or its identity does not say whether.
     Own,
     /// The base has it, under this id.
     InBase(u32),
@@ -86,8 +91,16 @@ enum Standing {
     Declared,
 }
 
-/// The definitions that the base does not have.
-type Definitions<'v> = HashMap<(Space, &'v [u8]), Id>;
+type Name<'v> = (Space, &'v [u8]);
+
+/// What the objects' own names are.
+#[derive(Default)]
+struct Names<'v> {
+    /// The definitions that the base does not have.
+    own: HashMap<Name<'v>, Id>,
+    /// Those with several definitions, and those that the base only declares.
+    ambiguous: HashSet<Name<'v>>,
+}
 
 struct Object<'v> {
     view: View<'v>,
@@ -96,44 +109,65 @@ struct Object<'v> {
 }
 
 impl<'v> Object<'v> {
-    /// `None` where a name has several definitions.
-    fn sort(view: View<'v>, base: &Base, own: &mut Definitions<'v>) -> Option<Object<'v>> {
+    fn sort(view: View<'v>, base: &Base, names: &mut Names<'v>) -> Object<'v> {
         let mut standings = vec![Standing::Needed; view.type_count() + 1];
         let mut start = Unit::default();
         for unit in view.units {
             for local in start.protos_end + 1..=unit.types_end {
-                standings[local as usize] = standing(&view, local, base, own)?;
+                standings[local as usize] = standing(&view, local, base, names);
             }
             start = *unit;
         }
-        Some(Object { view, standings })
+        Object { view, standings }
+    }
+
+    /// What reaches an ambiguous name stays as it is.
+    fn keep_whole(&mut self, names: &Names<'v>) {
+        let view = self.view;
+        let count = view.type_count();
+        let each_reference = |local: u32, to: &mut dyn FnMut(u32)| {
+            for_each_target(view.type_words(local), to);
+        };
+        let is_ambiguous =
+            |local: &u32| name_of(&view, *local).is_some_and(|(n, _)| names.ambiguous.contains(&n));
+        let from = (1..=count as u32).filter(is_ambiguous).collect();
+        let reached = Users::new(count, each_reference).reach(from);
+        for (standing, _) in self.standings[1..].iter_mut().zip(reached).filter(|r| r.1) {
+            if *standing != Standing::Needed {
+                *standing = Standing::Own;
+            }
+        }
     }
 }
 
-fn standing<'v>(
-    view: &View<'v>,
-    local: u32,
-    base: &Base,
-    own: &mut Definitions<'v>,
-) -> Option<Standing> {
-    let identity = view.ids[local as usize - 1];
-    if let Some((id, says_all)) = base.find(identity) {
-        return says_all.then_some(Standing::InBase(id));
-    }
+/// The name of a nominal type, and whether it is only declared.
+fn name_of<'v>(view: &View<'v>, local: u32) -> Option<(Name<'v>, bool)> {
     let words = view.type_words(local);
-    let Some((space, declared)) = identity::nominal(words) else {
-        return Some(Standing::Own);
-    };
-    let name = view.string(words[0]);
-    let mut known = base.of_name(space, name);
-    match (known.next(), known.next(), declared) {
-        (None, _, true) => Some(Standing::Own),
-        (None, _, false) => {
-            (*own.entry((space, name)).or_insert(identity) == identity).then_some(Standing::Own)
-        }
-        (Some(id), None, true) if base.defines(id) => Some(Standing::Declared),
-        _ => None,
+    let (space, declared) = identity::nominal(words)?;
+    Some(((space, view.string(words[0])), declared))
+}
+
+fn standing<'v>(view: &View<'v>, local: u32, base: &Base, names: &mut Names<'v>) -> Standing {
+    let identity = view.ids[local as usize - 1];
+    let found = base.find(identity);
+    if let Some((id, true)) = found {
+        return Standing::InBase(id);
     }
+    let Some((name, declared)) = name_of(view, local) else {
+        return Standing::Own;
+    };
+    let mut known = base.of_name(name.0, name.1);
+    let is_clear = match (known.next(), known.next(), declared) {
+        _ if found.is_some() => false,
+        (None, _, true) => true,
+        (None, _, false) => *names.own.entry(name).or_insert(identity) == identity,
+        (Some(id), None, true) if base.defines(id) => return Standing::Declared,
+        _ => false,
+    };
+    if !is_clear {
+        names.ambiguous.insert(name);
+    }
+    Standing::Own
 }
 
 /// The object that is being made.

@@ -325,7 +325,8 @@ fn index_path(base: &Path) -> PathBuf {
     base.with_file_name(name)
 }
 
-fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
+/// Visit each type that a type refers to.
+pub fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
     if let Some(kind) = identity::kind_of(words) {
         btf::for_each_field(kind, words, |i, field| {
             if field == Field::Type && words[i] != 0 {

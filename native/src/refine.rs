@@ -95,32 +95,20 @@ fn reaching(combiner: &Combiner<'_>) -> Vec<bool> {
         let name = identity::nominal(words).map(|(space, _)| (space, words[0]));
         name.is_some_and(|name| ambiguous.binary_search(&name).is_ok())
     };
-    let mut queue: Vec<Class> = combiner.numbers().filter(has_such_name).collect();
-    let mut reached = vec![false; combiner.classes.len()];
-    for &class in &queue {
-        reached[class as usize - 1] = true;
-    }
-    while let Some(class) = queue.pop() {
-        for &user in users.of(class) {
-            if !std::mem::replace(&mut reached[user as usize - 1], true) {
-                queue.push(user);
-            }
-        }
-    }
-    reached
+    users.reach(combiner.numbers().filter(has_such_name).collect())
 }
 
-/// Who refers to a class.
-struct Users {
-    /// Where the users of each class end; those of the next one follow.
+/// Who refers to a type, of types that are numbered from 1 on.
+pub struct Users {
+    /// Where the users of each type end; those of the next one follow.
     ends: Vec<usize>,
-    users: Vec<Class>,
+    users: Vec<u32>,
 }
 
 impl Users {
-    /// Of so many classes; `each_reference` tells what one of them refers to.
-    fn new(count: usize, each_reference: impl Fn(Class, &mut dyn FnMut(Class))) -> Self {
-        let all = 1..=count as Class;
+    /// Of so many types; `each_reference` tells what one of them refers to, and never void.
+    pub fn new(count: usize, each_reference: impl Fn(u32, &mut dyn FnMut(u32))) -> Self {
+        let all = 1..=count as u32;
         let mut ends = vec![0; count + 1];
         for class in all.clone() {
             each_reference(class, &mut |target| ends[target as usize] += 1);
@@ -140,8 +128,25 @@ impl Users {
         Users { ends, users }
     }
 
-    fn of(&self, class: Class) -> &[Class] {
-        &self.users[self.ends[class as usize - 1]..self.ends[class as usize]]
+    fn of(&self, number: u32) -> &[u32] {
+        &self.users[self.ends[number as usize - 1]..self.ends[number as usize]]
+    }
+
+    /// For each type, without void, whether it reaches one of these.
+    pub fn reach(&self, from: Vec<u32>) -> Vec<bool> {
+        let mut queue = from;
+        let mut reached = vec![false; self.ends.len() - 1];
+        for &number in &queue {
+            reached[number as usize - 1] = true;
+        }
+        while let Some(number) = queue.pop() {
+            for &user in self.of(number) {
+                if !std::mem::replace(&mut reached[user as usize - 1], true) {
+                    queue.push(user);
+                }
+            }
+        }
+        reached
     }
 }
 
