@@ -113,7 +113,7 @@ def faults_of(world: World, random: Random, directory: Path) -> list[str]:
         found[f"order, {features}"] = program.encode(reordered, features) == made
         found[f"grouping, {features}"] = program.link(groups, features) == made
     cut = random.randrange(len(world))
-    if any(world[i].types for i in order[:cut] if not world[i].rust) and random.random() < 0.25:
+    if any(world[i].types for i in order[:cut] if not world[i].rust):
         found["order, split"] = split_is_stable(random, program, order[:cut], order[cut:])
     if random.random() < 0.25:
         found["kernel"] = running.load(btf).accepted is not False

@@ -62,11 +62,7 @@ pub fn objects<'v>(
     if sorted.is_empty() {
         return None;
     }
-    if !names.ambiguous.is_empty() {
-        for object in &mut sorted {
-            object.keep_whole(&names);
-        }
-    }
+    keep_whole(&mut sorted, names.ambiguous);
     let functions = image.symbols.iter().filter(|s| s.kind == elf::STT_FUNC.0);
     let functions = functions.map(|s| xxh3_64(base_name(s.name))).collect();
     let cut = |object| Shortener::new(object).candidates(&functions, wanted);
@@ -121,21 +117,44 @@ impl<'v> Object<'v> {
         Object { view, standings }
     }
 
-    /// What reaches an ambiguous name stays as it is.
-    fn keep_whole(&mut self, names: &Names<'v>) {
+    fn users(&self) -> Users {
         let view = self.view;
-        let count = view.type_count();
-        let each_reference = |local: u32, to: &mut dyn FnMut(u32)| {
+        Users::new(view.type_count(), |local, to: &mut dyn FnMut(u32)| {
             for_each_target(view.type_words(local), to);
-        };
-        let is_ambiguous =
-            |local: &u32| name_of(&view, *local).is_some_and(|(n, _)| names.ambiguous.contains(&n));
-        let from = (1..=count as u32).filter(is_ambiguous).collect();
-        let reached = Users::new(count, each_reference).reach(from);
-        for (standing, _) in self.standings[1..].iter_mut().zip(reached).filter(|r| r.1) {
-            if *standing != Standing::Needed {
-                *standing = Standing::Own;
+        })
+    }
+
+    /// What reaches one of these names stays as it is, and adds its own names to them.
+    fn keep_whole(&mut self, users: &Users, names: &mut HashSet<Name<'v>>) {
+        let view = self.view;
+        let name = |local: u32| name_of(&view, local).map(|(name, _)| name);
+        let is_named = |&local: &u32| name(local).is_some_and(|name| names.contains(&name));
+        let from = (1..self.standings.len() as u32).filter(is_named).collect();
+        for (local, reached) in (1..).zip(users.reach(from)) {
+            if reached {
+                names.extend(name(local));
+                let standing = &mut self.standings[local as usize];
+                if *standing != Standing::Needed {
+                    *standing = Standing::Own;
+                }
             }
+        }
+    }
+}
+
+/// What reaches an ambiguous name stays as it is, in all objects. A definition that does may become
+/// several, so that its name is ambiguous for those that only declare it, too.
+fn keep_whole<'v>(objects: &mut [Object<'v>], ambiguous: HashSet<Name<'v>>) {
+    let mut names = ambiguous;
+    if names.is_empty() {
+        return;
+    }
+    let users: Vec<Users> = objects.iter().map(Object::users).collect();
+    let mut known = 0;
+    while known < names.len() {
+        known = names.len();
+        for (object, users) in objects.iter_mut().zip(&users) {
+            object.keep_whole(users, &mut names);
         }
     }
 }
