@@ -4,8 +4,8 @@
 //! the base does not have, to what these refer to, and to the candidates that can count. Of a struct
 //! that the base has, name and identity stay: a leaf, as `base` makes them.
 //!
-//! Where a name has several definitions, in the base or because the module has another one, an
-//! identity does not say all. What reaches such a name is not cut, so that `refine` can tell it apart.
+//! Where the module has another definition of a name than the base, what leads to that is not cut, so
+//! that `refine` can tell it apart.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,9 +17,9 @@ use crate::btf::{self, Field};
 use crate::combine::Wanted;
 use crate::encode::Fast;
 use crate::encoded::{Encoded, Function, Id, Unit, Variable, View, NONE};
+use crate::graph::Graph;
 use crate::identity::{self, Space};
 use crate::image::{base_name, Image};
-use crate::refine::Users;
 
 /// One object, cut down; strings, tags and symbols are those of the whole one.
 pub struct Abridged<'v> {
@@ -62,7 +62,9 @@ pub fn objects<'v>(
     if sorted.is_empty() {
         return None;
     }
-    keep_whole(&mut sorted, names.ambiguous);
+    for object in &mut sorted {
+        object.keep_whole(&names.ambiguous);
+    }
     let functions = image.symbols.iter().filter(|s| s.kind == elf::STT_FUNC.0);
     let functions = functions.map(|s| xxh3_64(base_name(s.name))).collect();
     let cut = |object| Shortener::new(object).candidates(&functions, wanted);
@@ -94,7 +96,7 @@ type Name<'v> = (Space, &'v [u8]);
 struct Names<'v> {
     /// The definitions that the base does not have.
     own: HashMap<Name<'v>, Id>,
-    /// Those with several definitions, and those that the base only declares.
+    /// Those that have several definitions, here or with the base.
     ambiguous: HashSet<Name<'v>>,
 }
 
@@ -117,44 +119,29 @@ impl<'v> Object<'v> {
         Object { view, standings }
     }
 
-    fn users(&self) -> Users {
+    /// What leads to another definition of one of these names than that of the base is another type
+    /// than what the base has, or may be: it stays as it is.
+    fn keep_whole(&mut self, ambiguous: &HashSet<Name<'v>>) {
         let view = self.view;
-        Users::new(view.type_count(), |local, to: &mut dyn FnMut(u32)| {
-            for_each_target(view.type_words(local), to);
-        })
-    }
-
-    /// What reaches one of these names stays as it is, and adds its own names to them.
-    fn keep_whole(&mut self, users: &Users, names: &mut HashSet<Name<'v>>) {
-        let view = self.view;
-        let name = |local: u32| name_of(&view, local).map(|(name, _)| name);
-        let is_named = |&local: &u32| name(local).is_some_and(|name| names.contains(&name));
-        let from = (1..self.standings.len() as u32).filter(is_named).collect();
-        for (local, reached) in (1..).zip(users.reach(from)) {
-            if reached {
-                names.extend(name(local));
-                let standing = &mut self.standings[local as usize];
-                if *standing != Standing::Needed {
-                    *standing = Standing::Own;
-                }
-            }
+        let is_other = |&local: &u32| {
+            self.standings[local as usize] == Standing::Own
+                && name_of(&view, local)
+                    .is_some_and(|(name, declared)| !declared && ambiguous.contains(&name))
+        };
+        let from: Vec<u32> = (1..self.standings.len() as u32).filter(is_other).collect();
+        if from.is_empty() {
+            return;
         }
-    }
-}
-
-/// What reaches an ambiguous name stays as it is, in all objects. A definition that does may become
-/// several, so that its name is ambiguous for those that only declare it, too.
-fn keep_whole<'v>(objects: &mut [Object<'v>], ambiguous: HashSet<Name<'v>>) {
-    let mut names = ambiguous;
-    if names.is_empty() {
-        return;
-    }
-    let users: Vec<Users> = objects.iter().map(Object::users).collect();
-    let mut known = 0;
-    while known < names.len() {
-        known = names.len();
-        for (object, users) in objects.iter_mut().zip(&users) {
-            object.keep_whole(users, &mut names);
+        let graph = Graph::new(view.type_count(), |local, visit| {
+            for_each_target(view.type_words(local), visit);
+        });
+        for (standing, reached) in self.standings[1..]
+            .iter_mut()
+            .zip(graph.reversed().reach(from))
+        {
+            if reached && *standing != Standing::Needed {
+                *standing = Standing::Own;
+            }
         }
     }
 }
@@ -168,23 +155,20 @@ fn name_of<'v>(view: &View<'v>, local: u32) -> Option<(Name<'v>, bool)> {
 
 fn standing<'v>(view: &View<'v>, local: u32, base: &Base, names: &mut Names<'v>) -> Standing {
     let identity = view.ids[local as usize - 1];
-    let found = base.find(identity);
-    if let Some((id, true)) = found {
+    if let Some(id) = base.find(identity) {
         return Standing::InBase(id);
     }
     let Some((name, declared)) = name_of(view, local) else {
         return Standing::Own;
     };
-    let mut known = base.of_name(name.0, name.1);
-    let is_clear = match (known.next(), known.next(), declared) {
-        _ if found.is_some() => false,
-        (None, _, true) => true,
-        (None, _, false) => *names.own.entry(name).or_insert(identity) == identity,
-        (Some(id), None, true) if base.defines(id) => return Standing::Declared,
-        _ => false,
-    };
-    if !is_clear {
-        names.ambiguous.insert(name);
+    let is_defined = base.of_name(name.0, name.1).any(|id| base.defines(id));
+    match (declared, is_defined) {
+        (true, true) => return Standing::Declared,
+        (true, false) => {}
+        (false, false) if *names.own.entry(name).or_insert(identity) == identity => {}
+        (false, _) => {
+            names.ambiguous.insert(name);
+        }
     }
     Standing::Own
 }

@@ -9,7 +9,7 @@
 //! describes the file.
 
 use std::collections::hash_map::Entry;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,11 +19,12 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::btf::check::{self, BaseTypes};
 use crate::btf::{self, read, Field, Kind};
-use crate::combine::{Combiner, Wanted};
+use crate::combine::{Class, Combiner, Overrides, Wanted};
 use crate::elf::{Elf, Mapped};
 use crate::encode::Fast;
 use crate::encoded::{text_at, Encoded, Id, Target, Unit, View};
 use crate::error::{io, Error, Result};
+use crate::graph::Graph;
 use crate::identity::{self, Space};
 use crate::refine;
 use crate::sidecar::{self, Stamp};
@@ -149,21 +150,10 @@ impl Base {
             .find(|&at| text_at(strings, at) == text)
     }
 
-    /// The types of an identity: one, unless a name has several definitions.
-    fn of_identity(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
-        self.marked_of_identity(id).map(|marked| marked & !SHARED)
-    }
-
-    fn marked_of_identity(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
+    /// A type by its identity.
+    pub fn find(&self, id: Id) -> Option<u32> {
         let ids = self.index.ids();
-        probe(self.index.table(Table::Identities), id.low)
-            .filter(move |&marked| ids[(marked & !SHARED) as usize - 1] == id)
-    }
-
-    /// A type by its identity, and whether no other has it, nor its name.
-    pub fn find(&self, id: Id) -> Option<(u32, bool)> {
-        let marked = self.marked_of_identity(id).next()?;
-        Some((marked & !SHARED, marked & SHARED == 0))
+        probe(self.index.table(Table::Identities), id.low).find(|&i| ids[i as usize - 1] == id)
     }
 
     pub fn defines(&self, id: u32) -> bool {
@@ -172,18 +162,28 @@ impl Base {
 
     /// The definitions and declarations of a name.
     pub fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
-        probe(self.index.table(Table::Names), hash_of_name(space, name)).filter(move |&id| {
+        let marked = probe(self.index.table(Table::Names), hash_of_name(space, name));
+        marked.map(|marked| marked & !VARIANT).filter(move |&id| {
             let words = self.type_words(id);
             identity::nominal(words).is_some_and(|(own, _)| own == space)
                 && text_at(self.strings(), words[0]) == name
         })
     }
 
+    /// Is this nominal type another than the default of its name, or does it lead to one?
+    fn is_variant(&self, id: u32) -> bool {
+        let words = self.type_words(id);
+        let named = identity::nominal(words)
+            .map(|(space, _)| hash_of_name(space, text_at(self.strings(), words[0])));
+        named.is_some_and(|hash| {
+            probe(self.index.table(Table::Names), hash).any(|marked| marked == id | VARIANT)
+        })
+    }
+
     /// Bring in the types that what is combined so far can meet.
-    pub fn join(&self, combiner: &mut Combiner<'_>) -> Result<Part<'_>> {
+    pub fn join(&self, combiner: &mut Combiner<'_>) -> Result<()> {
         let part = self.part(combiner)?;
-        combiner.add_base(&part.view(), &part.base_ids, None)?;
-        Ok(part)
+        combiner.add_base(&part.view(), &part.base_ids, |id| self.is_variant(id))
     }
 
     fn part(&self, combiner: &Combiner<'_>) -> Result<Part<'_>> {
@@ -196,7 +196,7 @@ impl Base {
                 continue;
             }
             let words = combiner.class_words(class);
-            for id in self.of_identity(facts.id) {
+            if let Some(id) = self.find(facts.id) {
                 if is_leaf(words) {
                     met.insert(id, Met::Leaf);
                 } else {
@@ -472,9 +472,8 @@ enum Table {
     Strings = 4,
 }
 
-/// In the table of identities, beside a type's id: another type has the same identity, or another
-/// definition or declaration its name.
-const SHARED: u32 = 1 << 31;
+/// In the table of names, beside a type's id: it is told apart from others of its name (see `refine`).
+const VARIANT: u32 = 1 << 31;
 
 /// The slots of a hash in a table of this length, from the one that is its place on.
 fn slots(len: usize, hash: u64) -> impl Iterator<Item = usize> {
@@ -569,12 +568,35 @@ impl Index {
         let mut encoded = read::parse(raw, target)?;
         identity::of_types(&mut encoded)?;
         check::long_is(&encoded.view(), target.address_size)?;
+        let variants = variants(&encoded.view())?;
+        for (&local, &id) in &variants {
+            encoded.ids[local as usize - 1] = id;
+        }
         let view = encoded.view();
-        let names = names(&view)?;
-        let shared = shared(&view, &names);
-        let identities: Vec<_> = (1..)
+        // Of types that say the same, all the way down, only the first: dedup of other encoders may
+        // leave such.
+        let mut seen: HashSet<Id, Fast> = HashSet::default();
+        let firsts: Vec<u32> = (1..)
             .zip(view.ids)
-            .map(|(i, id)| (id.low, if shared(i) { i | SHARED } else { i }))
+            .filter(|(_, id)| seen.insert(**id))
+            .map(|(i, _)| i)
+            .collect();
+        let names: Vec<_> = firsts
+            .iter()
+            .filter_map(|&i| {
+                let words = view.type_words(i);
+                let (space, _) = identity::nominal(words)?;
+                let mark = if variants.contains_key(&i) {
+                    VARIANT
+                } else {
+                    0
+                };
+                Some((hash_of_name(space, view.string(words[0])), i | mark))
+            })
+            .collect();
+        let identities: Vec<_> = firsts
+            .iter()
+            .map(|&i| (view.ids[i as usize - 1].low, i))
             .collect();
         let strings: Vec<_> = offsets(view.strings)
             .map(|at| (hash_of_string(view.string(at)), at))
@@ -631,52 +653,33 @@ fn offsets(strings: &[u8]) -> impl Iterator<Item = u32> + '_ {
         .map(|(at, _)| at)
 }
 
-/// Which types have their identity, or their name, not for themselves.
-fn shared<'a>(view: &'a View<'a>, names: &[(u64, u32)]) -> impl Fn(u32) -> bool + 'a {
-    let mut of_identity: HashMap<Id, u32, Fast> = HashMap::default();
-    let mut of_name: HashMap<u64, u32, Fast> = HashMap::default();
-    for id in view.ids {
-        *of_identity.entry(*id).or_default() += 1;
-    }
-    for (hash, _) in names {
-        *of_name.entry(*hash).or_default() += 1;
-    }
-    move |i| {
-        let words = view.type_words(i);
-        let named =
-            identity::nominal(words).map(|(space, _)| hash_of_name(space, view.string(words[0])));
-        of_identity[&view.ids[i as usize - 1]] > 1
-            || named.is_some_and(|hash| of_name.get(&hash) != Some(&1))
-    }
-}
-
-/// Named structs, unions and enums with their hashes. Of definitions that say the same, all the
-/// way down, only the first: dedup of other encoders may leave such.
-fn names(view: &View<'_>) -> Result<Vec<(u64, u32)>> {
+/// The identities of the types that lead to another definition of a name than the default, which
+/// here is the one that most types lead to.
+fn variants(view: &View<'_>) -> Result<Overrides> {
     let wanted = Wanted {
         variable: &|_, _| false,
         excluded_languages: &[],
     };
     let mut combiner = Combiner::new(&wanted);
     combiner.add(0, view, None)?;
-    let affected = refine::affected(&combiner);
-    let locals = affected.locals(view.ids);
-    let object = refine::Object {
-        index: 0,
-        view: *view,
-        locals,
-    };
-    let refined = refine::refine(std::slice::from_ref(&object), None, &[])?;
-    let mut seen = std::collections::HashSet::new();
-    let mut names = Vec::new();
-    for (i, id) in (1..).zip(view.ids) {
-        let words = view.type_words(i);
-        if let Some((space, _)) = identity::nominal(words) {
-            let id = refined.first().and_then(|r| r.get(&i)).unwrap_or(id);
-            if seen.insert(*id) {
-                names.push((hash_of_name(space, view.string(words[0])), i));
-            }
+    let several = combiner.definitions();
+    let several = several.names().filter(|all| all.len() > 1).flatten();
+    let several: HashSet<Class, Fast> = several.map(|&(_, class)| class).collect();
+    if several.is_empty() {
+        return Ok(Overrides::new());
+    }
+    let users = Graph::new(view.type_count(), |local, visit| {
+        for_each_target(view.type_words(local), visit);
+    })
+    .reversed();
+    for (local, &id) in (1..).zip(view.ids) {
+        let class = combiner.find(id).filter(|class| several.contains(class));
+        if let Some(class) = class {
+            let leading = users.reach(vec![local]).into_iter().filter(|&leads| leads);
+            combiner.classes[class as usize - 1].holders = leading.count() as u32;
         }
     }
-    Ok(names)
+    let refined = refine::refine(&mut combiner, &mut vec![(0, *view)], None)?;
+    let only = refined.overrides.into_iter().next();
+    Ok(only.map(|(_, overrides)| overrides).unwrap_or_default())
 }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use hashbrown::hash_table::{Entry, HashTable};
 
 use crate::btf::{self, Field, Kind};
+use crate::encode::Fast;
 use crate::encoded::function_flags as flag;
 use crate::encoded::{text_at, Function, Id, Short, Target, Variable, View, NONE};
 use crate::error::{Error, Result};
@@ -112,10 +113,14 @@ pub struct ClassFacts {
     pub id: Id,
     /// Belongs to the result by itself; the others only when something refers to them.
     pub required: bool,
-    /// Replaced by refinement.
+    /// Nobody has it any more: `Combiner::stands_for` says what stands for it.
     pub dead: bool,
     /// Id in the base BTF, or 0.
     pub base_id: u32,
+    /// How many types of units that count are it; prototypes of candidates are not counted.
+    pub holders: u32,
+    /// Told apart from the class of its words by what it leads to (see `refine`).
+    pub variant: bool,
 }
 
 /// Function candidates of one identity.
@@ -128,6 +133,8 @@ pub struct FunctionClass {
     /// (value, component)
     pub tags: Vec<(u32, i32)>,
     pub id: Id,
+    /// How many DIEs are it.
+    pub holders: u32,
     pub dead: bool,
 }
 
@@ -209,10 +216,13 @@ pub struct Combiner<'a> {
     pub target: Option<Target>,
     pub strings: Strings,
     table: HashTable<Class>,
-    base_declarations: HashSet<(Space, u32)>,
     pub words: Vec<u32>,
     pub starts: Vec<u32>,
     pub classes: Vec<ClassFacts>,
+    /// What stands for a class that is dead.
+    pub stands_for: HashMap<Class, Class, Fast>,
+    /// Of names with several definitions the one that a declaration means.
+    pub defaults: HashMap<Name, Class>,
     function_table: HashTable<u32>,
     pub functions: Vec<FunctionClass>,
     pub placed_functions: Vec<PlacedFunction>,
@@ -232,10 +242,11 @@ impl<'a> Combiner<'a> {
             target: None,
             strings: Strings::new(),
             table: HashTable::new(),
-            base_declarations: HashSet::new(),
             words: Vec::new(),
             starts: vec![0],
             classes: Vec::new(),
+            stands_for: HashMap::default(),
+            defaults: HashMap::new(),
             function_table: HashTable::new(),
             functions: Vec::new(),
             placed_functions: Vec::new(),
@@ -298,11 +309,6 @@ impl<'a> Combiner<'a> {
         Definitions { all }
     }
 
-    /// Does the base BTF hold only a declaration of this name?
-    pub fn base_declares(&self, space: Space, name: u32) -> bool {
-        self.base_declarations.contains(&(space, name))
-    }
-
     pub fn find(&self, id: Id) -> Option<Class> {
         let is = |&class: &Class| self.classes[class as usize - 1].id == id;
         self.table.find(id.low, is).copied()
@@ -342,6 +348,8 @@ impl<'a> Combiner<'a> {
             required: false,
             dead: false,
             base_id: 0,
+            holders: 0,
+            variant: false,
         });
         let class = self.classes.len() as u32;
         let classes = &self.classes;
@@ -356,24 +364,75 @@ impl<'a> Combiner<'a> {
         &mut self,
         view: &View<'_>,
         base_ids: &[u32],
-        overrides: Option<&Overrides>,
+        is_variant: impl Fn(u32) -> bool,
     ) -> Result<()> {
-        self.add(0, view, overrides)?;
-        for (i, id) in (1..).zip(view.ids) {
-            let id = overrides.and_then(|o| o.get(&i)).unwrap_or(id);
-            if let Some(class) = self.find(*id) {
-                let facts = &mut self.classes[class as usize - 1];
-                if facts.base_id == 0 {
-                    facts.base_id = base_ids[i as usize - 1];
-                }
-                let words = self.class_words(class);
-                if let Some((space, true)) = identity::nominal(words) {
-                    let name = words[0];
-                    self.base_declarations.insert((space, name));
-                }
+        let mut local = Local::new(0, view, None, None);
+        local.is_base = true;
+        let all: Vec<u32> = (1..=view.type_count() as u32).collect();
+        self.add_units(&mut local, &all)?;
+        for (&class, &base_id) in local.classes[1..].iter().zip(base_ids) {
+            let facts = &mut self.classes[class as usize - 1];
+            if facts.base_id == 0 {
+                facts.base_id = base_id;
+                facts.variant = is_variant(base_id);
             }
         }
+        self.complete_what_is_declared();
         Ok(())
+    }
+
+    /// A typedef of what the base only declares has a size where this is defined, and may be needed
+    /// with it. So it is the result's own, as the definition is, if something of the result refers
+    /// to it; likewise qualified types.
+    fn complete_what_is_declared(&mut self) {
+        let definitions = self.definitions();
+        let name = |class: Class| {
+            let words = self.class_words(class);
+            identity::nominal(words).map(|(space, declared)| ((space, words[0]), declared))
+        };
+        let of_base = |class: Class| self.facts(class).base_id != 0;
+        // Declared there, and defined here.
+        let declared: HashSet<Name> = self
+            .numbers()
+            .filter(|&class| of_base(class))
+            .filter_map(name)
+            .filter(|(_, declared)| *declared)
+            .map(|(name, _)| name)
+            .filter(|&name| {
+                let all = definitions.of(name);
+                !all.is_empty() && !all.iter().any(|&(_, class)| of_base(class))
+            })
+            .collect();
+        if declared.is_empty() {
+            return;
+        }
+        let leads_to_declared = |mut class: Class| {
+            while class != 0 {
+                use Kind::{Array, Const, Restrict, TypeTag, Typedef, Volatile};
+                let words = self.class_words(class);
+                class = match identity::kind_of(words) {
+                    Some(Array) => words[3],
+                    Some(Typedef | Const | Volatile | Restrict | TypeTag) => words[2],
+                    _ => return name(class).is_some_and(|(name, _)| declared.contains(&name)),
+                };
+            }
+            false
+        };
+        let is_such =
+            |&class: &Class| of_base(class) && name(class).is_none() && leads_to_declared(class);
+        let such: Vec<Class> = self.numbers().filter(is_such).collect();
+        for class in such {
+            let facts = &mut self.classes[class as usize - 1];
+            facts.base_id = 0;
+            facts.required = false;
+        }
+    }
+
+    /// What a thread has met: how often each type came.
+    pub fn count(&mut self, numbered: &Numbered) {
+        for (class, count) in numbered.told() {
+            self.classes[class as usize - 1].holders += count;
+        }
     }
 
     /// Take in one object. With `overrides`, take in only what those concern.
@@ -445,7 +504,10 @@ impl<'a> Combiner<'a> {
     ) {
         for &id in types {
             let class = self.local_class(local, id);
-            self.classes[class as usize - 1].required = true;
+            let facts = &mut self.classes[class as usize - 1];
+            facts.required = true;
+            // Whoever has numbered them has counted them, too.
+            facts.holders += u32::from(local.met.is_none() && !local.is_base);
         }
         self.copy_fresh(local);
         if self.watch.is_some() {
@@ -541,6 +603,7 @@ impl<'a> Combiner<'a> {
                     flags: function.flags,
                     tags: self.tags(view, function.tags_start, function.tags_len),
                     id,
+                    holders: 0,
                     dead: false,
                 };
                 self.functions.push(class);
@@ -551,6 +614,7 @@ impl<'a> Combiner<'a> {
                 number
             }
         };
+        self.functions[class as usize].holders += 1;
         let watched = |name: &[u8]| view.string(function.name) == name;
         if self.watch.as_deref().is_some_and(watched) {
             self.watched_functions
@@ -645,28 +709,64 @@ impl<'a> Combiner<'a> {
         *known
     }
 
-    /// Take out what refinement replaces: classes, and candidates whose types are among them.
-    pub fn remove(&mut self, affected: &[bool]) {
-        let is = |class: Class| class != 0 && affected.get(class as usize - 1) == Some(&true);
-        for (i, facts) in self.classes.iter_mut().enumerate() {
-            if affected.get(i) == Some(&true) {
-                facts.dead = true;
-                facts.required = false;
+    /// Take out what an object brought, as far as it has a type that is now another one; `classes`
+    /// are those of its types.
+    pub fn retire(
+        &mut self,
+        object: ObjectIndex,
+        view: &View<'_>,
+        classes: &[Class],
+        overrides: &Overrides,
+    ) {
+        let is_other = |id: u32| overrides.contains_key(&id);
+        let mut dies: HashSet<u64, Fast> = HashSet::default();
+        for function in view.functions {
+            if !is_other(function.proto) && !is_other(function.passed_proto()) {
+                continue;
+            }
+            let functions = &self.functions;
+            let known = self
+                .function_table
+                .find(function.id.low, |&i| {
+                    functions[i as usize].id == function.id
+                })
+                .copied();
+            if let Some(known) = known {
+                let class = &mut self.functions[known as usize];
+                class.holders = class.holders.saturating_sub(1);
+                class.dead = class.holders == 0;
+                dies.insert(function.die);
             }
         }
-        self.table.retain(|class| !is(*class));
-        for function in &mut self.functions {
-            function.dead |= is(function.proto) || is(function.passed_proto);
-        }
-        let all = &self.functions;
-        self.function_table.retain(|&mut i| !all[i as usize].dead);
-        let functions = &self.functions;
-        self.placed_functions
-            .retain(|p| !functions[p.class as usize].dead);
-        self.variables.retain(|v| !is(v.class));
+        let variables = view.variables.iter().filter(|v| is_other(v.type_id));
+        let variables: HashSet<u64, Fast> = variables.map(|v| v.die).collect();
+        let is_here = |other: ObjectIndex, die: u64| other == object && dies.contains(&die);
+        self.placed_functions.retain(|f| !is_here(f.object, f.die));
         self.watched_functions
-            .retain(|w| !functions[w.0 as usize].dead);
-        self.watched_types.retain(|w| !is(w.0));
+            .retain(|&(_, other, die)| !is_here(other, die));
+        self.variables
+            .retain(|v| v.object != object || !variables.contains(&v.die));
+        for &local in overrides.keys() {
+            let met = (classes[local as usize], object);
+            if let Some(at) = self.watched_types.iter().position(|&w| w == met) {
+                self.watched_types.remove(at);
+            }
+        }
+    }
+
+    /// So many types of each class are now others. Returned are the classes that nobody has any more.
+    pub fn leave(&mut self, left: &HashMap<Class, u32>) -> Vec<Class> {
+        let mut dead = Vec::new();
+        for (&class, &count) in left {
+            let facts = &mut self.classes[class as usize - 1];
+            facts.holders = facts.holders.saturating_sub(count);
+            if facts.holders == 0 && facts.base_id == 0 {
+                facts.dead = true;
+                facts.required = false;
+                dead.push(class);
+            }
+        }
+        dead
     }
 
     /// What is kept of each object stands in the order of the objects, whichever came in first.
@@ -692,22 +792,6 @@ impl<'a> Combiner<'a> {
             .sort_by_key(|&(_, object, die)| (object, die));
         self.watched_types.sort_by_key(|&(_, object)| object);
     }
-
-    /// The classes as one view, for rules that render types again.
-    pub fn as_view(&self, ids: &'a [Id]) -> View<'_> {
-        View {
-            target: self.target.unwrap_or_default(),
-            words: &self.words,
-            starts: &self.starts,
-            ids,
-            strings: &self.strings.bytes,
-            units: &[],
-            functions: &[],
-            variables: &[],
-            tags: &[],
-            symbols: &[],
-        }
-    }
 }
 
 struct Local<'v> {
@@ -720,6 +804,8 @@ struct Local<'v> {
     fresh: Vec<u32>,
     symbols: Vec<u32>,
     object: ObjectIndex,
+    /// A part of the base, which counts for nobody.
+    is_base: bool,
 }
 
 impl<'v> Local<'v> {
@@ -737,6 +823,7 @@ impl<'v> Local<'v> {
             fresh: Vec::new(),
             symbols: vec![NONE; view.symbols.len()],
             object,
+            is_base: false,
         }
     }
 

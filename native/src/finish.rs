@@ -117,9 +117,9 @@ fn shown_of_base<'c>(combiner: &'c Combiner<'_>, class: Class, base: &Base) -> C
     Cow::Owned(vec![words[0], btf::info(kind, 0, false), size])
 }
 
-/// What stands for each declaration: the one definition of its name. Of an enumeration without
-/// one, whose declarations may differ in size, that of the base or else of the smallest identity.
-/// 0 where a declaration stands for itself.
+/// What stands for each declaration: the one definition of its name, or the default of several. Of an
+/// enumeration without one, whose declarations may differ in size, that of the base or else of the
+/// smallest identity. What stands for each class that is dead. 0 where a class stands for itself.
 fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
     let definitions = combiner.definitions();
     let declared = |class: Class| {
@@ -147,15 +147,17 @@ fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
         let Some((space, name)) = declared(class) else {
             continue;
         };
-        if combiner.facts(class).base_id != 0 {
-            continue;
-        }
+        let is_base = combiner.facts(class).base_id != 0;
         let definition = match definitions.of((space, name)) {
             [(_, only)] => Some(*only),
-            _ if space == Space::Enum => enums.get(&name).copied(),
-            _ => None,
+            [] if space == Space::Enum && !is_base => enums.get(&name).copied(),
+            [] => None,
+            _ => combiner.defaults.get(&(space, name)).copied(),
         };
         forward[class as usize] = definition.filter(|&d| d != class).unwrap_or(0);
+    }
+    for (&class, &instead) in &combiner.stands_for {
+        forward[class as usize] = instead;
     }
     forward
 }

@@ -3,16 +3,19 @@
 //! before, and hand the rest to the one combiner. What lies in a file is forgotten then; the few
 //! objects that refinement concerns are loaded once more.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::combine::{Combiner, ObjectIndex};
 use crate::elf::Mapped;
+use crate::encode::Fast;
 use crate::encoded::{Id, Target, View};
 use crate::error::{Error, Result};
 use crate::objects::{self, Loaded};
-use crate::refine::{self, Affected};
+use crate::refine;
 use crate::sieve::{Sieve, Sifted};
+use crate::threads::Threads;
 
 /// What one thread has taken in.
 #[derive(Default)]
@@ -113,6 +116,14 @@ impl Intake {
         self.hand_over(&mut combiner)
     }
 
+    /// All objects are taken: how often each type was met.
+    pub fn close(&mut self, gate: &Gate<'_, '_>) -> Result<()> {
+        let mut combiner = gate.combiner.lock().unwrap_or_else(|e| e.into_inner());
+        self.hand_over(&mut combiner)?;
+        combiner.count(&self.sieve.numbered);
+        Ok(())
+    }
+
     fn hand_over(&mut self, combiner: &mut Combiner<'_>) -> Result<()> {
         for (loaded, sifted, place) in self.waiting.drain(..) {
             let member = &mut self.members[place];
@@ -124,22 +135,6 @@ impl Intake {
         }
         Ok(())
     }
-
-    /// The members that hold affected types, and which of their local types those are.
-    pub fn concerned<'i>(&'i self, affected: &Affected) -> Vec<(&'i Member, Vec<u32>)> {
-        let marks = self.sieve.numbered.mark(|id| affected.has(id));
-        let is_marked = |&number: &u32| marks[number as usize];
-        let locals = |member: &Member| {
-            let numbered = (1..).zip(&member.numbers);
-            let marked = numbered.filter(|(_, number)| is_marked(number));
-            marked.map(|(local, _)| local).collect()
-        };
-        let members = self.members.iter();
-        members
-            .filter(|m| m.numbers.iter().any(is_marked))
-            .map(|m| (m, locals(m)))
-            .collect()
-    }
 }
 
 impl Member {
@@ -147,33 +142,84 @@ impl Member {
     pub fn view(&self) -> Option<View<'_>> {
         self.kept.as_ref()?.view()
     }
+}
 
-    /// Load the object once more, unless it is at hand.
-    pub fn load_again(&self, objects: &[PathBuf]) -> Result<Option<Loaded>> {
-        if self.kept.is_some() {
-            return Ok(None);
+/// All that was taken in, to be looked at again.
+pub struct Members<'i> {
+    intakes: &'i [Intake],
+    /// Their paths, by index.
+    objects: &'i [PathBuf],
+    threads: &'i Threads,
+    /// By index: whose member it is, and which of these.
+    places: BTreeMap<ObjectIndex, (usize, usize)>,
+    loaded: BTreeMap<ObjectIndex, Loaded>,
+}
+
+impl<'i> Members<'i> {
+    pub fn new(intakes: &'i [Intake], objects: &'i [PathBuf], threads: &'i Threads) -> Self {
+        let of_intake = |(i, intake): (usize, &'i Intake)| {
+            let members = intake.members.iter().enumerate();
+            members.map(move |(place, member)| (member.index, (i, place)))
+        };
+        Members {
+            intakes,
+            objects,
+            threads,
+            places: intakes.iter().enumerate().flat_map(of_intake).collect(),
+            loaded: BTreeMap::new(),
         }
-        let path = &objects[self.index as usize];
-        let loaded = objects::load(path, false, Mapped::read)?;
-        if loaded.key() != self.key {
-            return Err(Error::new("the object was changed while it was linked")
-                .at(path.display())
-                .hint("run make again"));
-        }
-        Ok(Some(loaded))
     }
 
-    /// What refinement sees of it; `again` is what `load_again` gave.
-    pub fn object<'v>(
-        &'v self,
-        again: &'v Option<Loaded>,
-        locals: Vec<u32>,
-    ) -> Option<refine::Object<'v>> {
-        let loaded = self.kept.as_ref().or(again.as_ref())?;
-        Some(refine::Object {
-            index: self.index,
-            view: loaded.view()?,
-            locals,
-        })
+    fn member(&self, which: ObjectIndex) -> Option<&'i Member> {
+        let &(intake, place) = self.places.get(&which)?;
+        self.intakes[intake].members.get(place)
+    }
+}
+
+impl refine::Objects for Members<'_> {
+    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
+        let marks: Vec<Vec<bool>> = self
+            .intakes
+            .iter()
+            .map(|intake| intake.sieve.numbered.mark(|id| ids.contains(id)))
+            .collect();
+        let held = |(&index, &(intake, place)): (&ObjectIndex, &(usize, usize))| {
+            let (intake, marks) = (&self.intakes[intake], &marks[intake]);
+            let numbers = intake.members[place].numbers.iter();
+            let marked = numbers.filter(|&&number| marks[number as usize]);
+            let held: Vec<Id> = marked.map(|&n| intake.sieve.numbered.id(n)).collect();
+            (!held.is_empty()).then_some((index, held))
+        };
+        self.places.iter().filter_map(held).collect()
+    }
+
+    fn load(&mut self, which: &[ObjectIndex]) -> Result<()> {
+        let load = |_: &mut (), &index: &ObjectIndex| {
+            let Some(member) = self.member(index).filter(|m| m.kept.is_none()) else {
+                return Ok(None);
+            };
+            let path = &self.objects[index as usize];
+            let loaded = objects::load(path, false, Mapped::read)?;
+            if loaded.key() != member.key {
+                return Err(Error::new("the object was changed while it was linked")
+                    .at(path.display())
+                    .hint("run make again"));
+            }
+            Ok(Some((index, loaded)))
+        };
+        let loaded = self.threads.map(which, || (), load)?;
+        self.loaded.extend(loaded.into_iter().flatten());
+        Ok(())
+    }
+
+    fn view(&self, which: ObjectIndex) -> Option<View<'_>> {
+        let kept = self.member(which)?.kept.as_ref();
+        kept.or_else(|| self.loaded.get(&which))?.view()
+    }
+
+    fn release(&mut self, which: &[ObjectIndex]) {
+        for index in which {
+            self.loaded.remove(index);
+        }
     }
 }

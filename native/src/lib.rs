@@ -18,6 +18,7 @@ pub mod features;
 pub mod finish;
 pub mod fit;
 pub mod fixup;
+pub mod graph;
 pub mod guard;
 pub mod identity;
 pub mod image;

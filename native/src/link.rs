@@ -19,7 +19,7 @@ use crate::features::Features;
 use crate::finish::{self, Finished};
 use crate::fixup;
 use crate::image::Image;
-use crate::intake::{Gate, Intake, Member};
+use crate::intake::{Gate, Intake, Member, Members};
 use crate::kbuild;
 use crate::names::Names;
 use crate::resolve::Resolution;
@@ -217,7 +217,7 @@ fn combine_objects<T>(
             Some(_) => intake.keep(&gate, i, path),
         }
     };
-    let finish = |intake: &mut Intake| intake.finish(&gate);
+    let finish = |intake: &mut Intake| intake.close(&gate);
     let intakes = threads.share(objects, Intake::default, take, finish)?;
     let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     combiner.sort_by_object();
@@ -256,7 +256,7 @@ fn combine_objects<T>(
         }
         _ => None,
     };
-    let parts: Vec<(u32, View<'_>)> = match &abridged {
+    let mut parts: Vec<(u32, View<'_>)> = match &abridged {
         Some(abridged) => abridged.iter().map(|(i, a)| (*i, a.view())).collect(),
         None => whole,
     };
@@ -269,8 +269,7 @@ fn combine_objects<T>(
             .map_err(|e| e.at(&names[*i as usize]))?;
     }
     progress::begin("refining", 0);
-    let joined = base
-        .as_ref()
+    base.as_ref()
         .map(|base| base.join(&mut combiner))
         .transpose()?;
     clock.lap(
@@ -278,28 +277,14 @@ fn combine_objects<T>(
         base.as_ref().map_or(0, |b| b.count().into()),
         0,
     );
-    let affected = refine::affected(&combiner);
-    if !affected.is_empty() {
-        let mut concerned: Vec<(&Member, Vec<u32>)> = intakes
-            .iter()
-            .flat_map(|intake| intake.concerned(&affected))
-            .collect();
-        concerned.sort_unstable_by_key(|(member, _)| member.index);
-        let load = |_: &mut (), (member, _): &(&Member, _)| member.load_again(objects);
-        let again = threads.map(&concerned, || (), load)?;
-        let concerned = concerned.into_iter().zip(&again);
-        let concerned =
-            concerned.filter_map(|((member, locals), again)| member.object(again, locals));
-        let parts = parts.iter().map(|(i, view)| refine::Object {
-            index: *i,
-            view: *view,
-            locals: affected.locals(view.ids),
-        });
-        let parts = parts.filter(|part| !part.locals.is_empty());
-        let concerned = concerned.chain(parts).collect();
-        refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
-    }
-    clock.lap("refine", affected.len(), 0);
+    let refined = match &base {
+        None => {
+            let mut again = Members::new(&intakes, objects, &threads);
+            refine::refine(&mut combiner, &mut again, None)?
+        }
+        Some(_) => refine::refine(&mut combiner, &mut parts, base.as_ref())?,
+    };
+    clock.lap("refine", refined.variants, 0);
     then(Combined {
         combiner,
         image: &image,
@@ -380,14 +365,13 @@ fn combine_units<T>(
             progress::add(units.len());
             Ok(())
         },
-        |intake| intake.finish(&gate),
+        |intake| intake.close(&gate),
     )?;
     let mut combiner = combiner.into_inner().unwrap_or_else(|e| e.into_inner());
     let bytes = dwarf.info.data.len() as u64;
     clock.lap("encode and combine", all.len() as u64, bytes);
     progress::begin("refining", 0);
-    let joined = base
-        .as_ref()
+    base.as_ref()
         .map(|base| base.join(&mut combiner))
         .transpose()?;
     clock.lap(
@@ -395,14 +379,9 @@ fn combine_units<T>(
         base.as_ref().map_or(0, |b| b.count().into()),
         0,
     );
-    let affected = refine::affected(&combiner);
-    if !affected.is_empty() {
-        units::share(&mut intakes, &affected);
-        threads.each(&mut intakes, |intake| intake.encode_again(&batches))?;
-        let concerned = intakes.iter().flat_map(|i| i.objects()).collect();
-        refine::settle(&mut combiner, &affected, concerned, joined.as_ref())?;
-    }
-    clock.lap("refine", affected.len(), 0);
+    let mut again = units::Batches::new(&mut intakes, &batches, &threads);
+    let refined = refine::refine(&mut combiner, &mut again, base.as_ref())?;
+    clock.lap("refine", refined.variants, 0);
     let report = vec![("units".to_owned(), all.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {

@@ -29,18 +29,18 @@ pub fn reduce<'a>(
     let view = one.view();
     let mut reduced = Combiner::new(combiner.wanted());
     reduced.add(0, &view, None)?;
-    let joined = base.map(|base| base.join(&mut reduced)).transpose()?;
-    let affected = refine::affected(&reduced);
-    let mut overrides = None;
-    if !affected.is_empty() {
-        let object = refine::Object {
-            index: 0,
-            view,
-            locals: affected.locals(view.ids),
-        };
-        let mut found = refine::settle(&mut reduced, &affected, vec![object], joined.as_ref())?;
-        overrides = found.pop();
+    // Which definition is the default was decided by all objects, not by this one.
+    for facts in &mut reduced.classes {
+        facts.holders = 0;
     }
+    for (facts, id) in combiner.classes.iter().zip(view.ids) {
+        if let Some(class) = reduced.find(*id) {
+            reduced.classes[class as usize - 1].holders += facts.holders;
+        }
+    }
+    base.map(|base| base.join(&mut reduced)).transpose()?;
+    let refined = refine::refine(&mut reduced, &mut vec![(0, view)], base)?;
+    let overrides = refined.overrides.into_iter().next().map(|(_, o)| o);
     // Where each class went, and what of it is remembered there.
     let mut moved: Vec<Class> = vec![0; combiner.classes.len() + 1];
     for facts in &mut reduced.classes {
@@ -74,7 +74,7 @@ pub fn reduce<'a>(
 
 /// The class that stands for this one: itself, or what a type tag is on.
 fn resolve(combiner: &Combiner<'_>, class: Class, features: &Features) -> Class {
-    let mut class = class;
+    let mut class = *combiner.stands_for.get(&class).unwrap_or(&class);
     for _ in 0..TAGS {
         if features.type_tag || class == 0 || combiner.kind(class) != Some(Kind::TypeTag) {
             break;

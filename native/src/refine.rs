@@ -1,395 +1,761 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! Names with several definitions ("ambiguous names").
+//! Names with several definitions ("ambiguous names"), for which "struct NAME" says too little.
 //!
-//! For those, "struct NAME" says too little. Each object means one definition (or only declares
-//! the name), so types that reach an ambiguous name are rendered again, with what that object
-//! means in its place, and again, until no class splits any more. Types that became different
-//! may make further names ambiguous: two objects whose `struct outer` embeds two `struct inner`.
+//! One definition of such a name is its **default**: the one that most units have (in a split BTF
+//! that of the base, which cannot be changed any more); of equally common ones that of the smallest
+//! identity. Who only declares the name means the default, and so does, at first, everybody who
+//! refers to it. Nearly all objects know no other definition: nothing is done about them.
 //!
-//! A declaration of an ambiguous name stays a declaration of its own: which definition it would
-//! mean, nobody can tell.
+//! The others **deviate**. In these few objects, what leads to another definition is told apart, step
+//! by step from the definition upwards, and only as long as there is somebody to be told apart from:
+//! when all who have a type, and know what a name in it means, mean the same, then it is one type, and
+//! those who do not know do not count. What is told apart is a **variant** of its class, named by the
+//! class and the definitions that it leads to.
+//!
+//! So the cost follows what differs: only objects that deviate are looked at again, and one object
+//! for each type that deviates, as a witness that others mean the default.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::base::Part;
+use crate::base::Base;
 use crate::btf::{self, Field};
-use crate::combine::{self, Class, Combiner, ObjectIndex, Overrides};
+use crate::combine::{Class, Combiner, Name, ObjectIndex, Overrides};
 use crate::encode::Fast;
-use crate::encoded::{Id, View};
-use crate::error::{Error, Result};
-use crate::identity::{self, Render, Space};
+use crate::encoded::{Id, Unit, View};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::identity::{self, Space};
 
-type Name = (Space, Vec<u8>);
-
-/// The classes that reach a name with several definitions.
-#[derive(Default)]
-pub struct Affected {
-    /// For each class whether it does; empty when none does.
-    pub classes: Vec<bool>,
-    /// Their identities: few, so that nearly all types of the link are passed over quickly.
-    ids: HashSet<Id, Fast>,
+/// The objects of a link, which can be looked at again.
+pub trait Objects {
+    /// Which objects have types of these identities, and which of them.
+    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)>;
+    /// Have these at hand.
+    fn load(&mut self, which: &[ObjectIndex]) -> Result<()>;
+    /// One that is at hand.
+    fn view(&self, which: ObjectIndex) -> Option<View<'_>>;
+    fn release(&mut self, which: &[ObjectIndex]);
 }
 
-impl Affected {
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    pub fn len(&self) -> u64 {
-        self.ids.len() as u64
-    }
-
-    pub fn has(&self, id: &Id) -> bool {
-        self.ids.contains(id)
-    }
-
-    /// The local types of an object, given by their identities, that are affected.
-    pub fn locals(&self, ids: &[Id]) -> Vec<u32> {
-        (1..)
-            .zip(ids)
-            .filter(|(_, id)| self.has(id))
-            .map(|(local, _)| local)
+/// Objects that are in memory anyway.
+impl Objects for Vec<(ObjectIndex, View<'_>)> {
+    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
+        let held = |view: &View<'_>| {
+            view.ids
+                .iter()
+                .copied()
+                .filter(|id| ids.contains(id))
+                .collect()
+        };
+        let all = self.iter().map(|(index, view)| (*index, held(view)));
+        all.filter(|(_, held): &(_, Vec<Id>)| !held.is_empty())
             .collect()
     }
-}
 
-pub fn affected(combiner: &Combiner<'_>) -> Affected {
-    let classes = reaching(combiner);
-    let ids = combiner
-        .numbers()
-        .zip(&classes)
-        .filter(|(_, &is)| is)
-        .map(|(class, _)| combiner.facts(class).id)
-        .collect();
-    Affected { classes, ids }
-}
-
-fn reaching(combiner: &Combiner<'_>) -> Vec<bool> {
-    let definitions = combiner.definitions();
-    let ambiguous: Vec<combine::Name> = definitions
-        .names()
-        .filter(|classes| is_ambiguous(combiner, classes))
-        .map(|classes| classes[0].0)
-        .collect();
-    if ambiguous.is_empty() {
-        return Vec::new();
-    }
-    // A declaration stands for all definitions of its name.
-    let each_reference = |class: Class, to: &mut dyn FnMut(Class)| {
-        let words = combiner.class_words(class);
-        if let Some((space, true)) = identity::nominal(words) {
-            let of_name = definitions.of((space, words[0]));
-            of_name.iter().for_each(|&(_, definition)| to(definition));
-        }
-        if let Some(kind) = identity::kind_of(words) {
-            btf::for_each_field(kind, words, |i, field| {
-                if field == Field::Type && words[i] != 0 {
-                    to(words[i]);
-                }
-            });
-        }
-    };
-    let users = Users::new(combiner.classes.len(), each_reference);
-    let has_such_name = |class: &Class| {
-        let words = combiner.class_words(*class);
-        let name = identity::nominal(words).map(|(space, _)| (space, words[0]));
-        name.is_some_and(|name| ambiguous.binary_search(&name).is_ok())
-    };
-    users.reach(combiner.numbers().filter(has_such_name).collect())
-}
-
-/// Who refers to a type, of types that are numbered from 1 on.
-pub struct Users {
-    /// Where the users of each type end; those of the next one follow.
-    ends: Vec<usize>,
-    users: Vec<u32>,
-}
-
-impl Users {
-    /// Of so many types; `each_reference` tells what one of them refers to, and never void.
-    pub fn new(count: usize, each_reference: impl Fn(u32, &mut dyn FnMut(u32))) -> Self {
-        let all = 1..=count as u32;
-        let mut ends = vec![0; count + 1];
-        for class in all.clone() {
-            each_reference(class, &mut |target| ends[target as usize] += 1);
-        }
-        for i in 1..ends.len() {
-            ends[i] += ends[i - 1];
-        }
-        let mut users = vec![0; ends[count]];
-        let mut next = ends.clone();
-        for class in all {
-            each_reference(class, &mut |target| {
-                let at = &mut next[target as usize - 1];
-                users[*at] = class;
-                *at += 1;
-            });
-        }
-        Users { ends, users }
+    fn load(&mut self, _: &[ObjectIndex]) -> Result<()> {
+        Ok(())
     }
 
-    fn of(&self, number: u32) -> &[u32] {
-        &self.users[self.ends[number as usize - 1]..self.ends[number as usize]]
+    fn view(&self, which: ObjectIndex) -> Option<View<'_>> {
+        let found = self.iter().find(|(index, _)| *index == which);
+        found.map(|(_, view)| *view)
     }
 
-    /// For each type, without void, whether it reaches one of these.
-    pub fn reach(&self, from: Vec<u32>) -> Vec<bool> {
-        let mut queue = from;
-        let mut reached = vec![false; self.ends.len() - 1];
-        for &number in &queue {
-            reached[number as usize - 1] = true;
-        }
-        while let Some(number) = queue.pop() {
-            for &user in self.of(number) {
-                if !std::mem::replace(&mut reached[user as usize - 1], true) {
-                    queue.push(user);
-                }
-            }
-        }
-        reached
-    }
+    fn release(&mut self, _: &[ObjectIndex]) {}
 }
 
-/// Several definitions; or one that the base BTF of a module knows only as a declaration, which
-/// cannot be changed any more.
-fn is_ambiguous(combiner: &Combiner<'_>, classes: &[(combine::Name, Class)]) -> bool {
-    let ((space, name), first) = classes[0];
-    if classes.len() > 1 {
-        return true;
-    }
-    let own = combiner.facts(first).base_id == 0;
-    own && combiner.base_declares(space, name)
+/// What refinement has found.
+#[derive(Default)]
+pub struct Refined {
+    /// The identities of types that became variants, by object.
+    pub overrides: Vec<(ObjectIndex, Overrides)>,
+    /// How many variants there are.
+    pub variants: u64,
 }
 
-/// One object that holds affected types.
-pub struct Object<'v> {
-    pub index: ObjectIndex,
-    pub view: View<'v>,
-    /// Its affected local types, ascending.
-    pub locals: Vec<u32>,
-}
-
-impl Object<'_> {
-    /// The local types that units of these languages bring. What only they mean makes no name
-    /// ambiguous for the others.
-    fn is_left_out<'a>(&'a self, languages: &'a [u32]) -> impl Fn(u32) -> bool + 'a {
-        let units = self.view.units;
-        move |local| {
-            let unit = units.partition_point(|unit| unit.protos_end < local);
-            units
-                .get(unit)
-                .is_some_and(|unit| languages.contains(&unit.language))
-        }
-    }
-}
-
-/// The number of the base among the objects; larger than any object's.
-const BASE: ObjectIndex = ObjectIndex::MAX;
-
-/// Refine the affected types of the objects and of the part of the base that they meet, and put
-/// what they became in place of what they were. Returned are the new identities, by object.
-pub fn settle(
-    combiner: &mut Combiner<'_>,
-    affected: &Affected,
-    objects: Vec<Object<'_>>,
-    joined: Option<&Part<'_>>,
-) -> Result<Vec<Overrides>> {
-    let mut objects = objects;
-    if let Some(part) = joined {
-        let view = part.view();
-        objects.push(Object {
-            index: BASE,
-            view,
-            locals: affected.locals(view.ids),
-        });
-    }
-    let mut overrides = refine(
-        &objects,
-        joined.map(|_| BASE),
-        combiner.wanted().excluded_languages,
-    )?;
-    combiner.remove(&affected.classes);
-    if let Some(part) = joined {
-        let own = overrides.pop().unwrap_or_default();
-        combiner.add_base(&part.view(), &part.base_ids, Some(&own))?;
-    }
-    for (object, overrides) in objects.iter().zip(&overrides) {
-        combiner.add(object.index, &object.view, Some(overrides))?;
-    }
-    Ok(overrides)
-}
-
-/// New identities for the affected types of each object. `excluded`: languages of the units that
-/// do not count.
+/// Tell apart what must be, and put the variants into the combiner.
 pub fn refine(
-    objects: &[Object<'_>],
-    base: Option<ObjectIndex>,
-    excluded: &[u32],
-) -> Result<Vec<Overrides>> {
-    // What each nominal type is labelled with; at first the identity that it has.
-    let mut labels: Vec<Overrides> = objects
-        .iter()
-        .map(|o| {
-            o.locals
-                .iter()
-                .map(|&l| (l, o.view.ids[l as usize - 1]))
-                .collect()
-        })
-        .collect();
-    let mut classes = 0;
-    loop {
-        let ambiguous = ambiguous_names(objects, &labels, base, excluded);
-        let mut next = Vec::with_capacity(objects.len());
-        for (object, labels) in objects.iter().zip(&labels) {
-            next.push(relabel(object, labels, &ambiguous)?);
-        }
-        let distinct: HashSet<Id> = next.iter().flat_map(|o| o.values().copied()).collect();
-        labels = next;
-        if distinct.len() <= classes {
-            return Ok(labels);
-        }
-        classes = distinct.len();
+    combiner: &mut Combiner<'_>,
+    objects: &mut impl Objects,
+    base: Option<&Base>,
+) -> Result<Refined> {
+    let names = Ambiguous::of(combiner);
+    if names.others.is_empty() {
+        return Ok(Refined::default());
     }
-}
-
-fn ambiguous_names(
-    objects: &[Object<'_>],
-    labels: &[Overrides],
-    base: Option<ObjectIndex>,
-    excluded: &[u32],
-) -> HashSet<Name> {
-    let mut definitions: HashMap<Name, HashSet<Id>> = HashMap::new();
-    let mut declared_in_base: HashSet<Name> = HashSet::new();
-    for (object, labels) in objects.iter().zip(labels) {
-        let is_left_out = object.is_left_out(excluded);
-        for &local in &object.locals {
-            if is_left_out(local) {
-                continue;
-            }
-            let words = object.view.type_words(local);
-            let Some((space, declared)) = identity::nominal(words) else {
-                continue;
-            };
-            let name = (space, object.view.string(words[0]).to_vec());
-            if !declared {
-                definitions.entry(name).or_default().insert(labels[&local]);
-            } else if Some(object.index) == base {
-                declared_in_base.insert(name);
-            }
-        }
-    }
-    definitions
+    let others: HashSet<Id, Fast> = names.others.iter().map(|&c| combiner.facts(c).id).collect();
+    let deviating: Vec<ObjectIndex> = objects
+        .holding(&others)
         .into_iter()
-        .filter(|(name, ids)| ids.len() > 1 || declared_in_base.contains(name))
-        .map(|(name, _)| name)
-        .collect()
-}
-
-fn relabel(
-    object: &Object<'_>,
-    labels: &Overrides,
-    ambiguous: &HashSet<Name>,
-) -> Result<Overrides> {
-    let mut relabel = Relabel {
-        view: object.view,
-        labels,
-        ambiguous,
-        done: Overrides::with_capacity(object.locals.len()),
-    };
-    for &local in &object.locals {
-        relabel.visit(local, 0)?;
+        .map(|(o, _)| o)
+        .collect();
+    objects.load(&deviating)?;
+    let mut holders = Vec::new();
+    for &index in &deviating {
+        if let Some(view) = objects.view(index) {
+            holders.extend(Holder::new(index, &view, combiner, &names));
+        }
     }
-    Ok(relabel.done)
+    let mut state = State::new(&names, &holders);
+    let mut witnesses = Witnesses::default();
+    state.settle(combiner, &holders, objects, &mut witnesses)?;
+    apply(combiner, &names, &holders, &state, objects, base)
 }
 
-struct Relabel<'a> {
-    view: View<'a>,
-    labels: &'a Overrides,
-    ambiguous: &'a HashSet<Name>,
-    done: Overrides,
+/// The names that have several definitions.
+struct Ambiguous {
+    /// Their definitions, the default first.
+    definitions: HashMap<Name, Vec<Class>>,
+    /// The definitions that are not the default of their names.
+    others: HashSet<Class, Fast>,
 }
 
-impl Relabel<'_> {
-    fn visit(&mut self, local: u32, depth: usize) -> Result<Id> {
-        if let Some(&id) = self.done.get(&local) {
-            return Ok(id);
-        }
-        if depth > 1000 {
-            return Err(Error::new("types nested too deeply"));
-        }
-        let view = self.view;
-        let words = view.type_words(local);
-        let mut rendering = Rendering {
-            relabel: self,
-            depth,
-            out: Vec::new(),
-            failure: None,
+impl Ambiguous {
+    fn of(combiner: &Combiner<'_>) -> Ambiguous {
+        let mut names = Ambiguous {
+            definitions: HashMap::new(),
+            others: HashSet::default(),
         };
-        identity::render(words, &mut rendering);
-        let Rendering { out, failure, .. } = rendering;
-        if let Some(error) = failure {
-            return Err(error);
+        for definitions in combiner.definitions().names().filter(|all| all.len() > 1) {
+            let mut classes: Vec<Class> = definitions.iter().map(|&(_, class)| class).collect();
+            classes.sort_by_key(|&class| {
+                let facts = combiner.facts(class);
+                let of_base = match (facts.base_id, facts.variant) {
+                    (0, _) => 2,
+                    (_, is_variant) => u8::from(is_variant),
+                };
+                (of_base, std::cmp::Reverse(facts.holders), facts.id)
+            });
+            names.others.extend(&classes[1..]);
+            names.definitions.insert(definitions[0].0, classes);
         }
-        // A declaration has nothing that could tell it from others of its name.
-        let id = match identity::nominal(words) {
-            Some((_, true)) => view.ids[local as usize - 1],
-            _ => Id::of(&out),
+        names
+    }
+}
+
+/// The name of a nominal class, and whether it is only declared.
+fn name_of(combiner: &Combiner<'_>, class: Class) -> Option<(Name, bool)> {
+    if class == 0 {
+        return None;
+    }
+    let words = combiner.class_words(class);
+    let (space, declared) = identity::nominal(words)?;
+    Some(((space, words[0]), declared))
+}
+
+/// For each local type, 0 being void: does it belong to a unit that counts?
+fn that_count(view: &View<'_>, combiner: &Combiner<'_>) -> Vec<Counts> {
+    let mut counts = vec![Counts::No; view.type_count() + 1];
+    let mut start = Unit::default();
+    for unit in view.units {
+        if !combiner
+            .wanted()
+            .excluded_languages
+            .contains(&unit.language)
+        {
+            let end = unit.protos_end as usize;
+            counts[start.protos_end as usize + 1..=end].fill(Counts::Prototype);
+            counts[start.protos_end as usize + 1..=unit.types_end as usize].fill(Counts::Type);
+        }
+        start = *unit;
+    }
+    counts
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Counts {
+    No,
+    /// Only when a function is told with it.
+    Prototype,
+    Type,
+}
+
+fn targets(view: &View<'_>) -> Graph {
+    Graph::new(view.type_count(), |local, visit| {
+        crate::base::for_each_target(view.type_words(local), visit);
+    })
+}
+
+/// The nominal types that a type refers to by name: itself or through types without a name. `is`
+/// tells which types are nominal.
+fn mentioned(graph: &Graph, local: u32, is_nominal: impl Fn(u32) -> bool) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut seen: HashSet<u32, Fast> = HashSet::default();
+    let mut queue: Vec<u32> = graph.of(local).to_vec();
+    while let Some(target) = queue.pop() {
+        if !seen.insert(target) {
+            continue;
+        }
+        if is_nominal(target) {
+            found.push(target);
+        } else {
+            queue.extend(graph.of(target));
+        }
+    }
+    found
+}
+
+/// An object that deviates.
+struct Holder {
+    index: ObjectIndex,
+    /// Of each local type; 0 for what does not count.
+    classes: Vec<Class>,
+    counts: Vec<Counts>,
+    graph: Graph,
+    users: Graph,
+    /// Local types that are other definitions than the default.
+    others: Vec<u32>,
+    /// Does it lead to one of these?
+    leads: Vec<bool>,
+    of_class: HashMap<Class, Vec<u32>, Fast>,
+}
+
+impl Holder {
+    fn new(
+        index: ObjectIndex,
+        view: &View<'_>,
+        combiner: &Combiner<'_>,
+        names: &Ambiguous,
+    ) -> Option<Holder> {
+        let counts = that_count(view, combiner);
+        let class = |local: usize| match counts[local] {
+            Counts::No => 0,
+            _ => combiner.find(view.ids[local - 1]).unwrap_or(0),
         };
-        self.done.insert(local, id);
-        Ok(id)
+        let classes: Vec<Class> = std::iter::once(0)
+            .chain((1..counts.len()).map(class))
+            .collect();
+        let locals = 1..classes.len() as u32;
+        let others: Vec<u32> = locals
+            .filter(|&local| names.others.contains(&classes[local as usize]))
+            .collect();
+        if others.is_empty() {
+            return None;
+        }
+        let graph = targets(view);
+        let users = graph.reversed();
+        let mut leads = users.reach(others.clone());
+        leads.insert(0, false);
+        let mut of_class: HashMap<Class, Vec<u32>, Fast> = HashMap::default();
+        for (local, &class) in (0..).zip(&classes) {
+            if class != 0 && leads[local as usize] {
+                of_class.entry(class).or_default().push(local);
+            }
+        }
+        Some(Holder {
+            index,
+            classes,
+            counts,
+            graph,
+            users,
+            others,
+            leads,
+            of_class,
+        })
     }
 
-    fn reference(&mut self, target: u32, depth: usize, out: &mut Vec<u8>) -> Result<()> {
-        if target == 0 {
-            out.push(b'v');
-            return Ok(());
+    fn class(&self, local: u32) -> Class {
+        self.classes[local as usize]
+    }
+
+    fn mentioned(&self, local: u32, combiner: &Combiner<'_>) -> Vec<u32> {
+        let is_nominal = |target: u32| name_of(combiner, self.class(target)).is_some();
+        mentioned(&self.graph, local, is_nominal)
+    }
+
+    /// What mentions one of these nominal types.
+    fn mentioning(&self, named: &[u32], combiner: &Combiner<'_>) -> Vec<u32> {
+        let mut found: BTreeSet<u32> = BTreeSet::new();
+        let mut queue: Vec<u32> = named
+            .iter()
+            .flat_map(|&n| self.users.of(n))
+            .copied()
+            .collect();
+        while let Some(user) = queue.pop() {
+            let class = self.class(user);
+            if class == 0 || !found.insert(user) {
+                continue;
+            }
+            if name_of(combiner, class).is_none() {
+                queue.extend(self.users.of(user));
+            }
         }
-        let words = self.view.type_words(target);
-        if let Some((space, declared)) = identity::nominal(words) {
-            let name = self.view.string(words[0]);
-            out.push(space as u8);
-            out.extend_from_slice(name);
-            out.push(0);
-            if self.ambiguous.contains(&(space, name.to_vec())) {
-                match self.labels.get(&target) {
-                    Some(label) if !declared => out.extend_from_slice(&label.bytes()),
-                    _ => out.push(b'?'),
+        found.into_iter().collect()
+    }
+}
+
+/// A class as those have it that mean these definitions, which are not defaults; ascending.
+type Leads = Vec<Class>;
+
+struct State {
+    /// Of each local type of each holder its variant, from 1 on; 0: that of its class.
+    variants: Vec<Vec<u32>>,
+    all: Vec<(Class, Leads)>,
+    numbers: HashMap<(Class, Leads), u32>,
+    /// Types in which a name means several things.
+    split: HashSet<(Class, Name)>,
+}
+
+impl State {
+    fn new(names: &Ambiguous, holders: &[Holder]) -> State {
+        let mut state = State {
+            variants: holders.iter().map(|h| vec![0; h.classes.len()]).collect(),
+            all: Vec::new(),
+            numbers: HashMap::new(),
+            split: HashSet::new(),
+        };
+        for (i, holder) in holders.iter().enumerate() {
+            for &local in &holder.others {
+                let class = holder.class(local);
+                debug_assert!(names.others.contains(&class));
+                state.variants[i][local as usize] = state.number(class, vec![class]);
+            }
+        }
+        state
+    }
+
+    fn number(&mut self, class: Class, leads: Leads) -> u32 {
+        let next = self.all.len() as u32 + 1;
+        let known = self.numbers.entry((class, leads.clone())).or_insert(next);
+        if *known == next {
+            self.all.push((class, leads));
+        }
+        *known
+    }
+
+    fn variant(&self, number: u32) -> &(Class, Leads) {
+        &self.all[number as usize - 1]
+    }
+
+    /// Tell apart upwards until nothing changes. All holders take each step together, so that their
+    /// order does not count. At first only what a name's definition is counts; when that has led
+    /// as far as it does, also what the definition leads to, and where an object that deviates
+    /// means the default all the same.
+    fn settle(
+        &mut self,
+        combiner: &Combiner<'_>,
+        holders: &[Holder],
+        objects: &mut impl Objects,
+        witnesses: &mut Witnesses,
+    ) -> Result<()> {
+        let mut met: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); holders.len()];
+        let mut fresh: Vec<Vec<u32>> = holders.iter().map(|h| h.others.clone()).collect();
+        let mut deep = false;
+        loop {
+            for ((met, fresh), holder) in met.iter_mut().zip(&mut fresh).zip(holders) {
+                met.extend(holder.mentioning(fresh, combiner));
+                fresh.clear();
+            }
+            let said = self.said(combiner, holders, &met);
+            let news = self.split_more(combiner, holders, &said, deep, objects, witnesses)?;
+            let mut changed = false;
+            for (i, holder) in holders.iter().enumerate() {
+                for &local in &met[i] {
+                    let class = holder.class(local);
+                    let mut leads: BTreeSet<Class> = BTreeSet::new();
+                    if holder.others.binary_search(&local).is_ok() {
+                        leads.insert(class);
+                    }
+                    for &(name, variant) in said.get(&(i, local)).into_iter().flatten() {
+                        if self.split.contains(&(class, name)) {
+                            leads.extend(&self.variant(variant).1);
+                        }
+                    }
+                    let number = match leads.is_empty() {
+                        true => 0,
+                        false => self.number(class, leads.into_iter().collect()),
+                    };
+                    let own = &mut self.variants[i][local as usize];
+                    if *own != number {
+                        *own = number;
+                        changed = true;
+                        if name_of(combiner, class).is_some() {
+                            fresh[i].push(local);
+                        }
+                    }
                 }
             }
+            if !changed && !news {
+                if deep {
+                    return Ok(());
+                }
+                deep = true;
+            }
+        }
+    }
+
+    /// For each type that was met, by holder: the variants that it mentions, with their names.
+    fn said(
+        &self,
+        combiner: &Combiner<'_>,
+        holders: &[Holder],
+        met: &[BTreeSet<u32>],
+    ) -> HashMap<(usize, u32), Vec<(Name, u32)>> {
+        let mut said = HashMap::new();
+        for (i, holder) in holders.iter().enumerate() {
+            for &local in &met[i] {
+                let mut named: Vec<(Name, u32)> = Vec::new();
+                for target in holder.mentioned(local, combiner) {
+                    let variant = self.variants[i][target as usize];
+                    if let (true, Some((name, _))) =
+                        (variant != 0, name_of(combiner, holder.class(target)))
+                    {
+                        named.push((name, variant));
+                    }
+                }
+                said.insert((i, local), named);
+            }
+        }
+        said
+    }
+
+    /// Find types in which a name turns out to mean several things. Is there a new one?
+    fn split_more(
+        &mut self,
+        combiner: &Combiner<'_>,
+        holders: &[Holder],
+        said: &HashMap<(usize, u32), Vec<(Name, u32)>>,
+        deep: bool,
+        objects: &mut impl Objects,
+        witnesses: &mut Witnesses,
+    ) -> Result<bool> {
+        let mut meanings: BTreeMap<(Class, Name), BTreeSet<u32>> = BTreeMap::new();
+        for (&(i, local), named) in said {
+            let class = holders[i].class(local);
+            for &(name, variant) in named {
+                if !self.split.contains(&(class, name)) {
+                    let means = if deep {
+                        variant
+                    } else {
+                        self.variant(variant).0
+                    };
+                    meanings.entry((class, name)).or_default().insert(means);
+                }
+            }
+        }
+        let before = self.split.len();
+        let mut open = Vec::new();
+        for (pair, meant) in meanings {
+            let is_default_here = || deep && self.means_default_here(combiner, holders, pair);
+            if meant.len() > 1 || combiner.facts(pair.0).base_id != 0 || is_default_here() {
+                self.split.insert(pair);
+            } else {
+                open.push(pair);
+            }
+        }
+        witnesses.ask(combiner, holders, &open, objects)?;
+        self.split.extend(
+            open.into_iter()
+                .filter(|pair| witnesses.found.contains(pair)),
+        );
+        Ok(self.split.len() > before)
+    }
+
+    /// Does a type of an object that deviates mean the default by this name, though that leads to
+    /// another definition?
+    fn means_default_here(
+        &self,
+        combiner: &Combiner<'_>,
+        holders: &[Holder],
+        (class, name): (Class, Name),
+    ) -> bool {
+        holders
+            .iter()
+            .zip(&self.variants)
+            .any(|(holder, variants)| {
+                let locals = holder.of_class.get(&class).into_iter().flatten();
+                locals
+                    .flat_map(|&local| holder.mentioned(local, combiner))
+                    .any(|target| {
+                        variants[target as usize] == 0
+                            && name_of(combiner, holder.class(target)) == Some((name, false))
+                    })
+            })
+    }
+}
+
+/// Who proves that some type means the default by a name: an object in which it refers to a
+/// definition that leads nowhere else.
+#[derive(Default)]
+struct Witnesses {
+    found: HashSet<(Class, Name)>,
+    sought: HashSet<(Class, Name)>,
+}
+
+impl Witnesses {
+    fn ask(
+        &mut self,
+        combiner: &Combiner<'_>,
+        holders: &[Holder],
+        pairs: &[(Class, Name)],
+        objects: &mut impl Objects,
+    ) -> Result<()> {
+        let mut open: Vec<(Class, Name)> = Vec::new();
+        for &pair in pairs {
+            if self.sought.insert(pair) {
+                open.push(pair);
+            }
+        }
+        if open.is_empty() {
             return Ok(());
         }
-        let id = if self.labels.contains_key(&target) {
-            self.visit(target, depth + 1)?
-        } else {
-            self.view.ids[target as usize - 1]
-        };
-        out.push(b'#');
-        out.extend_from_slice(&id.bytes());
+        let definitions = combiner.definitions();
+        let id = |class: Class| combiner.facts(class).id;
+        let mut sought: HashSet<Id, Fast> = HashSet::default();
+        for &(class, name) in &open {
+            sought.insert(id(class));
+            sought.extend(definitions.of(name).iter().map(|&(_, class)| id(class)));
+        }
+        let holding = objects.holding(&sought);
+        let deviating: HashMap<ObjectIndex, &Holder> = holders
+            .iter()
+            .map(|holder| (holder.index, holder))
+            .collect();
+        // An object that has both is asked; most often the first one knows.
+        let mut asked: HashSet<ObjectIndex> = HashSet::new();
+        while !open.is_empty() {
+            let mut hoped: HashSet<(Class, Name)> = HashSet::new();
+            let mut ask = Vec::new();
+            for (object, ids) in &holding {
+                if asked.contains(object) {
+                    continue;
+                }
+                let has: HashSet<&Id, Fast> = ids.iter().collect();
+                let may_know = |&&(class, name): &&(Class, Name)| {
+                    !hoped.contains(&(class, name))
+                        && has.contains(&id(class))
+                        && definitions
+                            .of(name)
+                            .iter()
+                            .any(|&(_, c)| has.contains(&id(c)))
+                };
+                let more: Vec<(Class, Name)> = open.iter().filter(may_know).copied().collect();
+                if !more.is_empty() {
+                    hoped.extend(more);
+                    ask.push(*object);
+                }
+            }
+            if ask.is_empty() {
+                break;
+            }
+            asked.extend(&ask);
+            let unknown: Vec<ObjectIndex> = ask
+                .iter()
+                .copied()
+                .filter(|object| !deviating.contains_key(object))
+                .collect();
+            objects.load(&unknown)?;
+            for object in &ask {
+                if let Some(view) = objects.view(*object) {
+                    let holder = deviating.get(object).copied();
+                    self.found.extend(known_by(combiner, &view, holder, &open));
+                }
+            }
+            objects.release(&unknown);
+            open.retain(|pair| !self.found.contains(pair));
+        }
         Ok(())
     }
 }
 
-/// One type on its way to a new identity.
-struct Rendering<'r, 'a> {
-    relabel: &'r mut Relabel<'a>,
-    depth: usize,
-    out: Vec<u8>,
-    failure: Option<Error>,
+/// Which of these types refer, in this object, to a definition of the name that leads to no other
+/// than defaults.
+fn known_by(
+    combiner: &Combiner<'_>,
+    view: &View<'_>,
+    holder: Option<&Holder>,
+    pairs: &[(Class, Name)],
+) -> Vec<(Class, Name)> {
+    let mut wanted: HashMap<Id, Vec<(Class, Name)>, Fast> = HashMap::default();
+    for &(class, name) in pairs {
+        let of_class = wanted.entry(combiner.facts(class).id).or_default();
+        of_class.push((class, name));
+    }
+    let counts = that_count(view, combiner);
+    let own;
+    let graph = match holder {
+        Some(holder) => &holder.graph,
+        None => {
+            own = targets(view);
+            &own
+        }
+    };
+    let nominal = |local: u32| identity::nominal(view.type_words(local));
+    let mut found = Vec::new();
+    for (local, id) in (1..).zip(view.ids) {
+        let Some(pairs) = wanted
+            .get(id)
+            .filter(|_| counts[local as usize] != Counts::No)
+        else {
+            continue;
+        };
+        let leads = |target: u32| holder.is_some_and(|holder| holder.leads[target as usize]);
+        let known: HashSet<(Space, &[u8])> = mentioned(graph, local, |t| nominal(t).is_some())
+            .into_iter()
+            .filter(|&target| !leads(target))
+            .filter_map(|target| match nominal(target) {
+                Some((space, false)) => Some((space, view.string(view.type_words(target)[0]))),
+                _ => None,
+            })
+            .collect();
+        let is_known = |&&(_, (space, name)): &&(_, Name)| {
+            known.contains(&(space, combiner.strings.get(name)))
+        };
+        found.extend(pairs.iter().filter(is_known));
+    }
+    found
 }
 
-impl Render for Rendering<'_, '_> {
-    fn out(&mut self) -> &mut Vec<u8> {
-        &mut self.out
+/// Put the variants into the combiner, in place of what they were.
+fn apply(
+    combiner: &mut Combiner<'_>,
+    names: &Ambiguous,
+    holders: &[Holder],
+    state: &State,
+    objects: &impl Objects,
+    base: Option<&Base>,
+) -> Result<Refined> {
+    let ids: Vec<Id> = state.all.iter().map(|v| identity_of(combiner, v)).collect();
+    let mut refined = Refined::default();
+    let mut left = HashMap::new();
+    for (holder, variants) in holders.iter().zip(&state.variants) {
+        let mut overrides = Overrides::new();
+        for (local, &variant) in (0..).zip(variants) {
+            if variant != 0 {
+                overrides.insert(local, ids[variant as usize - 1]);
+                if holder.counts[local as usize] == Counts::Type {
+                    *left.entry(holder.class(local)).or_default() += 1;
+                }
+            }
+        }
+        let Some(view) = objects.view(holder.index) else {
+            continue;
+        };
+        combiner.retire(holder.index, &view, &holder.classes, &overrides);
+        refined.overrides.push((holder.index, overrides));
     }
-
-    fn name(&mut self, offset: u32) {
-        self.out.extend_from_slice(self.relabel.view.string(offset));
-        self.out.push(0);
-    }
-
-    fn reference(&mut self, target: u32) {
-        if let Err(error) = self.relabel.reference(target, self.depth, &mut self.out) {
-            self.failure = Some(error);
+    let dead = combiner.leave(&left);
+    for (index, overrides) in &refined.overrides {
+        if let Some(view) = objects.view(*index) {
+            combiner.add(*index, &view, Some(overrides))?;
         }
     }
+    let mut of_class: HashMap<Class, Vec<Class>> = HashMap::new();
+    let mut rank: HashMap<Class, (usize, std::cmp::Reverse<Id>)> = HashMap::new();
+    for ((class, leads), &id) in state.all.iter().zip(&ids) {
+        let Some(variant) = combiner.find(id) else {
+            continue;
+        };
+        let facts = &mut combiner.classes[variant as usize - 1];
+        facts.variant = true;
+        facts.base_id = base.and_then(|base| base.find(id)).unwrap_or(0);
+        of_class.entry(*class).or_default().push(variant);
+        rank.insert(variant, (leads.len(), std::cmp::Reverse(id)));
+        refined.variants += 1;
+    }
+    for ((holder, variants), (_, overrides)) in
+        holders.iter().zip(&state.variants).zip(&refined.overrides)
+    {
+        if let Some(view) = objects.view(holder.index) {
+            say_what_is_known(combiner, holder, &view, variants, overrides, &rank);
+        }
+    }
+    choose_defaults(combiner, names, &dead, &of_class);
+    Ok(refined)
+}
+
+/// The class, and the definitions that it leads to.
+fn identity_of(combiner: &Combiner<'_>, (class, leads): &(Class, Leads)) -> Id {
+    let id = |class: Class| combiner.facts(class).id;
+    let mut leads: Vec<Id> = leads.iter().map(|&class| id(class)).collect();
+    leads.sort_unstable();
+    let all = std::iter::once(id(*class)).chain(leads);
+    Id::of(&all.flat_map(|id| id.bytes()).collect::<Vec<u8>>())
+}
+
+/// A class refers, at each place, to what those that have it know best: to a variant, rather to one
+/// that leads to more.
+fn say_what_is_known(
+    combiner: &mut Combiner<'_>,
+    holder: &Holder,
+    view: &View<'_>,
+    variants: &[u32],
+    overrides: &Overrides,
+    rank: &HashMap<Class, (usize, std::cmp::Reverse<Id>)>,
+) {
+    for local in 1..variants.len() as u32 {
+        if !holder.leads[local as usize] || holder.class(local) == 0 {
+            continue;
+        }
+        let own = view.ids[local as usize - 1];
+        let class = combiner.find(*overrides.get(&local).unwrap_or(&own));
+        let words = view.type_words(local);
+        let (Some(class), Some(kind)) = (class, identity::kind_of(words)) else {
+            continue;
+        };
+        let start = combiner.starts[class as usize - 1] as usize;
+        btf::for_each_field(kind, words, |i, field| {
+            let known = (field == Field::Type)
+                .then(|| overrides.get(&words[i]))
+                .flatten()
+                .and_then(|&id| combiner.find(id));
+            if let Some(known) = known {
+                let said = &mut combiner.words[start + i];
+                if rank.get(said) < rank.get(&known) {
+                    *said = known;
+                }
+            }
+        });
+    }
+}
+
+/// Decide what stands for the classes that nobody has any more, and for the declarations of names
+/// that have several definitions.
+fn choose_defaults(
+    combiner: &mut Combiner<'_>,
+    names: &Ambiguous,
+    dead: &[Class],
+    of_class: &HashMap<Class, Vec<Class>>,
+) {
+    let mut stands_for: HashMap<Class, Class, Fast> = HashMap::default();
+    let best = |combiner: &Combiner<'_>, class: Class| {
+        let variants = of_class.get(&class).into_iter().flatten().copied();
+        variants.min_by_key(|&v| {
+            let facts = combiner.facts(v);
+            (std::cmp::Reverse(facts.holders), facts.id)
+        })
+    };
+    let is_dead: HashSet<Class, Fast> = dead.iter().copied().collect();
+    let alive = |combiner: &Combiner<'_>, class: Class| match is_dead.contains(&class) {
+        true => best(combiner, class),
+        false => Some(class),
+    };
+    for &class in dead {
+        let default = name_of(combiner, class)
+            .filter(|_| names.others.contains(&class))
+            .and_then(|(name, _)| alive(combiner, names.definitions[&name][0]));
+        if let Some(instead) = default.or_else(|| best(combiner, class)) {
+            stands_for.insert(class, instead);
+        }
+    }
+    let mut defaults: HashMap<Name, Class> = HashMap::new();
+    for definitions in combiner.definitions().names().filter(|all| all.len() > 1) {
+        let name = definitions[0].0;
+        let plain = definitions
+            .iter()
+            .find(|(_, c)| !combiner.facts(*c).variant);
+        let default = match names.definitions.get(&name) {
+            Some(classes) => alive(combiner, classes[0]),
+            None => plain.map(|&(_, class)| class).or_else(|| {
+                let variants = definitions.iter().map(|&(_, class)| class);
+                variants.min_by_key(|&v| {
+                    let facts = combiner.facts(v);
+                    (std::cmp::Reverse(facts.holders), facts.id)
+                })
+            }),
+        };
+        defaults.extend(default.map(|class| (name, class)));
+    }
+    combiner.stands_for = stands_for;
+    combiner.defaults = defaults;
 }

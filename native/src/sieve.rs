@@ -15,8 +15,8 @@ struct Met {
     /// The number of the type that followed it in some object, or 0. Objects include the same
     /// headers, so most often it is the one that follows again: no search, and neighbours in memory.
     follower: u32,
-    /// Was it told to the combiner as a type of a unit proper?
-    told: bool,
+    /// How often it was met as a type of a unit proper; the combiner was told the first time.
+    told: u32,
 }
 
 /// Types by number, from 1 on, in the order in which they were met.
@@ -39,7 +39,7 @@ impl Numbered {
             id,
             class: 0,
             follower: 0,
-            told: false,
+            told: 0,
         });
         self.met.len() as u32 - 1
     }
@@ -70,10 +70,18 @@ impl Numbered {
         self.met[number as usize].follower = follower;
     }
 
-    /// It is told to the combiner; is it for the first time?
+    /// It is met as a type that the combiner must know; is it for the first time?
     #[inline]
     pub fn tell(&mut self, number: u32) -> bool {
-        !std::mem::replace(&mut self.met[number as usize].told, true)
+        let told = &mut self.met[number as usize].told;
+        *told += 1;
+        *told == 1
+    }
+
+    /// The classes that were told, and how often each was met.
+    pub fn told(&self) -> impl Iterator<Item = (Class, u32)> + '_ {
+        let told = self.met.iter().filter(|met| met.told != 0);
+        told.map(|met| (met.class, met.told))
     }
 
     /// Remember what the combiner made of it.

@@ -3,6 +3,7 @@
 //! have met before, and hand the rest to the one combiner. The few units that refinement concerns are
 //! encoded once more.
 
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -10,11 +11,12 @@ use gimli::UnitHeader;
 
 use crate::combine::{Combiner, ObjectIndex};
 use crate::dwarf::Reader;
-use crate::encode::{Encoder, Known, Source, MAX_STRINGS};
-use crate::encoded::Encoded;
+use crate::encode::{Encoder, Fast, Known, Source, MAX_STRINGS};
+use crate::encoded::{Encoded, Id, View};
 use crate::error::Result;
-use crate::refine::{self, Affected};
+use crate::refine;
 use crate::sieve::{Numbered, Sieve, Sifted};
+use crate::threads::Threads;
 
 /// What all threads share.
 pub struct Gate<'g, 'w> {
@@ -29,7 +31,14 @@ enum Met {
 }
 
 impl Met {
-    fn numbered(&mut self) -> &mut Numbered {
+    fn numbered(&self) -> &Numbered {
+        match self {
+            Met::ByWords(known) => &known.numbered,
+            Met::ByIdentity(sieve) => &sieve.numbered,
+        }
+    }
+
+    fn numbered_mut(&mut self) -> &mut Numbered {
         match self {
             Met::ByWords(known) => &mut known.numbered,
             Met::ByIdentity(sieve) => &mut sieve.numbered,
@@ -47,9 +56,6 @@ pub struct Intake<'s> {
     numbers: Vec<u32>,
     /// What is encoded and waits for the combiner, and its place among those taken.
     waiting: Vec<(Encoded, Sifted, usize)>,
-    /// Batches to be encoded again, by index, and their local types that are affected.
-    affected: Vec<(ObjectIndex, Vec<u32>)>,
-    again: Vec<Encoded>,
 }
 
 /// Batches that a thread may have waiting. While another thread is at the combiner, encoding the
@@ -72,8 +78,6 @@ impl<'s> Intake<'s> {
             taken: Vec::new(),
             numbers: Vec::new(),
             waiting: Vec::new(),
-            affected: Vec::new(),
-            again: Vec::new(),
         }
     }
 
@@ -112,55 +116,98 @@ impl<'s> Intake<'s> {
         self.hand_over(&mut combiner)
     }
 
+    /// All units are taken: how often each type was met.
+    pub fn close(&mut self, gate: &Gate<'_, '_>) -> Result<()> {
+        let mut combiner = gate.combiner.lock().unwrap_or_else(|e| e.into_inner());
+        self.hand_over(&mut combiner)?;
+        combiner.count(self.met.numbered());
+        Ok(())
+    }
+
     fn hand_over(&mut self, combiner: &mut Combiner<'_>) -> Result<()> {
         for (encoded, sifted, place) in self.waiting.drain(..) {
             let index = self.taken[place].0;
             let view = self.encoder.view(&encoded);
-            combiner.add_sifted(index, &view, &sifted, self.met.numbered())?;
+            combiner.add_sifted(index, &view, &sifted, self.met.numbered_mut())?;
         }
         Ok(())
-    }
-
-    /// The batches that hold affected types, and which of their local types those are.
-    fn concerned(&mut self, affected: &Affected) -> Vec<(ObjectIndex, Vec<u32>)> {
-        let marks = self.met.numbered().mark(|id| affected.has(id));
-        let taken = self.taken.iter().map(|(index, range)| {
-            let numbered = (1..).zip(&self.numbers[range.clone()]);
-            let marked = numbered.filter(|(_, &number)| marks[number as usize]);
-            (*index, marked.map(|(local, _)| local).collect())
-        });
-        taken
-            .filter(|(_, locals): &(_, Vec<u32>)| !locals.is_empty())
-            .collect()
-    }
-
-    /// Encode the batches whose affected types `share` gave to this thread.
-    pub fn encode_again(&mut self, batches: &[&[UnitHeader<Reader<'_>>]]) -> Result<()> {
-        for (index, _) in &self.affected {
-            let encoded = self.encoder.encode(batches[*index as usize])?;
-            self.again.push(encoded);
-        }
-        Ok(())
-    }
-
-    /// What refinement sees of what was encoded again.
-    pub fn objects(&self) -> impl Iterator<Item = refine::Object<'_>> {
-        let pairs = self.again.iter().zip(&self.affected);
-        pairs.map(|(encoded, (index, locals))| refine::Object {
-            index: *index,
-            view: self.encoder.view(encoded),
-            locals: locals.clone(),
-        })
     }
 }
 
-/// Give each thread its share of the batches that must be encoded again, in their order.
-pub fn share(intakes: &mut [Intake<'_>], affected: &Affected) {
-    let concerned = intakes.iter_mut().map(|intake| intake.concerned(affected));
-    let mut all: Vec<(ObjectIndex, Vec<u32>)> = concerned.flatten().collect();
-    all.sort_unstable_by_key(|(index, _)| *index);
-    let share = all.len().div_ceil(intakes.len()).max(1);
-    for (intake, share) in intakes.iter_mut().zip(all.chunks(share)) {
-        intake.affected = share.to_vec();
+/// All that was taken in, to be looked at again.
+pub struct Batches<'i, 's> {
+    intakes: &'i mut [Intake<'s>],
+    batches: &'i [&'i [UnitHeader<Reader<'s>>]],
+    threads: &'i Threads,
+    /// Encoded once more, by index, and by whose encoder.
+    again: BTreeMap<ObjectIndex, (usize, Encoded)>,
+}
+
+impl<'i, 's> Batches<'i, 's> {
+    pub fn new(
+        intakes: &'i mut [Intake<'s>],
+        batches: &'i [&'i [UnitHeader<Reader<'s>>]],
+        threads: &'i Threads,
+    ) -> Self {
+        Batches {
+            intakes,
+            batches,
+            threads,
+            again: BTreeMap::new(),
+        }
+    }
+}
+
+impl refine::Objects for Batches<'_, '_> {
+    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
+        let mut holding = Vec::new();
+        for intake in self.intakes.iter() {
+            let numbered = intake.met.numbered();
+            let marks = numbered.mark(|id| ids.contains(id));
+            for (index, range) in &intake.taken {
+                let numbers = intake.numbers[range.clone()].iter();
+                let marked = numbers.filter(|&&number| marks[number as usize]);
+                let held: Vec<Id> = marked.map(|&number| numbered.id(number)).collect();
+                if !held.is_empty() {
+                    holding.push((*index, held));
+                }
+            }
+        }
+        holding.sort_unstable_by_key(|(index, _)| *index);
+        holding
+    }
+
+    fn load(&mut self, which: &[ObjectIndex]) -> Result<()> {
+        let share = which.len().div_ceil(self.intakes.len()).max(1);
+        let mut work: Vec<_> = self
+            .intakes
+            .iter_mut()
+            .zip(which.chunks(share))
+            .map(|(intake, share)| (intake, share, Vec::new()))
+            .collect();
+        let batches = self.batches;
+        self.threads.each(&mut work, |(intake, share, made)| {
+            for &index in *share {
+                made.push((index, intake.encoder.encode(batches[index as usize])?));
+            }
+            Ok(())
+        })?;
+        for (i, (_, _, made)) in work.into_iter().enumerate() {
+            let made = made.into_iter();
+            self.again
+                .extend(made.map(|(index, encoded)| (index, (i, encoded))));
+        }
+        Ok(())
+    }
+
+    fn view(&self, which: ObjectIndex) -> Option<View<'_>> {
+        let (intake, encoded) = self.again.get(&which)?;
+        Some(self.intakes[*intake].encoder.view(encoded))
+    }
+
+    fn release(&mut self, which: &[ObjectIndex]) {
+        for index in which {
+            self.again.remove(index);
+        }
     }
 }
