@@ -117,9 +117,8 @@ def faults_of(world: World, random: Random, directory: Path) -> list[str]:
         found["order, split"] = split_is_stable(random, program, order[:cut], order[cut:])
     if random.random() < 0.25:
         found["kernel"] = running.load(btf).accepted is not False
-    model = Model(world)
     told = [f"{what}: not the same" for what, same in found.items() if not same]
-    told += difference(model, Btf.from_bytes(btf))
+    told += difference(world, Btf.from_bytes(btf))
     return told
 
 

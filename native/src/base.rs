@@ -156,6 +156,11 @@ impl Base {
         probe(self.index.table(Table::Identities), id.low).find(|&i| ids[i as usize - 1] == id)
     }
 
+    /// The identity of a type.
+    pub fn identity(&self, id: u32) -> Id {
+        self.index.ids()[id as usize - 1]
+    }
+
     pub fn defines(&self, id: u32) -> bool {
         matches!(identity::nominal(self.type_words(id)), Some((_, false)))
     }

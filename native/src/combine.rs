@@ -757,13 +757,19 @@ impl<'a> Combiner<'a> {
     /// So many types of each class are now others. Returned are the classes that nobody has any more.
     pub fn leave(&mut self, left: &HashMap<Class, u32>) -> Vec<Class> {
         let mut dead = Vec::new();
+        // Prototypes of candidates are not counted.
+        let functions = self.functions.iter().filter(|f| !f.dead);
+        let prototypes: HashSet<Class, Fast> =
+            functions.flat_map(|f| [f.proto, f.passed_proto]).collect();
         for (&class, &count) in left {
             let facts = &mut self.classes[class as usize - 1];
             facts.holders = facts.holders.saturating_sub(count);
             if facts.holders == 0 && facts.base_id == 0 {
-                facts.dead = true;
                 facts.required = false;
-                dead.push(class);
+                if !prototypes.contains(&class) {
+                    facts.dead = true;
+                    dead.push(class);
+                }
             }
         }
         dead

@@ -120,7 +120,7 @@ fn shown_of_base<'c>(combiner: &'c Combiner<'_>, class: Class, base: &Base) -> C
 /// What stands for each declaration: the one definition of its name, or the default of several. Of an
 /// enumeration without one, whose declarations may differ in size, that of the base or else of the
 /// smallest identity. What stands for each class that is dead. 0 where a class stands for itself.
-fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
+pub fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
     let definitions = combiner.definitions();
     let declared = |class: Class| {
         let words = combiner.class_words(class);

@@ -11,7 +11,7 @@ use crate::combine::{Class, Combiner};
 use crate::encoded::{Encoded, Unit};
 use crate::error::Result;
 use crate::features::Features;
-use crate::{identity, refine};
+use crate::{finish, identity, refine};
 
 /// Longest chain of type tags.
 const TAGS: usize = 64;
@@ -25,7 +25,8 @@ pub fn reduce<'a>(
     features: &Features,
     base: Option<&Base>,
 ) -> Result<Combiner<'a>> {
-    let one = as_object(&combiner, features)?;
+    let forward = finish::resolve_declarations(&combiner);
+    let one = as_object(&combiner, &forward, features)?;
     let view = one.view();
     let mut reduced = Combiner::new(combiner.wanted());
     reduced.add(0, &view, None)?;
@@ -47,7 +48,7 @@ pub fn reduce<'a>(
         facts.required = false;
     }
     for class in combiner.numbers() {
-        let source = resolve(&combiner, class, features);
+        let source = resolve(&combiner, &forward, class, features);
         if source == 0 {
             continue;
         }
@@ -72,19 +73,23 @@ pub fn reduce<'a>(
     Ok(reduced)
 }
 
-/// The class that stands for this one: itself, or what a type tag is on.
-fn resolve(combiner: &Combiner<'_>, class: Class, features: &Features) -> Class {
-    let mut class = *combiner.stands_for.get(&class).unwrap_or(&class);
+/// The class that stands for this one: itself, what it declares, or what a type tag is on.
+fn resolve(combiner: &Combiner<'_>, forward: &[Class], class: Class, features: &Features) -> Class {
+    let meant = |class: Class| match forward[class as usize] {
+        0 => class,
+        instead => instead,
+    };
+    let mut class = meant(class);
     for _ in 0..TAGS {
         if features.type_tag || class == 0 || combiner.kind(class) != Some(Kind::TypeTag) {
             break;
         }
-        class = combiner.class_words(class)[2];
+        class = meant(combiner.class_words(class)[2]);
     }
     class
 }
 
-fn as_object(combiner: &Combiner<'_>, features: &Features) -> Result<Encoded> {
+fn as_object(combiner: &Combiner<'_>, forward: &[Class], features: &Features) -> Result<Encoded> {
     let mut one = Encoded::new(combiner.target.unwrap_or_default());
     one.strings = combiner.strings.bytes.clone();
     let placeholder = one.strings.len() as u32;
@@ -126,7 +131,7 @@ fn as_object(combiner: &Combiner<'_>, features: &Features) -> Result<Encoded> {
                 let mut words = source.to_vec();
                 btf::for_each_field(kind, source, |i, field| {
                     if field == Field::Type {
-                        words[i] = resolve(combiner, source[i], features);
+                        words[i] = resolve(combiner, forward, source[i], features);
                     }
                 });
                 words

@@ -97,7 +97,11 @@ pub fn refine(
         }
     }
     let mut state = State::new(&names, &holders);
-    let mut witnesses = Witnesses::default();
+    let mut witnesses = Witnesses {
+        base,
+        found: HashSet::new(),
+        sought: HashSet::new(),
+    };
     state.settle(combiner, &holders, objects, &mut witnesses)?;
     apply(combiner, &names, &holders, &state, objects, base)
 }
@@ -336,7 +340,7 @@ impl State {
         combiner: &Combiner<'_>,
         holders: &[Holder],
         objects: &mut impl Objects,
-        witnesses: &mut Witnesses,
+        witnesses: &mut Witnesses<'_>,
     ) -> Result<()> {
         let mut met: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); holders.len()];
         let mut fresh: Vec<Vec<u32>> = holders.iter().map(|h| h.others.clone()).collect();
@@ -417,7 +421,7 @@ impl State {
         said: &HashMap<(usize, u32), Vec<(Name, u32)>>,
         deep: bool,
         objects: &mut impl Objects,
-        witnesses: &mut Witnesses,
+        witnesses: &mut Witnesses<'_>,
     ) -> Result<bool> {
         let mut meanings: BTreeMap<(Class, Name), BTreeSet<u32>> = BTreeMap::new();
         for (&(i, local), named) in said {
@@ -476,13 +480,13 @@ impl State {
 
 /// Who proves that some type means the default by a name: an object in which it refers to a
 /// definition that leads nowhere else.
-#[derive(Default)]
-struct Witnesses {
+struct Witnesses<'b> {
+    base: Option<&'b Base>,
     found: HashSet<(Class, Name)>,
     sought: HashSet<(Class, Name)>,
 }
 
-impl Witnesses {
+impl Witnesses<'_> {
     fn ask(
         &mut self,
         combiner: &Combiner<'_>,
@@ -501,10 +505,20 @@ impl Witnesses {
         }
         let definitions = combiner.definitions();
         let id = |class: Class| combiner.facts(class).id;
+        // What an object that is cut down mentions of the base need not have come to the combiner.
+        let base = self.base;
+        let of_base = |class: Class| match (base, combiner.facts(class).base_id) {
+            (None, _) | (_, 0) => id(class),
+            (Some(base), in_base) => base.identity(in_base),
+        };
+        let defining = |name: Name| {
+            let classes = definitions.of(name).iter().map(|&(_, class)| class);
+            classes.flat_map(|class| [id(class), of_base(class)])
+        };
         let mut sought: HashSet<Id, Fast> = HashSet::default();
         for &(class, name) in &open {
             sought.insert(id(class));
-            sought.extend(definitions.of(name).iter().map(|&(_, class)| id(class)));
+            sought.extend(defining(name));
         }
         let holding = objects.holding(&sought);
         let deviating: HashMap<ObjectIndex, &Holder> = holders
@@ -524,10 +538,7 @@ impl Witnesses {
                 let may_know = |&&(class, name): &&(Class, Name)| {
                     !hoped.contains(&(class, name))
                         && has.contains(&id(class))
-                        && definitions
-                            .of(name)
-                            .iter()
-                            .any(|&(_, c)| has.contains(&id(c)))
+                        && defining(name).any(|id| has.contains(&id))
                 };
                 let more: Vec<(Class, Name)> = open.iter().filter(may_know).copied().collect();
                 if !more.is_empty() {
@@ -674,7 +685,8 @@ fn identity_of(combiner: &Combiner<'_>, (class, leads): &(Class, Leads)) -> Id {
 }
 
 /// A class refers, at each place, to what those that have it know best: to a variant, rather to one
-/// that leads to more.
+/// that leads to more; but to itself only through a pointer. (Names of inner scopes hide those of outer
+/// ones, so that a struct may well contain another of its name.)
 fn say_what_is_known(
     combiner: &mut Combiner<'_>,
     holder: &Holder,
@@ -695,15 +707,17 @@ fn say_what_is_known(
         };
         let start = combiner.starts[class as usize - 1] as usize;
         btf::for_each_field(kind, words, |i, field| {
-            let known = (field == Field::Type)
-                .then(|| overrides.get(&words[i]))
-                .flatten()
-                .and_then(|&id| combiner.find(id));
-            if let Some(known) = known {
-                let said = &mut combiner.words[start + i];
-                if rank.get(said) < rank.get(&known) {
-                    *said = known;
-                }
+            if field != Field::Type || words[i] == 0 {
+                return;
+            }
+            let known = match overrides.get(&words[i]) {
+                Some(&id) => combiner.find(id).unwrap_or(0),
+                None => holder.class(words[i]),
+            };
+            let said = &mut combiner.words[start + i];
+            let order = |target: Class| (target != class, rank.get(&target));
+            if known != 0 && order(*said) < order(known) {
+                *said = known;
             }
         });
     }
