@@ -52,9 +52,9 @@ install: $(VENV)/installed
 # Without build isolation a rebuild needs no network.
 $(VENV)/installed: $(VENV)/created $(SOURCES)
 	@$(PYTHON) tools/build_backend.py
-	@echo "compiling kbuild-btf (MEASURED the first time)"
+	@echo "compiling kbuild-btf (3 minutes of one processor the first time)"
 	@rm -rf build
-	@$(BIN)/python setup.py --quiet build_rust
+	@$(BIN)/python -W ignore setup.py --quiet build_rust
 	@echo "installing it into $(VENV)"
 	@$(PIP) install --no-build-isolation .
 	@touch $@
