@@ -2,7 +2,8 @@
 #
 # make demo        set up this machine, build a small kernel-like project, show what came out
 # make test        set up this machine; lint, Rust tests, Python tests, a real Linux 6.12
-# make test-quick  the same without the real kernel
+# make test-quick  the same without the real kernel, an emulated machine and compilers for others
+# make wheel       the wheel for many systems, and the sdist, into dist/
 # make lint        style, types and lints alone
 # make install     build the package and install it into .venv
 # make clean       remove what these made, except .test-cache (the kernel that was built)
@@ -13,14 +14,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CARGO_ARGS := --quiet --locked --manifest-path native/Cargo.toml
 
-# A Rust from rustup is found even where the shell's profile does not name it.
-export PATH := $(HOME)/.cargo/bin:$(PATH)
+# A Rust from rustup is found even where the shell's profile does not name it; so is Ubuntu's of a
+# version of its own.
+export PATH := $(HOME)/.cargo/bin:$(shell ls -d /usr/lib/rust-*/bin 2>/dev/null | sort -V | tail -n 1 | \
+	sed 's/$$/:/')$(PATH)
 
-SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py $(wildcard LICENSES/*) \
+SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py tools/link-static \
+	$(wildcard LICENSES/*) \
 	$(shell find native kbuild_btf fixtures makefile-snippets \
 		\( -name target -o -name __pycache__ -o -name '*.so' \) -prune -o -type f -print)
 
-.PHONY: demo test test-quick lint cargo-test install setup-demo setup-test clean
+.PHONY: demo test test-quick kernel lint cargo-test install setup-demo setup-quick setup-test wheel clean
 .DEFAULT_GOAL := demo
 # Each step prints its own result; two at once would mix them. cargo and make use all cores.
 .NOTPARALLEL:
@@ -28,13 +32,18 @@ SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py $(
 demo: setup-demo install
 	@$(BIN)/kbuild-btf demo
 
-test: setup-test lint cargo-test
+test: setup-test lint cargo-test kernel
 	@$(BIN)/pytest
 
-test-quick: setup-test lint cargo-test
+test-quick: setup-quick lint cargo-test
 	@$(BIN)/pytest -m "not kernel"
 
-setup-demo setup-test: setup-%:
+# Before pytest, which has a deadline for each test: the kernel is built once, and again by programs
+# that have changed.
+kernel: $(VENV)/test-tools
+	@$(BIN)/python tests/kernel.py
+
+setup-demo setup-quick setup-test: setup-%:
 	@tools/setup $*
 
 install: $(VENV)/installed
@@ -43,17 +52,21 @@ install: $(VENV)/installed
 # Without build isolation a rebuild needs no network.
 $(VENV)/installed: $(VENV)/created $(SOURCES)
 	@$(PYTHON) tools/build_backend.py
-	@echo "building and installing kbuild-btf into $(VENV) (a minute the first time)"
+	@echo "compiling kbuild-btf (3 minutes of one processor the first time)"
 	@rm -rf build
+	@$(BIN)/python -W ignore setup.py --quiet build_rust
+	@echo "installing it into $(VENV)"
 	@$(PIP) install --no-build-isolation .
 	@touch $@
 
 $(VENV)/test-tools: pyproject.toml $(VENV)/installed
+	@echo "installing what the tests need into $(VENV)"
 	@$(PIP) install --group test
 	@touch $@
 
 $(VENV)/created: pyproject.toml
 	@$(PYTHON) tools/build_backend.py
+	@echo "making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2'
 	@touch $@
@@ -62,13 +75,15 @@ lint: $(VENV)/test-tools
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
-	@cargo fmt --manifest-path native/Cargo.toml --check
-	@cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
+	@cargo fmt --manifest-path native/Cargo.toml --all --check
 	@PYO3_PYTHON=$(CURDIR)/$(BIN)/python \
-		cargo clippy $(CARGO_ARGS) --features python -- -D warnings
+		cargo clippy $(CARGO_ARGS) --workspace --all-targets -- -D warnings
 
 cargo-test:
 	@cargo test $(CARGO_ARGS)
 
+wheel: setup-demo $(VENV)/created
+	@tools/wheel
+
 clean:
-	rm -rf $(VENV) build *.egg-info native/target .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info native/target .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools_rust import Binding, RustBin, RustExtension
 
-MANIFEST = "native/Cargo.toml"
+WRAPPER = Path(__file__).resolve().parent / "tools/link-static"
 
 
 def answer(*command: str) -> str:
@@ -33,27 +33,29 @@ def static_if_possible() -> list[str]:
     has_archive = Path(answer("cc", "-print-file-name=libc.a")).is_absolute()
     if "CARGO_BUILD_TARGET" in os.environ or not host.endswith("-linux-gnu") or not has_archive:
         return []
-    flags = '["-Ctarget-feature=+crt-static", "-Crelocation-model=static"]'
-    # With a target named, procedural macros are built without these flags: they cannot be static.
-    return ["--target", host, "--config", f"target.{host}.rustflags={flags}"]
+    return ["--config", f'build.rustc-workspace-wrapper="{WRAPPER}"']
+
+
+# The same for all three, so that what they share is compiled once.
+ARGS = ["--locked", *static_if_possible()]
 
 
 def executable(name: str) -> RustBin:
     """What make starts thousands of times: a plain program, without Python."""
-    args = ["--locked", "--bins", *static_if_possible()]
-    return RustBin(name, path=MANIFEST, args=args, debug=False, quiet=True)
+    # The whole workspace, since cargo then chooses the same features of the libraries below as for
+    # the extension.
+    args = ["--workspace", "--bins", *ARGS]
+    return RustBin(name, path="native/Cargo.toml", args=args, debug=False)
 
 
 setup(
     rust_extensions=[
         RustExtension(
             "kbuild_btf._native",
-            path=MANIFEST,
+            path="native/python/Cargo.toml",
             binding=Binding.PyO3,
-            features=["python"],
-            args=["--locked"],
+            args=ARGS,
             debug=False,
-            quiet=True,
         ),
         executable("kbuild-btf-hook"),
         executable("kbuild-btf-pahole"),

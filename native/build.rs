@@ -19,6 +19,18 @@ fn main() {
         }
     }
     println!("cargo::rustc-env=KBUILD_BTF_SOURCE_HASH={hash:016x}");
+    println!("cargo::rustc-env=KBUILD_BTF_VERSION={}", version());
+}
+
+/// The version of the product, from the one place that has it.
+fn version() -> String {
+    const PLACE: &str = "../pyproject.toml";
+    println!("cargo::rerun-if-changed={PLACE}");
+    let text = std::fs::read_to_string(PLACE).expect(PLACE);
+    let line = text.lines().find_map(|l| l.strip_prefix("version = \""));
+    line.and_then(|l| l.strip_suffix('"'))
+        .expect("a version in pyproject.toml")
+        .to_owned()
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -34,30 +46,33 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// Link the executables with gcc's unwinder itself where the compiler has it: to load it as a shared
-/// library takes a tenth of a millisecond, at each of the thousands of starts in a build. In static
-/// executables (setup.py) it is already.
+/// library takes a tenth of a millisecond, at each of the thousands of starts in a build. Where
+/// there is a static glibc they are linked with that (setup.py), and it comes along; a linker that was
+/// chosen by name may have an unwinder of its own.
 fn own_unwinder() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
-    let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    let is_static = features.split(',').any(|feature| feature == "crt-static");
-    if is_static
-        || !is("CARGO_CFG_TARGET_ENV", "gnu")
+    if !is("CARGO_CFG_TARGET_ENV", "gnu")
         || std::env::var("HOST") != std::env::var("TARGET")
+        || std::env::var_os("RUSTC_LINKER").is_some()
+        || archive("libc.a").is_some()
     {
         return;
     }
-    let asked = Command::new("cc")
-        .arg("-print-file-name=libgcc_eh.a")
-        .output();
-    let answer = asked.map_or(String::new(), |a| {
-        String::from_utf8_lossy(&a.stdout).into_owned()
-    });
-    let archive = Path::new(answer.trim());
-    // Of a file that it does not have, a compiler prints the name alone.
-    if archive.is_absolute() && archive.exists() {
+    if let Some(archive) = archive("libgcc_eh.a") {
         let archive = archive.display();
         println!(
             "cargo::rustc-link-arg-bins=-Wl,--push-state,--whole-archive,{archive},--pop-state"
         );
     }
+}
+
+/// Where the C compiler has this archive.
+fn archive(name: &str) -> Option<PathBuf> {
+    let asked = Command::new("cc")
+        .arg(format!("-print-file-name={name}"))
+        .output()
+        .ok()?;
+    let path = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
+    // Of a file that it does not have, a compiler prints the name alone.
+    (path.is_absolute() && path.exists()).then_some(path)
 }

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from kernel import Kernel
+from kernel import DIRECTORY, Kernel
 from minitree import MiniTree, mini_kernel
-from support import CI, PAHOLE, ROOT, require
+from support import CI, PAHOLE, missing, require
 
 # The same examples in every run of CI; new ones on people's machines.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
@@ -34,22 +34,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def kernel(pytestconfig: pytest.Config) -> Kernel:
     """A real Linux 6.12 with the small configuration, built with the hook and the link step.
 
-    It lies outside the tests' own directories, in $KBUILD_BTF_TEST_DIR or .test-cache, and is
-    used again by the next run. When our programs have changed since, the encoding and the links
-    are done again, not the compiling.
+    `make kernel` builds it. When our programs have changed since, the encoding and the links are
+    done again here, not the compiling.
     """
     for tool in ("make", "gcc", "ld", "flex", "bison", "bc", PAHOLE):
         require(tool)
-    directory = Path(os.environ.get("KBUILD_BTF_TEST_DIR") or ROOT / ".test-cache").absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    tree = Kernel(directory)
-    tree.forget_what_other_programs_made()
+    tree = Kernel(DIRECTORY)
+    if not tree.built:
+        missing(f"no kernel in {DIRECTORY}: make kernel builds it")
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        if not tree.build.exists():
-            print(f"\nbuilding Linux in {directory}, once (about 8 minutes on 2 cores)")
-        elif not (tree.build / "vmlinux").exists():
-            print(f"\nlinking Linux again in {directory}")
         tree.prepare()
     return tree
 

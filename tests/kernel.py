@@ -12,6 +12,9 @@ from pathlib import Path
 
 from support import ROOT, SCRIPTS, SOURCES
 
+# It lies outside the tests' own directories, so that the next run uses it again.
+DIRECTORY = Path(os.environ.get("KBUILD_BTF_TEST_DIR") or ROOT / ".test-cache").absolute()
+
 # Which Linux: 6.12, or another by hand. CI has the time for one.
 VERSION = os.environ.get("KBUILD_BTF_TEST_KERNEL") or "6.12"
 _MAJOR = int(VERSION.partition(".")[0])
@@ -49,10 +52,22 @@ class Kernel:
             "KBUILD_BUILD_VERSION": "1",
         }
 
+    @property
+    def built(self) -> bool:
+        """Was it built to its end, by whatever state of our programs?"""
+        return self._stamp.exists()
+
     def prepare(self) -> None:
-        """Unpack, configure and build what is not there yet."""
-        done = self._run(ROOT / "tools/kernel", "-v", VERSION, "-b", self.directory)
-        assert done.returncode == 0, done.stderr
+        """Unpack, configure and build what is not there yet, or is of other programs than ours.
+
+        Tells on stderr how far it is. It takes as long as it takes.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._forget_what_other_programs_made()
+        script = [str(ROOT / "tools/kernel"), "-v", VERSION, "-b", str(self.directory)]
+        done = subprocess.run(script, env=self.environment, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise SystemExit(done.returncode)
         assert Path(done.stdout.strip()) == self.build
         self._stamp.write_text(self._programs())
 
@@ -98,7 +113,7 @@ class Kernel:
         self.make(f"M={directory}", *words, "modules")
         return sorted(directory.glob("*.ko"))
 
-    def forget_what_other_programs_made(self) -> None:
+    def _forget_what_other_programs_made(self) -> None:
         """Undo what an earlier state of our programs encoded and linked, and only that."""
         if not self.build.exists() or self._recorded() == self._programs():
             return
@@ -133,3 +148,7 @@ class Kernel:
         return "".join(
             hashlib.sha256((SCRIPTS / name).read_bytes()).hexdigest() + "\n" for name in names
         )
+
+
+if __name__ == "__main__":
+    Kernel(DIRECTORY).prepare()

@@ -64,7 +64,7 @@ def test_without_rust_there_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "found no cargo" in done.stderr
-    assert "rustup" in done.stderr
+    assert "tools/setup" in done.stderr and "rustup" in done.stderr
     for name in ("cargo", "rustc"):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {name} 1.50.0\n")
         (tmp_path / name).chmod(0o755)
@@ -73,3 +73,74 @@ def test_without_rust_there_is_one_line(tmp_path: Path) -> None:
     assert "found cargo 1.50.0" in done.stderr
     if shutil.which("cargo"):
         assert run(*program).returncode == 0
+
+
+def bare_machine(directory: Path, **programs: str) -> dict[str, str]:
+    """An environment that has what every system has, and these programs (texts of shell)."""
+    for name in (
+        "cat",
+        "dirname",
+        "env",
+        "grep",
+        "head",
+        "id",
+        "mktemp",
+        "rm",
+        "sed",
+        "sort",
+        "tail",
+    ):
+        (directory / name).symlink_to(str(shutil.which(name)))
+    for name, text in programs.items():
+        (directory / name.replace("_", "-")).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / name.replace("_", "-")).chmod(0o755)
+    return {"PATH": str(directory), "PYTHON": "no-python"}
+
+
+def test_setup_says_first_what_is_missing(tmp_path: Path) -> None:
+    """All of it, in one line; without a package manager that is all it can do."""
+    done = run("/bin/sh", ROOT / "tools/setup", "demo", env=bare_machine(tmp_path))
+    assert done.returncode == 1
+    for what in ("gcc", "libc6-dev", "binutils", "make", "python3-venv", "Rust 1.88 or newer"):
+        assert what in done.stdout.splitlines()[0]
+    assert "package manager" in done.stderr
+
+
+VERSIONS = {
+    "rustc": "1.63.0+dfsg1-2",
+    "rustc-1.85": "1.85.0",
+    "rustc-web": "1.96.0+dfsg1-1~deb12u2",
+}
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        ("rustc rustc-1.85 rustc-web", "rustc-web cargo-web"),
+        ("rustc rustc-1.91 rustc-1.100", "rustc-1.100 cargo-1.100"),
+        ("rustc rustc-1.85", None),
+    ],
+)
+def test_setup_takes_the_newest_rust(tmp_path: Path, there: str, taken: str | None) -> None:
+    """Whatever its package is called; one that is too old is not installed."""
+    answers = [
+        f'*"{name.removeprefix("rustc")}") echo "  Candidate: '
+        f'{VERSIONS.get(name, name.removeprefix("rustc-") + ".0")}" ;;'
+        for name in sorted(there.split(), reverse=True)
+    ]
+    apt_cache = f"""case $1 in
+pkgnames) printf '%s\\n' {there} rustc-doc ;;
+policy) case $2 in {" ".join(answers)} esac ;;
+esac"""
+    environment = bare_machine(
+        tmp_path, apt_cache=apt_cache, apt_get=f'echo "$*" >>{tmp_path}/calls', sudo='exec "$@"'
+    )
+    done = run("/bin/sh", ROOT / "tools/setup", "demo", env=environment)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    if taken is None:
+        assert (done.returncode, len(calls)) == (1, 1)
+        assert "rustup" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert calls[-1].startswith("install --yes")
+        assert calls[-1].endswith(taken)

@@ -38,8 +38,11 @@ def rust_problem() -> str | None:
     """What is wrong with this machine's Rust and what to install, as one line; None when fine."""
     needed = _needed()
     wanted = ".".join(map(str, needed))
-    advice = "install it with rustup (https://rustup.rs), then run this again"
-    for program in (os.environ.get("CARGO", "cargo"), os.environ.get("RUSTC", "rustc")):
+    advice = "run tools/setup demo, or install it with rustup (https://rustup.rs)"
+    cargo = os.environ.get("CARGO", "cargo")
+    if Path(cargo).name.startswith("cargo-"):
+        cargo = "cargo"  # what stands in its place (tools/wheel) has versions of its own
+    for program in (cargo, os.environ.get("RUSTC", "rustc")):
         version = _version(program)
         if version is None:
             return f"kbuild-btf needs Rust {wanted} or newer and found no {program}: {advice}"

@@ -44,6 +44,3 @@ pub mod start;
 pub mod threads;
 pub mod timings;
 pub mod units;
-
-#[cfg(feature = "python")]
-mod python;

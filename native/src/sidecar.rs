@@ -20,7 +20,7 @@ use crate::error::{io, Result};
 
 /// Version of the product and hash of the encoder's source.
 pub const ENCODER_VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
+    env!("KBUILD_BTF_VERSION"),
     "-",
     env!("KBUILD_BTF_SOURCE_HASH")
 );

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::btf::check::Rules;
-use crate::elf::{Elf, Mapped};
-use crate::error;
-use crate::features::Features;
-use crate::guard::guarded;
-use crate::link::{self, Request};
-use crate::timings::Clock;
-use crate::{
+use kbuild_btf_native::btf::check::Rules;
+use kbuild_btf_native::elf::{Elf, Mapped};
+use kbuild_btf_native::error;
+use kbuild_btf_native::features::Features;
+use kbuild_btf_native::guard::guarded;
+use kbuild_btf_native::link::{self, Request};
+use kbuild_btf_native::timings::Clock;
+use kbuild_btf_native::{
     btf, embed as embedding, fit, kbuild, languages, objects, progress as counter, sidecar,
 };
 
@@ -22,17 +22,38 @@ fn exception(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import("kbuild_btf.errors")?.getattr("Error")
 }
 
-impl From<error::Error> for PyErr {
-    fn from(error: error::Error) -> PyErr {
-        Python::attach(|py| {
-            let parts = (error.what(), error.place(), error.hint_text());
-            match exception(py).and_then(|class| class.call1(parts)) {
-                Ok(value) => PyErr::from_value(value),
-                Err(cause) => cause,
-            }
-        })
+fn raised(error: error::Error) -> PyErr {
+    Python::attach(|py| {
+        let parts = (error.what(), error.place(), error.hint_text());
+        match exception(py).and_then(|class| class.call1(parts)) {
+            Ok(value) => PyErr::from_value(value),
+            Err(cause) => cause,
+        }
+    })
+}
+
+/// What a function of this module fails with: an error of ours or one of Python's, raised alike.
+struct Failure(PyErr);
+
+impl From<error::Error> for Failure {
+    fn from(error: error::Error) -> Failure {
+        Failure(raised(error))
     }
 }
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Failure {
+        Failure(error)
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> PyErr {
+        failure.0
+    }
+}
+
+type Result<T> = std::result::Result<T, Failure>;
 
 #[pyclass(frozen, module = "kbuild_btf._native")]
 struct Output {
@@ -114,10 +135,10 @@ fn encode(
     jobs: usize,
     base: Option<PathBuf>,
     stable_ids: Option<PathBuf>,
-) -> PyResult<Output> {
+) -> Result<Output> {
     let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
     let output = py.detach(|| guarded(|| link::encode(&request)))?;
-    Output::new(py, output)
+    Ok(Output::new(py, output)?)
 }
 
 // One argument for each keyword of the Python function.
@@ -133,10 +154,10 @@ fn link_objects(
     jobs: usize,
     base: Option<PathBuf>,
     stable_ids: Option<PathBuf>,
-) -> PyResult<Output> {
+) -> Result<Output> {
     let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
     let output = py.detach(|| guarded(|| link::link(&request, objects.as_deref())))?;
-    Output::new(py, output)
+    Ok(Output::new(py, output)?)
 }
 
 /// Plain dictionaries and lists: the caller only shows them.
@@ -150,7 +171,7 @@ fn explain<'py>(
     features: Option<&str>,
     lang_exclude: Vec<String>,
     jobs: usize,
-) -> PyResult<Bound<'py, PyDict>> {
+) -> Result<Bound<'py, PyDict>> {
     let request = request(&elf, features, &lang_exclude, jobs, None, None)?;
     let told = py.detach(|| guarded(|| link::explain(&request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
@@ -193,7 +214,7 @@ fn explain<'py>(
 
 #[pyfunction]
 #[pyo3(signature = (btf, base=None, *, kernel=false))]
-fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>, kernel: bool) -> PyResult<()> {
+fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>, kernel: bool) -> Result<()> {
     let rules = if kernel { Rules::Kernel } else { Rules::Load };
     Ok(py.detach(|| guarded(|| btf::check::check_raw(btf, base, rules)))?)
 }
@@ -206,7 +227,7 @@ fn check_modules<'py>(
     base: &[u8],
     modules: Vec<PathBuf>,
     jobs: usize,
-) -> PyResult<Bound<'py, PyList>> {
+) -> Result<Bound<'py, PyList>> {
     let verdicts = py.detach(|| guarded(|| fit::check(base, &modules, jobs)))?;
     let result = PyList::empty(py);
     for verdict in verdicts {
@@ -216,7 +237,7 @@ fn check_modules<'py>(
             Err(error) => (None, Some(error)),
         };
         let text = |error: &Option<error::Error>| error.as_ref().map(|e| e.to_string());
-        entry.set_item("error", error.map(PyErr::from))?;
+        entry.set_item("error", error.map(raised))?;
         entry.set_item("refused", found.as_ref().and_then(|f| text(&f.refused)))?;
         entry.set_item("misread", found.as_ref().and_then(|f| text(&f.misread)))?;
         entry.set_item("base_strings", found.as_ref().and_then(|f| f.base_strings))?;
@@ -230,7 +251,7 @@ fn read_section<'py>(
     py: Python<'py>,
     elf: PathBuf,
     name: &str,
-) -> PyResult<Option<Bound<'py, PyBytes>>> {
+) -> Result<Option<Bound<'py, PyBytes>>> {
     let found = guarded(|| {
         let mapped = Mapped::open(&elf)?;
         Ok(Elf::parse(&mapped)?
@@ -241,7 +262,7 @@ fn read_section<'py>(
 }
 
 #[pyfunction]
-fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> PyResult<()> {
+fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> Result<()> {
     let sections: Vec<(&str, &[u8])> = sections
         .iter()
         .map(|(name, data)| (name.as_str(), data.as_slice()))
@@ -250,7 +271,7 @@ fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> PyRe
 }
 
 #[pyfunction]
-fn linked_objects(elf: PathBuf) -> PyResult<Vec<PathBuf>> {
+fn linked_objects(elf: PathBuf) -> Result<Vec<PathBuf>> {
     Ok(guarded(|| kbuild::linked_objects(&elf))?)
 }
 
@@ -260,7 +281,7 @@ fn sidecar_path(object: PathBuf) -> PathBuf {
 }
 
 #[pyfunction]
-fn write_sidecar(py: Python<'_>, object: PathBuf) -> PyResult<Option<&'static str>> {
+fn write_sidecar(py: Python<'_>, object: PathBuf) -> Result<Option<&'static str>> {
     let mut clock = Clock::start();
     let event = py.detach(|| guarded(|| objects::write_sidecar(&object, &mut clock)))?;
     Ok(event.map(|e| e.name()))
