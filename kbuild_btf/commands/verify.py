@@ -109,9 +109,9 @@ def _dwarf(args: argparse.Namespace, elf: str) -> int:
 
 
 def _summary(name: str, verdict: Verdict) -> Iterator[str]:
-    yield f"{'':15} {'in BTF':>9} {'in DWARF':>9} {'different':>9}"
-    for kind, own, seen, different in verdict.compared:
-        yield f"{kind:15} {own:9} {seen:9} {different:9}"
+    yield f"{'':15} {'in BTF':>9} {'in DWARF':>9} {'distinct':>9}"
+    for kind, own, seen, distinct in verdict.compared:
+        yield f"{kind:15} {own:9} {seen:9} {distinct:9}"
     if verdict.functions_without_btf:
         yield (
             f"{verdict.functions_without_btf} functions of the DWARF that have a symbol are not in"
