@@ -16,7 +16,7 @@ CARGO_ARGS := --quiet --locked --manifest-path native/Cargo.toml
 # A Rust from rustup is found even where the shell's profile does not name it.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py $(wildcard LICENSES/*) \
+SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py tools/manual.py $(wildcard LICENSES/*) \
 	$(shell find native kbuild_btf fixtures makefile-snippets \
 		\( -name target -o -name __pycache__ -o -name '*.so' \) -prune -o -type f -print)
 
@@ -55,7 +55,8 @@ $(VENV)/test-tools: pyproject.toml $(VENV)/installed
 $(VENV)/created: pyproject.toml
 	@$(PYTHON) tools/build_backend.py
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2'
+	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2' \
+		'argparse-manpage>=4.6' 'shtab>=1.8'
 	@touch $@
 
 lint: $(VENV)/test-tools

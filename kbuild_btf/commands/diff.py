@@ -55,7 +55,8 @@ def _as_dict(a: str, b: str, same: bool, kinds: list[KindDiff]) -> dict[str, obj
 def _table(kinds: list[KindDiff]) -> Iterator[str]:
     """ "follows": on one side only, because of functions or variables."""
     heads = ("only A", "only B", "changed", "follows A", "follows B")
-    yield styled(f"{'kind':10} {'A':>8} {'B':>8} " + " ".join(f"{head:>9}" for head in heads), "bold")
+    titles = " ".join(f"{head:>9}" for head in heads)
+    yield styled(f"{'kind':10} {'A':>8} {'B':>8} {titles}", "bold")
     for diff in kinds:
         lists = (diff.only_a, diff.only_b, diff.changed, diff.follows_a, diff.follows_b)
         columns = " ".join(f"{len(found) or '-':>9}" for found in lists)

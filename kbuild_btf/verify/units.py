@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -103,7 +104,10 @@ def _in_processes(
     _inherited = reader
     context = multiprocessing.get_context("fork")
     try:
-        with ProcessPoolExecutor(min(jobs, len(batches)), context) as pool:
+        # Ctrl-C is for all processes of a terminal, but only the first of these answers to it.
+        ignore = (signal.SIGINT, signal.SIG_IGN)
+        count = min(jobs, len(batches))
+        with ProcessPoolExecutor(count, context, signal.signal, ignore) as pool:
             futures = {pool.submit(_describe, batch): batch for batch in batches}
             try:
                 for future in as_completed(futures):
@@ -113,6 +117,10 @@ def _in_processes(
                 raise Error("a process that was reading it died", reader.section.where, hint) from (
                     failed
                 )
+            except BaseException:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
             finally:
                 for future in futures:
                     future.cancel()
