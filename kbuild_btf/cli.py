@@ -80,7 +80,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from . import __version__
 
-        parser.exit(message=f"{PROGRAM} {__version__}\n")
+        print(f"{PROGRAM} {__version__}")
+        parser.exit()
 
 
 def parsers(*verbs: str) -> tuple[Parser, dict[str, Parser]]:

@@ -162,6 +162,7 @@ def write(made: Output, to: Destination) -> None:
 def _pass_on(file: Path, content: bytes) -> None:
     if file is _STANDARD_OUTPUT:
         sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()  # before anything is said of it
         return
     try:
         with file.open("wb") as stream:

@@ -17,7 +17,7 @@ from argparse_manpage.manpage import Manpage
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kbuild_btf import cli
+from kbuild_btf import cli  # noqa: E402
 
 PAGE = "share/man/man1/kbuild-btf.1"
 COMPLETIONS = {

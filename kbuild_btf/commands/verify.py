@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import Error
-from ..terminal import styled
+from ..terminal import styled, wrapped
 
 if TYPE_CHECKING:
     from ..verify import Verdict
@@ -140,11 +140,12 @@ def _summary(name: str, verdict: Verdict) -> Iterator[str]:
     for kind, own, seen, distinct in verdict.compared:
         yield f"{kind:15} {own:9} {seen:9} {distinct:9}"
     if verdict.functions_without_btf:
-        yield (
+        yield wrapped(
             f"{verdict.functions_without_btf} functions of the DWARF that have a symbol are not in"
-            " the BTF: left out by rules on registers and clones, not checked here"
+            " the BTF: left out by rules on registers and clones, not checked here",
+            0,
         )
-    yield from verdict.notes
+    yield from (wrapped(note, 0) for note in verdict.notes)
     read = f"{verdict.units} units, {verdict.dies} DIEs"
     if verdict.left_out:
         read += f", {verdict.left_out} units left out by language"

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -71,9 +72,11 @@ def read(
                 reader.describe(batch, found)
                 progress.add(sum(sizes[index] for index in batch))
         else:
-            for batch, part in _in_processes(reader, list(_batches(indices, sizes)), jobs):
-                found.add(part)
-                progress.add(sum(sizes[index] for index in batch))
+            parts = _in_processes(reader, list(_batches(indices, sizes)), jobs)
+            with contextlib.closing(parts):
+                for batch, part in parts:
+                    found.add(part)
+                    progress.add(sum(sizes[index] for index in batch))
     finally:
         progress.close()
     return found
@@ -99,7 +102,7 @@ def _can_fork() -> bool:
 
 def _in_processes(
     reader: Reader, batches: list[list[int]], jobs: int
-) -> Iterator[tuple[list[int], Described]]:
+) -> Generator[tuple[list[int], Described], None, None]:
     global _inherited
     _inherited = reader
     context = multiprocessing.get_context("fork")
@@ -117,13 +120,15 @@ def _in_processes(
                 raise Error("a process that was reading it died", reader.section.where, hint) from (
                     failed
                 )
+            except Exception:
+                for future in futures:
+                    future.cancel()
+                raise
             except BaseException:
+                # Ctrl-C: nobody waits for the rest.
                 for child in multiprocessing.active_children():
                     child.terminate()
                 raise
-            finally:
-                for future in futures:
-                    future.cancel()
     finally:
         _inherited = None
 
