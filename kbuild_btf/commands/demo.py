@@ -79,7 +79,8 @@ def _mini(directory: Path, jobs: int) -> None:
     build = _Build(tree, jobs, {"KBUILD_BTF_CACHE": str(store)})
 
     _heading("A kernel in miniature")
-    print(f"{count['.c']} C files, {count['.S']} assembler file, lib.a and a module; in {tree}")
+    files = f"{count['.c']} C files, {count['.S']} assembler file, lib.a and a module"
+    print(f"{files}; in\n{tree}")
 
     _heading(f"1. Build it: kbuild-btf make -j{jobs}")
     build.make("all")
