@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from minitree import MiniTree
-from support import SCRIPTS, SECONDS, SOURCES, compiled, kbuild_btf, require, run
+from support import ROOT, SCRIPTS, SECONDS, SOURCES, compiled, kbuild_btf, require, run
 
 from kbuild_btf import __version__, _native, cli
 from kbuild_btf.btf import Btf
@@ -369,3 +370,38 @@ def test_json_of_verify_of_modules(built: MiniTree, elf: Path) -> None:
     (failure,) = told("verify", "--base", elf, module, status=1)["failures"]
     assert set(failure) == {"module", "what", "side", "do"}
     assert failure["module"] == str(module)
+
+
+def keys(document: Any) -> set[str]:
+    """All names of objects, at any depth; not those of kinds, which are in capitals."""
+    if isinstance(document, list):
+        return set().union(*map(keys, document))
+    if not isinstance(document, dict):
+        return set()
+    return {key for key in document if not key.isupper()} | keys(list(document.values()))
+
+
+def test_the_documents_are_those_of_the_docs(built: MiniTree, elf: Path, tmp_path: Path) -> None:
+    """Every name is explained in docs/commands.md, and every name there exists."""
+    image, module = built.directory / "vmlinux", built.directory / "drivers/mini.ko"
+    rows = {
+        row[1].strip(): set(re.findall(r"`(\w+)`", row[2]))
+        for line in (ROOT / "docs/commands.md").read_text().splitlines()
+        if len(row := line.split("|")) == 4
+    }
+    one = tmp_path / "one"
+    one.write_bytes(_native.encode(built.directory / "kernel/sched.o").btf)
+    made = told("encode", image, "-o", tmp_path / "a"), told("link", image, "-o", tmp_path / "a")
+    documents = {
+        "`encode`, `link`": list(made),
+        "`diff`": told("diff", image, one, status=1),
+        "`explain`": [told("explain", name, image) for name in ("task", "arch_cpu_count")],
+        "`verify`": told("verify", image, "--btf", elf, "--no-kernel", status=1),
+        "`verify --base`": told("verify", "--base", elf, module, status=1),
+        "`cache`": told("cache"),
+        "`doctor`": told("doctor"),
+    }
+    others = {"encode", "link", "modules_fit", "ok", "note", "missing"}
+    for verb, document in documents.items():
+        found = {name for name in keys(document) if not name.startswith("skipped_")}
+        assert found ^ rows[verb] <= others, verb
