@@ -20,7 +20,7 @@ export PATH := $(HOME)/.cargo/bin:$(shell ls -d /usr/lib/rust-*/bin 2>/dev/null 
 	sed 's/$$/:/')$(PATH)
 
 SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py tools/link-static \
-	$(wildcard LICENSES/*) \
+	tools/manual.py $(wildcard LICENSES/*) \
 	$(shell find native kbuild_btf fixtures makefile-snippets \
 		\( -name target -o -name __pycache__ -o -name '*.so' \) -prune -o -type f -print)
 
@@ -68,7 +68,8 @@ $(VENV)/created: pyproject.toml
 	@$(PYTHON) tools/build_backend.py
 	@echo "making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2'
+	@$(PIP) install --upgrade 'pip>=25.1' 'setuptools>=77.0.3' 'setuptools-rust>=1.13,<2' \
+		'argparse-manpage>=4.6' 'shtab>=1.8'
 	@touch $@
 
 lint: $(VENV)/test-tools

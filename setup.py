@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import setup
@@ -48,7 +49,16 @@ def executable(name: str) -> RustBin:
     return RustBin(name, path="native/Cargo.toml", args=args, debug=False)
 
 
+def shared() -> list[tuple[str, list[str]]]:
+    """The manual page and completions for shells, by the directory where they belong."""
+    made = Path("build/manual")
+    subprocess.run([sys.executable, "tools/manual.py", str(made)], check=True)
+    files = [path for path in sorted(made.rglob("*")) if path.is_file()]
+    return [(str(path.parent.relative_to(made)), [str(path)]) for path in files]
+
+
 setup(
+    data_files=shared(),
     rust_extensions=[
         RustExtension(
             "kbuild_btf._native",

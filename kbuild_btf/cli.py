@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from .errors import Error
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
 PROGRAM = "kbuild-btf"
+DESCRIPTION = "BTF for kernels, encoded while they compile."
 
 VERBS = {
     "encode": "encode the DWARF of one ELF file as BTF",
@@ -27,10 +33,17 @@ VERBS = {
     "doctor": "what is missing on this machine, and how to get it",
     "make": "run make in a kernel tree with BTF encoded while it compiles",
     "env": "print the variables that switch kbuild-btf on for make",
+    "help": "show what a verb does, and its options",
 }
 
 # diff(1) and its kind: 1 says that something differs, so trouble is 2.
 TROUBLE = {"diff": 2, "verify": 2}
+
+# As a shell says that a program was ended by SIGPIPE or SIGINT.
+_BROKEN_PIPE, _INTERRUPTED = 141, 130
+
+# What a write to a file that is open already can fail with. Such errors name no file.
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 class Command(Protocol):
@@ -41,9 +54,24 @@ class Command(Protocol):
     def run(self, args: argparse.Namespace) -> int: ...
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Errors take one line, which says where there is more."""
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """As it is in argparse, but that what cannot be written is an error."""
+        print(self.format_help(), end="", file=file)
+
     def error(self, message: str) -> NoReturn:
+        """End the program with status 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """End the program because of words that no argument takes."""
+        option = next((word for word in words if word.startswith("-")), "")
+        if option:
+            name = option.partition("=")[0]
+            self.error(f"no option {name}" + _meant(name, self._option_string_actions))
+        self.error(f"too many arguments: {' '.join(words)}")
 
 
 class _Version(argparse.Action):
@@ -52,7 +80,27 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from . import __version__
 
-        parser.exit(message=f"{PROGRAM} {__version__}\n")
+        print(f"{PROGRAM} {__version__}")
+        parser.exit()
+
+
+def parsers(*verbs: str) -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and that of each verb: of ``verbs`` with the arguments, of others without."""
+    top = Parser(prog=PROGRAM, description=DESCRIPTION)
+    top.add_argument("-V", "--version", action=_Version, nargs=0, help="show the version")
+    chosen = top.add_subparsers(title="verbs", metavar="VERB")
+    by_verb = {}
+    for name, text in VERBS.items():
+        description = text[0].upper() + text[1:] + "."
+        by_verb[name] = chosen.add_parser(name, help=text, description=description)
+        if name in verbs:
+            _command(name).add_arguments(by_verb[name])
+    return top, by_verb
+
+
+def no_verb(word: str) -> str:
+    """What is said of a word that is no verb."""
+    return f"no verb {word}" + _meant(word, VERBS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,15 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     # Options that take a value exist only behind the verb, so the first plain word is it.
     verb = next((word for word in argv if not word.startswith("-")), "")
+    # Python has None for streams that were closed, as `2>&-` does.
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
-        parser, command = _parser(verb)
-        args = parser.parse_args(argv)
-        if command is None:
-            parser.print_help()
-            return 2
-        status = command.run(args)
-        sys.stdout.flush()
-        return status
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        try:
+            return _run(argv, verb)
+        finally:
+            # What cannot be written is an error now, and not a complaint of Python at its end.
+            sys.stdout.flush()
     except Error as error:
         return _fail(error, verb)
     except ImportError as error:
@@ -76,35 +126,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(Error(str(error), hint=hint), verb)
     except RecursionError:
         return _fail(Error("types refer to themselves in a circle: the BTF is damaged"), verb)
+    except BrokenPipeError:
+        _discard_output()
+        return _BROKEN_PIPE
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader went away (`| head`): no complaint, not from the exit of Python either.
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
-        return _fail(Error(error.strerror or str(error), str(error.filename or "")), verb)
+        where = str(error.filename or "")
+        if not where and error.errno in _WRITE_ERRORS:
+            _discard_output()
+            where = "standard output"
+        return _fail(Error(error.strerror or str(error), where), verb)
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
 
 
-def _fail(error: Exception, verb: str) -> int:
-    with contextlib.suppress(BrokenPipeError):
+def _run(argv: Sequence[str], verb: str) -> int:
+    top, by_verb = parsers(verb)
+    if verb and verb not in VERBS:
+        top.error(no_verb(verb))
+    args, rest = top.parse_known_args(argv)
+    if rest:
+        by_verb.get(verb, top).refuse(rest)
+    if not verb:
+        top.print_help()
+        return 2
+    return _command(verb).run(args)
+
+
+def _command(verb: str) -> Command:
+    return cast(Command, import_module(f".commands.{verb}", __package__))
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """The question whether something that is known was meant; empty when nothing is like it."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _fail(error: Error, verb: str) -> int:
+    with contextlib.suppress(OSError):
         print(f"{PROGRAM}: {error}", file=sys.stderr)
     return TROUBLE.get(verb, 1)
 
 
-def _parser(verb: str) -> tuple[argparse.ArgumentParser, Command | None]:
-    """The parser with the arguments of ``verb`` only, and the module of that verb."""
-    parser = _Parser(prog=PROGRAM, description="BTF for kernels, encoded while they compile.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    command: Command | None = None
-    for name, text in VERBS.items():
-        chosen = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == verb:
-            command = cast(Command, import_module(f".commands.{name}", __package__))
-            command.add_arguments(chosen)
-    return parser, command
+def _discard_output() -> None:
+    """Nobody reads it, or it cannot be written: Python is not to try again when it ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

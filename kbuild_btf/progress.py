@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""A line that says how far the work is: on a terminal, not under make, once it takes its time."""
+"""Says how far the work is, once it takes its time.
+
+On a terminal in one line, written over and over. Elsewhere, in a log for example, and under make,
+whose terminal belongs to all that it runs, in a line of its own now and then.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,35 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-_PATIENCE = 2.0
-_INTERVAL = 0.2
+# Seconds before the first word, and between two: on a terminal, and in a log.
+_PATIENCE, _INTERVAL = 2.0, 0.2
+_PATIENCE_OF_LOG, _INTERVAL_OF_LOG = 10.0, 30.0
 
 _T = TypeVar("_T")
 
 
 class Line:
-    """One line on stderr, written over and over; shown only once the work takes long."""
+    """What is said on stderr; shown only once the work takes long."""
 
     def __init__(self) -> None:
         self._shown = False
-        self._next = time.monotonic() + _PATIENCE
-        # The terminal of a make belongs to all that it runs at a time.
-        self._visible = sys.stderr.isatty() and "MAKELEVEL" not in os.environ
+        self._moves = sys.stderr.isatty() and "MAKELEVEL" not in os.environ
+        self._next = time.monotonic() + (_PATIENCE if self._moves else _PATIENCE_OF_LOG)
 
     def show(self, text: str) -> None:
-        """Replace the line, unless that was done a moment ago."""
+        """Say it, unless something was said a moment ago."""
         now = time.monotonic()
-        if self._visible and now >= self._next:
-            self._next = now + _INTERVAL
-            self._shown = True
-            # A line that wraps could not be taken away again.
-            text = text[: shutil.get_terminal_size().columns - 1]
-            print(f"\r{text}", end="\x1b[K", file=sys.stderr, flush=True)
+        if now < self._next:
+            return
+        if not self._moves:
+            self._next = now + _INTERVAL_OF_LOG
+            print(text, file=sys.stderr, flush=True)
+            return
+        self._next = now + _INTERVAL
+        self._shown = True
+        # A line that wraps could not be taken away again.
+        text = text[: shutil.get_terminal_size().columns - 1]
+        print(f"\r{text}", end="\x1b[K", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the line away."""

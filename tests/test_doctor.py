@@ -70,7 +70,7 @@ def test_missing_programs_and_how_to_get_them(
     for name in ("make", "gcc", "ar"):
         program(only, name)
     program(only, "nm", "exit 3")
-    found = {f.what: f for f in doctor.programs(False)}
+    found = {f.what: f for f in doctor.programs()}
     assert found["make"].state == OK
     assert found["objcopy"] == (MISSING, "objcopy", "apt install binutils")
     assert found["nm"].state == MISSING
@@ -84,19 +84,100 @@ def test_missing_programs_and_how_to_get_them(
 
 def test_other_systems(only: Path) -> None:
     program(only, "dnf")
-    assert {f.what: f.text for f in doctor.programs(False)}["pahole"].endswith(
-        "dnf install dwarves"
-    )
+    assert {f.what: f.text for f in doctor.programs()}["pahole"].endswith("dnf install dwarves")
     (only / "dnf").unlink()
     assert "packages of your system" in doctor._how_to_get("make")
 
 
 def test_clang_in_the_place_of_gcc(only: Path) -> None:
     program(only, "clang", "echo clang version 19")
-    found = {f.what: f for f in doctor.programs(True)}
+    found = {f.what: f for f in doctor.programs()}
     assert found["clang"] == (OK, "clang", "clang version 19")
     assert "gcc" not in found
-    assert found["flex"].state == MISSING
+
+
+def findings(tree: Path) -> dict[str, doctor.Finding]:
+    """What is said of the build of a tree."""
+    found = kbuild.find_tree(tree)
+    assert found
+    return {f.what: f for f in doctor.build(found)}
+
+
+def out_of_tree(source: Path, objects: Path, config: str) -> Path:
+    """A directory as `make O=` leaves it."""
+    objects.mkdir()
+    (objects / "Makefile").write_text(f"include {source}/Makefile\n")
+    (objects / ".config").write_text(config)
+    return objects
+
+
+# An option, and what it makes the build start.
+NEEDS = [
+    ("CONFIG_KERNEL_ZSTD=y", "zstd", "apt install zstd"),
+    ("CONFIG_KERNEL_XZ=y", "xz", "apt install xz-utils"),
+    ("CONFIG_IKHEADERS=m", "cpio", "apt install cpio"),
+    ("CONFIG_HEADERS_INSTALL=y", "rsync", "apt install rsync"),
+    ("CONFIG_OID_REGISTRY=y", "perl", "apt install perl"),
+    ("CONFIG_MODULE_SIG=y", "openssl", "apt install openssl"),
+    ("CONFIG_DEBUG_INFO_BTF=y", "libelf", "apt install libelf-dev"),
+    ("CONFIG_DEBUG_INFO_BTF=y", "zlib", "apt install zlib1g-dev"),
+    ("CONFIG_OBJTOOL=y", "libelf", "apt install libelf-dev"),
+    ("CONFIG_SYSTEM_TRUSTED_KEYRING=y", "libssl", "apt install libssl-dev"),
+]
+
+
+@pytest.mark.parametrize(("option", "what", "how"), NEEDS)
+@pytest.mark.parametrize("form", ["in the tree", "O="])
+def test_what_a_configuration_asks_for(
+    option: str, what: str, how: str, form: str, only: Path, tmp_path: Path
+) -> None:
+    program(only, "apt-get")
+    program(only, "gcc", "exit 1")
+    source = kernel_tree(tmp_path / "linux", None if form == "O=" else option)
+    tree = source if form != "O=" else out_of_tree(source, tmp_path / "build", f"{option}\n")
+    needed = findings(tree)[what]
+    assert needed.state == MISSING
+    assert option.partition("=")[0] in needed.text
+    assert needed.text.endswith(how)
+    assert what not in findings(kernel_tree(tmp_path / "other", "CONFIG_SMP=y\n"))
+
+
+def test_what_is_there_is_found(tmp_path: Path) -> None:
+    """With the compiler and the libraries of this machine."""
+    tree = kernel_tree(tmp_path / "linux", "CONFIG_DEBUG_INFO_BTF=y\nCONFIG_MODULES=y\n")
+    found = findings(tree)
+    assert (found["libelf"].state, found["zlib"].state) == (OK, OK)
+    assert "pahole" not in found
+
+
+def test_a_header_or_a_library_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kbuild's HOSTCC is asked, and it must both compile and link."""
+    tree = kernel_tree(tmp_path / "linux", "CONFIG_OBJTOOL=y\n")
+    (tmp_path / "gelf.h").write_text("#error not installed\n")
+    for how in (f"-I{tmp_path}", "-Wl,--no-such-option"):
+        monkeypatch.setenv("HOSTCC", f"gcc {how}")
+        assert findings(tree)["libelf"].state == MISSING
+    monkeypatch.setenv("HOSTCC", "gcc")
+    assert findings(tree)["libelf"].state == OK
+
+
+def test_later_kernels_need_no_cpio(only: Path, tmp_path: Path) -> None:
+    tree = kernel_tree(tmp_path / "linux", "CONFIG_IKHEADERS=y\n")
+    assert findings(tree)["cpio"].state == MISSING
+    (tree / "kernel").mkdir()
+    (tree / "kernel/gen_kheaders.sh").write_text("tar -c headers\n")
+    assert "cpio" not in findings(tree)
+
+
+def test_the_build_of_a_tree_is_in_the_json(
+    only: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = kernel_tree(tmp_path / "linux", "CONFIG_OBJTOOL=y\n")
+    assert ask("--json", str(tree)) == 1
+    states = {f["what"]: f["state"] for f in json.loads(capsys.readouterr().out)}
+    assert (states["libelf"], states["flex"], states["pahole"]) == (MISSING, MISSING, NOTE)
 
 
 def test_programs_of_ours_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
-from support import kbuild_btf
+from support import compiled, kbuild_btf, run
 from test_link import Program
 
 from kbuild_btf import _native
@@ -141,3 +142,42 @@ def test_command_for_a_name_that_nobody_knows(program: Program) -> None:
     done = kbuild_btf("explain", "nobody", program.image, *program.objects)
     assert done.returncode == 1
     assert "no function and no type is named nobody" in done.stderr
+
+
+def test_a_symbol_is_a_name_of_its_function(program: Program, tmp_path: Path) -> None:
+    """As nm shows it; what the compiler has added is no part of the name."""
+    source = tmp_path / "a.c"
+    source.write_text(
+        "static __attribute__((noinline)) int pick(int a, int b) { return a * 7 - b * 0; }\n"
+        "int caller(int a) { return pick(a, 7) + pick(a + 1, 7); }\nstruct pick { int a; } x;\n"
+    )
+    elf = compiled(source, tmp_path / "a.o", "-O2")
+    symbols = [name for name in run("nm", elf).stdout.split() if name.startswith("pick.")]
+    assert symbols, "the compiler has made no clone"
+    done = kbuild_btf("explain", symbols[0], elf, elf)
+    assert done.returncode == 0
+    assert done.stdout.startswith("function pick: left out, ")
+    assert f"  symbol {symbols[0]} at " in done.stdout
+    assert "type pick" not in done.stdout
+    done = kbuild_btf("explain", "pick.absent.0", elf, elf)
+    assert done.returncode == 1
+    assert "no function and no type is named pick.absent.0" in done.stderr
+
+
+def test_command_says_which_prototype_was_taken(program: Program) -> None:
+    said = kbuild_btf("explain", "plain", program.image, *program.objects).stdout
+    assert "(its prototype is in the BTF; has code)" in said
+    assert "*" not in said
+
+
+def test_json(program: Program) -> None:
+    done = kbuild_btf("explain", "twice", program.image, *program.objects, "--json")
+    shown = json.loads(done.stdout)
+    told = verdict(program, "twice")
+    symbols = [{"name": name, "address": address} for name, address in told["symbols"]]
+    assert shown["name"] == "twice"
+    assert shown["function"] == {**told, "symbols": symbols}
+    done = kbuild_btf("explain", "task", program.image, *program.objects, "--json")
+    shown = json.loads(done.stdout)
+    assert shown["function"] is None
+    assert sorted(d["kind"] for d in shown["definitions"]) == ["FWD", "STRUCT", "STRUCT"]

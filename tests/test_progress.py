@@ -23,7 +23,8 @@ _GONE = "\r\x1b[K"
 _WAITING = """
 import os, sys
 from kbuild_btf import progress
-progress._PATIENCE, progress._INTERVAL = float(sys.argv[1]), 0.01
+progress._PATIENCE = progress._PATIENCE_OF_LOG = float(sys.argv[1])
+progress._INTERVAL = progress._INTERVAL_OF_LOG = 0.01
 print(progress.watched("encode", lambda: os.read(int(sys.argv[2]), 1)))
 """
 
@@ -91,27 +92,41 @@ def no_make(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAKELEVEL", raising=False)
 
 
-@pytest.mark.parametrize("patience", [99, 0], ids=["short", "under make"])
-def test_nothing_is_shown(patience: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not patience:
-        monkeypatch.setenv("MAKELEVEL", "1")
-    terminal = _Terminal(patience)
+def test_short_work_is_not_spoken_of() -> None:
+    terminal = _Terminal(patience=99)
     time.sleep(0.3)  # Long enough to fail: many times the interval.
     os.write(terminal.gate, b"x")
     assert terminal.read() == "b'x'\r\n"
     assert terminal.status() == 0
 
 
-def test_nothing_without_a_terminal() -> None:
+def test_under_make_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its terminal belongs to all that it runs, so nothing is taken away there."""
+    monkeypatch.setenv("MAKELEVEL", "1")
+    terminal = _Terminal(patience=0)
+    terminal.read(until="\r\nencode: ")
+    os.write(terminal.gate, b"x")
+    text = terminal.read()
+    assert "\x1b" not in text
+    assert text.endswith("\r\nb'x'\r\n")
+
+
+@pytest.mark.parametrize("patience", [0, 99])
+def test_without_a_terminal_there_are_lines(patience: float) -> None:
     source, gate = os.pipe()
-    command = [sys.executable, "-I", "-c", _WAITING, "0", str(source)]
+    command = [sys.executable, "-I", "-c", _WAITING, str(patience), str(source)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[source], text=True
     ) as child:
         with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(0.5)
+            child.wait(1)
         os.write(gate, b"x")
-        assert child.communicate() == ("b'x'\n", "")
+        said, told = child.communicate()
+    assert said == "b'x'\n"
+    assert "\x1b" not in told and "\r" not in told
+    lines = told.splitlines()
+    assert all(line.startswith("encode: ") for line in lines)
+    assert (len(lines) > 1) == (patience == 0)
     os.close(source)
     os.close(gate)
 
@@ -152,13 +167,14 @@ def test_a_count_is_shown_in_percent(monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = stream()
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setattr(progress, "_PATIENCE", patience)
+        monkeypatch.setattr(progress, "_PATIENCE_OF_LOG", 99)
         line = progress.Progress("reading", 200)
         line.add(50)
         line.close()
         assert ("reading: 25 %" in terminal.getvalue()) == shown
     monkeypatch.setattr(sys, "stderr", plain := io.StringIO())
-    monkeypatch.setattr(progress, "_PATIENCE", 0)
+    monkeypatch.setattr(progress, "_PATIENCE_OF_LOG", 0)
     line = progress.Progress("reading", 200)
     line.add(50)
     line.close()
-    assert plain.getvalue() == ""
+    assert plain.getvalue() == "reading: 25 %\n"

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -695,3 +700,48 @@ def test_the_running_kernel_is_not_asked_about_other_machines(sample: Sample) ->
         assert outcome.why
     verdict = verify(sample.elf, btf=sample.written(sample.btf))
     assert any(note.startswith("running kernel") for note in verdict.notes)
+
+
+_INTERRUPTED = """
+import sys, time
+from kbuild_btf import progress
+from kbuild_btf.cli import main
+from kbuild_btf.verify import dwarf, units
+progress._PATIENCE = progress._INTERVAL = units._WORTH_IT = 0
+units._BATCH = 1
+describe = dwarf.Reader.describe
+def slowly(self, batch, found):
+    describe(self, batch, found)
+    time.sleep(60 * batch[0])
+dwarf.Reader.describe = slowly
+sys.exit(main(["verify", sys.argv[1], "--btf", sys.argv[2], "--no-kernel", "-j2"]))
+"""
+
+
+def test_ctrl_c_ends_all_processes_and_takes_the_line_away(sample: Sample) -> None:
+    """The second unit takes a minute."""
+    pid, screen = pty.fork()
+    if not pid:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.environ.pop("MAKELEVEL", None)
+        btf = sample.written(sample.btf)
+        try:
+            words = ["-I", "-c", _INTERRUPTED, str(sample.elf), str(btf)]
+            os.execv(sys.executable, [sys.executable, *words])
+        finally:
+            os._exit(99)
+    text = ""
+    start = time.monotonic()
+    while "reading DWARF: " not in text:
+        text += os.read(screen, 4096).decode()
+    os.write(screen, b"\x03")
+    with contextlib.suppress(OSError):
+        while more := os.read(screen, 4096):
+            text += more.decode()
+    _, status = os.waitpid(pid, 0)
+    os.close(screen)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert "Traceback" not in text
+    assert text.endswith("\r\x1b[K")
+    # Not a matter of speed: the unit that is being read takes a minute.
+    assert time.monotonic() - start < 50

@@ -18,11 +18,13 @@ seen, and again for a struct around it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import Error
 from .reader import Btf
-from .types import Array, Composite, Enumeration, Float, Int, Member, Ptr, Struct, Type
+from .spelling import declare
+from .types import Array, Composite, Enumeration, Float, Int, Member, Ptr, Struct, Type, Typedef
 
 # No type of a 64-bit target is aligned to more by nature (long double, __int128).
 _LARGEST = 16
@@ -215,6 +217,45 @@ class Layouts:
             return self.cacheline
         # What is smaller than the natural alignment asks for nothing.
         return min((n for n in fitting if n > natural), default=0)
+
+
+def as_dict(layouts: Layouts, found: Type) -> dict[str, Any]:
+    """A type with what lies where in it, as one object of JSON.
+
+    Sizes and offsets are in bytes; ``bit_offset`` counts from the byte ``offset``. A type without
+    a name is written out where it is used, as ``inside``; a pointer to one says so in ``type``.
+    """
+    btf = layouts.btf
+    if isinstance(found, Typedef):
+        target = btf[found.type_id]
+        inside = {} if _has_name(target) else {"inside": as_dict(layouts, target)}
+        head = {"kind": found.kind.name, "name": found.name, "type": declare(btf, found.type_id)}
+        return {**head, "size": btf.size_of(found.id), **inside}
+    if isinstance(found, Enumeration):
+        values = [{"name": value.name, "value": value.value} for value in found.values]
+        head = {"kind": found.kind.name, "name": found.name}
+        return {**head, "size": found.size, "signed": found.signed, "values": values}
+    assert isinstance(found, Composite)
+    layout = layouts.of(found)
+    members = []
+    for place in layout.places:
+        member = place.member
+        entry: dict[str, Any] = {"name": member.name, "type": declare(btf, member.type_id)}
+        entry.update(offset=place.offset, size=place.size)
+        if member.bit_size:
+            entry.update(bit_offset=place.shift, bits=member.bit_size)
+        if place.gap != Gap():
+            entry["hole_before"] = asdict(place.gap)
+        if not _has_name(place.type):
+            entry["inside"] = as_dict(layouts, place.type)
+        members.append(entry)
+    head = {"kind": found.kind.name, "name": found.name}
+    return {**head, "size": found.size, "members": members, "padding": asdict(layout.tail)}
+
+
+def _has_name(found: Type) -> bool:
+    """All but a struct, union or enum without one."""
+    return bool(found.name) or not isinstance(found, (Composite, Enumeration))
 
 
 def _between(covered: int, start: int, unit: int, behind: bool) -> Gap:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""The raw listing: one block of lines per type, in the wording of ``bpftool btf dump``."""
+"""The raw listing: one record per type, as ``bpftool btf dump`` has them in text and in JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from .reader import Btf
 from .types import (
@@ -27,80 +28,101 @@ _ENCODINGS = {0: "(none)", Int.SIGNED: "SIGNED", Int.CHAR: "CHAR", Int.BOOL: "BO
 _LINKAGES = ("static", "global", "extern")
 
 
+def record(found: Type) -> dict[str, Any]:
+    """A type as one object of JSON: id, kind and name first, a list of its parts last."""
+    head = {"id": found.id, "kind": found.kind.name, "name": _name(found.name)}
+    return {**head, **_facts(found), **_parts(found)}
+
+
 def lines(btf: Btf) -> Iterator[str]:
     """The listing of all types of ``btf`` (for split BTF: its own), without line ends."""
     for found in btf:
-        yield f"[{found.id}] {found.kind.name} {_quoted(found.name)}{_head(found)}"
-        yield from _tail(btf, found)
+        # bpftool has a comma here, and only here.
+        between = ", " if isinstance(found, Var) else " "
+        facts = between.join(f"{key}={value}" for key, value in _facts(found).items())
+        yield f"[{found.id}] {found.kind.name} '{_name(found.name)}' {facts}".rstrip()
+        suffix = ("LL" if found.signed else "ULL") if isinstance(found, Enum64) else ""
+        for part in next(iter(_parts(found).values()), ()):
+            name = f"'{part.pop('name')}' " if "name" in part else ""
+            text = " ".join(f"{key}={value}" for key, value in part.items())
+            yield f"\t{name}{text}{suffix}{_label(btf, found, part)}"
 
 
-def _quoted(name: str) -> str:
-    return f"'{name or '(anon)'}'"
+def _name(name: str) -> str:
+    return name or "(anon)"
 
 
 def linkage(number: int) -> str:
     return _LINKAGES[number] if number < len(_LINKAGES) else "(unknown)"
 
 
-def _head(found: Type) -> str:
+def _facts(found: Type) -> dict[str, Any]:
     match found:
         case Int():
-            return (
-                f" size={found.size} bits_offset={found.bit_offset} nr_bits={found.bits}"
-                f" encoding={_ENCODINGS.get(found.encoding, 'UNKN')}"
-            )
+            return {
+                "size": found.size,
+                "bits_offset": found.bit_offset,
+                "nr_bits": found.bits,
+                "encoding": _ENCODINGS.get(found.encoding, "UNKN"),
+            }
         case Float():
-            return f" size={found.size}"
+            return {"size": found.size}
         case Array():
-            return (
-                f" type_id={found.type_id} index_type_id={found.index_type_id}"
-                f" nr_elems={found.nelems}"
-            )
+            return {
+                "type_id": found.type_id,
+                "index_type_id": found.index_type_id,
+                "nr_elems": found.nelems,
+            }
         case Composite():
-            return f" size={found.size} vlen={len(found.members)}"
+            return {"size": found.size, "vlen": len(found.members)}
         case Enumeration():
             sign = "SIGNED" if found.signed else "UNSIGNED"
-            return f" encoding={sign} size={found.size} vlen={len(found.values)}"
+            return {"encoding": sign, "size": found.size, "vlen": len(found.values)}
         case Fwd():
-            return f" fwd_kind={'union' if found.is_union else 'struct'}"
+            return {"fwd_kind": "union" if found.is_union else "struct"}
         case FuncProto():
-            return f" ret_type_id={found.type_id} vlen={len(found.params)}"
-        case Func():
-            return f" type_id={found.type_id} linkage={linkage(found.linkage)}"
-        case Var():
-            return f" type_id={found.type_id}, linkage={linkage(found.linkage)}"
+            return {"ret_type_id": found.type_id, "vlen": len(found.params)}
+        case Func() | Var():
+            return {"type_id": found.type_id, "linkage": linkage(found.linkage)}
         case Datasec():
-            return f" size={found.size} vlen={len(found.entries)}"
+            return {"size": found.size, "vlen": len(found.entries)}
         case DeclTag():
-            flag = " kind_flag=1" if found.attribute else ""
-            return f" type_id={found.type_id} component_idx={found.component}{flag}"
+            flag = {"kind_flag": 1} if found.attribute else {}
+            return {"type_id": found.type_id, "component_idx": found.component, **flag}
         case TypeTag():
-            return f" type_id={found.type_id}{' kind_flag=1' if found.attribute else ''}"
-    return "".join(f" type_id={type_id}" for type_id in found.references())
+            return {"type_id": found.type_id, **({"kind_flag": 1} if found.attribute else {})}
+    # Pointers, typedefs, qualifiers.
+    return dict(zip(("type_id",), found.references(), strict=False))
 
 
-def _tail(btf: Btf, found: Type) -> Iterator[str]:
+def _parts(found: Type) -> dict[str, list[dict[str, Any]]]:
+    """What has a line of its own, under the name that it has in JSON."""
     match found:
         case Composite():
-            for member in found.members:
-                width = f" bitfield_size={member.bit_size}" if member.bit_size else ""
-                yield (
-                    f"\t{_quoted(member.name)} type_id={member.type_id}"
-                    f" bits_offset={member.bit_offset}{width}"
-                )
+            members = []
+            for m in found.members:
+                width = {"bitfield_size": m.bit_size} if m.bit_size else {}
+                place = {"type_id": m.type_id, "bits_offset": m.bit_offset}
+                members.append({"name": _name(m.name), **place, **width})
+            return {"members": members}
         case Enumeration():
-            suffix = ("LL" if found.signed else "ULL") if isinstance(found, Enum64) else ""
-            for value in found.values:
-                yield f"\t{_quoted(value.name)} val={value.value}{suffix}"
+            return {"values": [{"name": _name(v.name), "val": v.value} for v in found.values]}
         case FuncProto():
-            for param in found.params:
-                yield f"\t{_quoted(param.name)} type_id={param.type_id}"
+            return {"params": [{"name": _name(p.name), "type_id": p.type_id} for p in found.params]}
         case Datasec():
-            for entry in found.entries:
-                target = btf[entry.type_id]
-                label = (
-                    f" ({target.kind.name} '{target.name}')"
-                    if isinstance(target, (Var, Func))
-                    else ""
-                )
-                yield f"\ttype_id={entry.type_id} offset={entry.offset} size={entry.size}{label}"
+            entries = found.entries
+            return {
+                "vars": [
+                    {"type_id": e.type_id, "offset": e.offset, "size": e.size} for e in entries
+                ]
+            }
+    return {}
+
+
+def _label(btf: Btf, found: Type, part: dict[str, Any]) -> str:
+    """What an entry of a section is, which only the text says."""
+    if not isinstance(found, Datasec):
+        return ""
+    target = btf[part["type_id"]]
+    known = isinstance(target, (Var, Func))
+    return f" ({target.kind.name} '{target.name}')" if known else ""

@@ -50,6 +50,8 @@ from .types import (
 )
 
 MAGIC = 0xEB9F
+# What a sidecar begins with (docs/sidecar.md).
+_SIDECAR = b"kbtf"
 HEADER = 24
 HEADER_WITH_LAYOUT = 32
 
@@ -231,6 +233,9 @@ class Btf:
             raise Error(f"{len(data)} bytes are too few for BTF", self.where, _REBUILD)
         orders = {struct.pack(order + "H", MAGIC): order for order in "<>"}
         order = orders.get(bytes(data[:2]))
+        if bytes(data[:4]) == _SIDECAR:
+            hint = "kbuild-btf encode makes BTF of that object, kbuild-btf link of all together"
+            raise Error("not BTF, but what the hook keeps for one object", self.where, hint)
         if order is None:
             raise Error("no BTF: the magic number 0xeb9f is missing", self.where, _REBUILD)
         version, flags = data[2], data[3]

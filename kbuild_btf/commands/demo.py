@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .. import cache, kbuild, paths
 from ..btf import Btf, Struct
 from ..errors import Error
+from ..progress import Line
+from ..terminal import styled, wrapped
+from . import doctor
 
 # What makes a good example in a real kernel: known to many, and not hundreds of lines long.
 _KERNEL_STRUCTS = ("dentry", "page", "list_head")
@@ -74,7 +79,8 @@ def _mini(directory: Path, jobs: int) -> None:
     build = _Build(tree, jobs, {"KBUILD_BTF_CACHE": str(store)})
 
     _heading("A kernel in miniature")
-    print(f"{count['.c']} C files, {count['.S']} assembler file, lib.a and a module; in {tree}")
+    files = f"{count['.c']} C files, {count['.S']} assembler file, lib.a and a module"
+    print(f"{files}; in\n{tree}")
 
     _heading(f"1. Build it: kbuild-btf make -j{jobs}")
     build.make("all")
@@ -108,6 +114,11 @@ def _kernel(directory: Path, jobs: int) -> None:
             str(tree.objects),
             "run kbuild-btf make menuconfig there, or let tools/kernel prepare a small one",
         )
+    # Better now than when all has been compiled.
+    for finding in (*doctor.tree(tree.objects), *doctor.build(tree)):
+        if finding.state == doctor.MISSING:
+            what = f"{finding.what}: {finding.text}"
+            raise Error(what, str(tree.objects), "kbuild-btf doctor TREE looks at all of it")
     build = _Build(tree.objects, jobs, terse=True)
     _heading(f"Linux {tree.version or '(unknown version)'} in {tree.objects}")
     if problem := kbuild.takeover(tree.source).problem:
@@ -124,7 +135,7 @@ def _kernel(directory: Path, jobs: int) -> None:
     again = next((n for n in _KERNEL_OBJECTS if (tree.objects / n).is_file()), "")
     if not again:
         return
-    _heading(f"2. Compile {again} again, as after an edit")
+    _heading(f"2. Compile {again} again, and find its types as they were")
     (tree.objects / again).unlink()
     build.make("vmlinux")
 
@@ -149,47 +160,90 @@ class _Build:
 
     def make(self, target: str, quiet: bool = False) -> None:
         """Run it; its output indented, then a line with the time and what was encoded."""
-        before = self._sidecars()
+        objects, sidecars = self._objects(), self._sidecars()
         start = time.monotonic()
         command = ["make", f"-j{self.jobs}", *(["-s"] if quiet else []), target]
         sys.stdout.flush()
-        try:
-            with subprocess.Popen(
-                command,
-                cwd=self.directory,
-                env=self.environ,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            ) as process:
-                for line in process.stdout or ():
-                    if not (self.terse and _is_step(line)):
-                        print("    " + line.rstrip(), flush=True)
-        except OSError as failed:
-            raise kbuild.no_make(failed) from failed
+        status = self._run(command)
         seconds = time.monotonic() - start
-        if process.returncode:
+        if status:
             raise Error(
-                f"make {target} failed with status {process.returncode}",
+                f"make {target} failed with status {status}",
                 str(self.directory),
                 "its last lines above say why; kbuild-btf doctor says what may be missing",
             )
         if target == "clean":
             return
+        compiled = _changed(objects, self._objects())
         after = self._sidecars()
-        new = sum(before.get(path) != stamp for path, stamp in after.items())
+        new = _changed(sidecars, after)
         print(
-            f"\n{seconds:.1f} s. Objects with their types beside them: {len(after)}, "
-            f"of these {new} new in this build, {len(after) - new} left as they were."
+            f"\n{seconds:.1f} s. Objects compiled: {compiled}. Objects with their types beside"
+            f" them: {len(after)},\nof these {new} new in this build,"
+            f" {len(after) - new} left as they were."
+        )
+
+    def _run(self, command: list[str]) -> int:
+        """Run make and show what it says; the exit status. It ends when this is interrupted."""
+        line = Line()
+        try:
+            # A group of its own, so that all that it has started can be ended. What would ask a
+            # question (a configuration with new options) fails, since nobody could see it.
+            process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as failed:
+            raise kbuild.no_make(failed) from failed
+        with process:
+            try:
+                for number, said in enumerate(process.stdout or (), 1):
+                    if self.terse and _is_step(said):
+                        line.show(f"step {number}: {said.strip()}")
+                    else:
+                        line.close()
+                        print("    " + said.rstrip(), flush=True)
+            except BaseException:
+                # Compilers remove what they have half written, which takes a moment.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+                raise
+            finally:
+                line.close()
+        return process.returncode
+
+    def _objects(self) -> dict[Path, tuple[int, int]]:
+        """Those that have a sidecar, as all have that a hook saw."""
+        sidecars = self.directory.rglob(".tmp_*.o.kbtf")
+        return _stamps(
+            path.with_name(path.name.removeprefix(".tmp_").removesuffix(".kbtf"))
+            for path in sidecars
         )
 
     def _sidecars(self) -> dict[Path, tuple[int, int]]:
-        found = {}
-        for path in self.directory.rglob(".tmp_*.o.kbtf"):
+        return _stamps(self.directory.rglob(".tmp_*.o.kbtf"))
+
+
+def _stamps(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """What changes when a file is written anew."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
             stat = path.stat()
             found[path] = (stat.st_ino, stat.st_mtime_ns)
-        return found
+    return found
+
+
+def _changed(before: Mapping[Path, object], after: Mapping[Path, object]) -> int:
+    return sum(before.get(path) != stamp for path, stamp in after.items())
 
 
 def _is_step(line: str) -> bool:
@@ -206,7 +260,7 @@ def _hits(store: Path) -> int:
 
 def _show_btf(image: Path, struct: str) -> None:
     btf = Btf.load(image)
-    print(f"\n{image.name}: {_kinds(btf)}")
+    print(f"\n{image.name}: {wrapped(_kinds(btf), len(image.name) + 2)}")
     if struct:
         _show_struct(btf, struct)
 
@@ -227,13 +281,5 @@ def _kinds(btf: Btf) -> str:
 
 
 def _heading(text: str) -> None:
-    print()
-    if sys.stdout.isatty():
-        try:
-            from rich.console import Console
-        except ImportError:
-            pass
-        else:
-            Console(highlight=False).print(text, style="bold", markup=False)
-            return
-    print(f"{text}\n{'-' * len(text)}")
+    bold = styled(text, "bold")
+    print(f"\n{bold}" if bold != text else f"\n{text}\n{'-' * len(text)}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from ..btf import Btf
 from ..compare import KindDiff, compare
+from ..terminal import styled, wrapped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,15 +54,12 @@ def _as_dict(a: str, b: str, same: bool, kinds: list[KindDiff]) -> dict[str, obj
 
 def _table(kinds: list[KindDiff]) -> Iterator[str]:
     """ "follows": on one side only, because of functions or variables."""
-    yield (
-        f"{'kind':10} {'A':>8} {'B':>8} {'only in A':>10} {'only in B':>10} {'changed':>8}"
-        f" {'follows A':>10} {'follows B':>10}"
-    )
+    heads = ("only A", "only B", "changed", "follows A", "follows B")
+    titles = " ".join(f"{head:>9}" for head in heads)
+    yield styled(f"{'kind':10} {'A':>8} {'B':>8} {titles}", "bold")
     for diff in kinds:
         lists = (diff.only_a, diff.only_b, diff.changed, diff.follows_a, diff.follows_b)
-        counts = [str(len(found)) if found else "-" for found in lists]
-        widths = (10, 10, 8, 10, 10)
-        columns = " ".join(f"{n:>{w}}" for n, w in zip(counts, widths, strict=True))
+        columns = " ".join(f"{len(found) or '-':>9}" for found in lists)
         yield f"{diff.kind.name:10} {diff.a:8} {diff.b:8} {columns}"
     yield ""
 
@@ -77,20 +75,21 @@ def _details(kinds: list[KindDiff], limit: int) -> Iterator[str]:
     for diff in kinds:
         if not diff.differs:
             continue
-        yield diff.kind.name
+        yield styled(diff.kind.name, "bold")
         changed = [f"{change.name}: {'; '.join(change.what)}" for change in diff.changed]
-        for mark, what, found in (
-            ("~", "changed", changed),
-            ("-", "only in A", diff.only_a),
-            ("+", "only in B", diff.only_b),
-            ("-", "only in A, follows from functions and variables", diff.follows_a),
-            ("+", "only in B, follows from functions and variables", diff.follows_b),
+        follows = "follows from functions and variables"
+        for mark, colour, what, found in (
+            ("~", "yellow", "changed", changed),
+            ("-", "red", "only in A", diff.only_a),
+            ("+", "green", "only in B", diff.only_b),
+            ("-", "red", f"only in A, {follows}", diff.follows_a),
+            ("+", "green", f"only in B, {follows}", diff.follows_b),
         ):
             if not found:
                 continue
             yield f"  {what}: {len(found)}"
             shown = found[:limit] if limit else found
-            yield from (f"    {mark} {line}" for line in shown)
+            yield from (f"    {styled(mark, colour)} {wrapped(line, 6)}" for line in shown)
             if len(found) > len(shown):
                 yield f"    ... {len(found) - len(shown)} more (--limit 0 shows all)"
         yield ""

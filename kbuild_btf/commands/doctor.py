@@ -15,20 +15,28 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import NamedTuple
 
 from .. import cache, kbuild, paths
 from ..errors import Error
+from ..terminal import styled, wrapped
 
 OK, NOTE, MISSING = "ok", "note", "missing"
+_COLOURS = {OK: "green", NOTE: "yellow", MISSING: "red"}
 
 _PYTHON_PACKAGES = {"filelock": "filelock", "elftools": "pyelftools", "xxhash": "xxhash"}
 
-# Package names where they differ from the program's: apt, dnf, pacman, zypper.
+# Package names where they differ from that of what is needed: apt, dnf, pacman, zypper.
 _PACKAGES = {
+    "libelf": ("libelf-dev", "elfutils-libelf-devel", "libelf", "libelf-devel"),
+    "libssl": ("libssl-dev", "openssl-devel", "openssl", "libopenssl-devel"),
+    "zlib": ("zlib1g-dev", "zlib-devel", "zlib", "zlib-devel"),
+    "depmod": ("kmod",) * 4,
+    "xz": ("xz-utils", "xz", "xz", "xz"),
+    "ld.lld": ("lld",) * 4,
     "ld": ("binutils",) * 4,
     "objcopy": ("binutils",) * 4,
     "nm": ("binutils",) * 4,
@@ -73,10 +81,12 @@ def introduce(found: kbuild.Tree) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything and print it."""
+    found = kbuild.find_tree(Path(args.tree)) if args.tree else None
     findings = [
         *python(),
         *native(),
-        *programs(args.tree is not None),
+        *programs(),
+        *(build(found) if found else ()),
         *cache_directory(),
         *(tree(Path(args.tree)) if args.tree else ()),
     ]
@@ -86,7 +96,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            print(f"{finding.state:<7}  {finding.what:<{width}}  {finding.text}")
+            state = styled(f"{finding.state:<7}", _COLOURS[finding.state])
+            text = wrapped(finding.text, width + 11)
+            print(f"{state}  {finding.what:<{width}}  {text}".rstrip())
         things = f"{missing} thing{'' if missing == 1 else 's'} missing"
         print(things if missing else "all that is needed is there")
     return 1 if missing else 0
@@ -127,18 +139,87 @@ def native() -> Iterator[Finding]:
         yield Finding(state, name, str(path) if said is not None else f"{path} fails; {again}")
 
 
-def programs(for_kernel: bool) -> Iterator[Finding]:
+def programs() -> Iterator[Finding]:
     """What a build starts, and what is good to have."""
-    needed = ["make", "gcc", "ld", "ar", "nm", "objcopy"]
-    if for_kernel:
-        needed += ["flex", "bison", "bc"]
-    for name in needed:
+    for name in ("make", "gcc", "ld", "ar", "nm", "objcopy"):
         if name == "gcc" and not shutil.which("gcc") and shutil.which("clang"):
             yield _program("clang", MISSING, "")
             continue
         yield _program(name, MISSING, "")
     yield _program("bpftool", NOTE, "looks at BTF and makes vmlinux.h; ")
-    yield _program("pahole", NOTE, "only to compare with; ")
+    yield _program("pahole", NOTE, "not needed, only to compare with; ")
+
+
+# Programs that the build of some configurations starts: any of these options is on.
+_PROGRAMS = {
+    "perl": ("OID_REGISTRY", "IKHEADERS", "HEADERS_INSTALL"),
+    "cpio": ("IKHEADERS",),
+    "rsync": ("HEADERS_INSTALL",),
+    "openssl": ("MODULE_SIG",),
+    "gawk": ("BUILTIN_MODULE_RANGES",),
+    "gzip": ("KERNEL_GZIP",),
+    "bzip2": ("KERNEL_BZIP2",),
+    "xz": ("KERNEL_XZ", "KERNEL_LZMA", "IKHEADERS"),
+    "lzop": ("KERNEL_LZO",),
+    "lz4": ("KERNEL_LZ4",),
+    "zstd": ("KERNEL_ZSTD",),
+    "rustc": ("RUST",),
+    "bindgen": ("RUST",),
+    "ld.lld": ("LD_IS_LLD",),
+}
+# Libraries that programs are linked with which the build makes for itself, and a header of each.
+_LIBRARIES = {
+    # objtool, resolve_btfids
+    "libelf": ("gelf.h", "-lelf", ("OBJTOOL", "STACK_VALIDATION", "DEBUG_INFO_BTF")),
+    # resolve_btfids, by libbpf
+    "zlib": ("zlib.h", "-lz", ("DEBUG_INFO_BTF",)),
+    # sign-file, extract-cert
+    "libssl": (
+        "openssl/evp.h",
+        "-lcrypto",
+        ("MODULE_SIG_FORMAT", "SYSTEM_TRUSTED_KEYRING", "SYSTEM_REVOCATION_LIST"),
+    ),
+}
+
+
+def build(found: kbuild.Tree) -> Iterator[Finding]:
+    """What the build of this tree needs, by its configuration."""
+
+    def asking(options: Sequence[str]) -> list[str]:
+        return [f"CONFIG_{o}" for o in options if found.config.get(f"CONFIG_{o}") in ("y", "m")]
+
+    for name in ("flex", "bison", "bc"):
+        yield _program(name, MISSING, "")
+    for name, options in _PROGRAMS.items():
+        if name == "cpio" and not _mentions(found.source / "kernel/gen_kheaders.sh", name):
+            continue
+        if asked := asking(options):
+            yield _program(name, MISSING, f"{', '.join(asked)}: ")
+    for name, (header, library, options) in _LIBRARIES.items():
+        if asked := asking(options):
+            yield _library(name, header, library, f"{', '.join(asked)}: ")
+    if asking(("MODULES",)):
+        yield _program("depmod", NOTE, "for make modules_install; ")
+
+
+def _mentions(file: Path, word: str) -> bool:
+    """Does a script of the tree start this program? Later kernels do without some."""
+    try:
+        return word in file.read_text(errors="replace")
+    except OSError:
+        return True
+
+
+def _library(name: str, header: str, library: str, why: str) -> Finding:
+    """Can programs for this machine be compiled with it? Asks the compiler that Kbuild takes."""
+    compiler = os.environ.get("HOSTCC") or next(filter(shutil.which, ("gcc", "clang")), "cc")
+    command = [*compiler.split(), "-x", "c", "-", "-o", os.devnull, library]
+    source = f"#include <{header}>\nint main(void) {{ return 0; }}\n"
+    try:
+        subprocess.run(command, input=source, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return Finding(MISSING, name, f"{why}{header} or {library} is missing; {_how_to_get(name)}")
+    return Finding(OK, name, f"{header}, {library}")
 
 
 def _program(name: str, otherwise: str, why: str) -> Finding:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from ..btf import Btf, Composite, Enumeration, Type, Typedef
 from ..errors import Error
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[,NAME]",
         help="only these structs, unions, enums or typedefs, with offsets, sizes and holes",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--cacheline", metavar="BYTES", type=_power_of_two, default=64, help="with -C (default: 64)"
     )
@@ -33,14 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was asked for; all of it or, after an error, nothing."""
+    if args.json and args.format == "c":
+        raise Error("--json and --format c are two forms", hint="choose one")
     base = Btf.load(args.base) if args.base else None
     btf = Btf.load(args.file, base)
     if args.class_name is not None:
-        text = _outlines(btf, args.class_name.split(","), args.cacheline)
+        found = _named(btf, args.class_name.split(","))
+        show = _layouts if args.json else _outlines
+        text = show(btf, found, args.cacheline)
     elif args.format == "c":
         from ..btf.header import render
 
         text = render(btf)
+    elif args.json:
+        from ..btf.raw import record
+
+        # A line for each, since a kernel has too many for one.
+        records = ",\n".join(json.dumps(record(found)) for found in btf)
+        text = f'{{"types": [\n{records}\n]}}'
     else:
         from ..btf.raw import lines
 
@@ -50,9 +62,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _outlines(btf: Btf, names: list[str], cacheline: int) -> str:
-    from ..btf.outline import outline
-
+def _named(btf: Btf, names: list[str]) -> list[Type]:
+    """The types of these names, in this order. Raises Error."""
     wanted = {name.strip(): None for name in names}
     found: dict[str, Type] = {}
     for type_id in range(1, len(btf)):
@@ -70,7 +81,20 @@ def _outlines(btf: Btf, names: list[str], cacheline: int) -> str:
             btf.where,
             "names are without 'struct'; kbuild-btf dump lists all",
         )
-    return "\n\n".join(outline(btf, found[name], cacheline) for name in wanted)
+    return [found[name] for name in wanted]
+
+
+def _outlines(btf: Btf, found: list[Type], cacheline: int) -> str:
+    from ..btf.outline import outline
+
+    return "\n\n".join(outline(btf, one, cacheline) for one in found)
+
+
+def _layouts(btf: Btf, found: list[Type], cacheline: int) -> str:
+    from ..btf.layout import Layouts, as_dict
+
+    known = Layouts(btf, cacheline)
+    return json.dumps({"types": [as_dict(known, one) for one in found]}, indent=2)
 
 
 def _power_of_two(text: str) -> int:

@@ -4,21 +4,30 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from .. import _native
 from ..errors import Error
 from ..progress import watched
+
+if TYPE_CHECKING:
+    from .. import _native
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kbuild-btf explain``."""
-    parser.add_argument("name", metavar="NAME", help="a function or type")
+    parser.add_argument("name", metavar="NAME", help="a function, a symbol of one, or a type")
     parser.add_argument("elf", metavar="ELF", help="the linked file")
     parser.add_argument(
-        "objects", metavar="OBJECT", nargs="*", help="what it was linked from (default: see link)"
+        "objects",
+        metavar="OBJECT",
+        nargs="*",
+        default=[],
+        help="what it was linked from (default: what the tree says that the linker took)",
     )
     parser.add_argument("--features", metavar="LIST", help="as pahole's --btf_features")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, without limit")
     parser.add_argument(
         "--limit", metavar="N", type=int, default=10, help="objects shown of each (0: all)"
     )
@@ -26,18 +35,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts; exit status 1 when nobody knows the name."""
+    from .. import _native
+
     objects = args.objects or None
+    # No name of C has a dot: what follows it the compiler has added to the symbol (pick.isra.0).
+    name = args.name.partition(".")[0]
     told = watched(
         "explain",
-        lambda: _native.explain(args.elf, args.name, objects=objects, features=args.features),
+        lambda: _native.explain(args.elf, name, objects=objects, features=args.features),
     )
-    lines = [
-        *_function(args.name, told["function"], args.limit),
-        *_definitions(args.name, told["definitions"], args.limit),
-    ]
-    if not lines:
+    verdict, definitions = told["function"], told["definitions"]
+    if name != args.name:
+        # A symbol was named, so no type is meant.
+        definitions = []
+        if verdict and args.name not in (symbol for symbol, _ in verdict["symbols"]):
+            verdict = None
+    if not verdict and not definitions:
         raise Error(f"no function and no type is named {args.name}", args.elf)
-    print("\n".join(lines))
+    if args.json:
+        symbols = [{"name": s, "address": a} for s, a in verdict["symbols"]] if verdict else []
+        function = {**verdict, "symbols": symbols} if verdict else None
+        shown = {"elf": args.elf, "name": name, "function": function, "definitions": definitions}
+        print(json.dumps(shown, indent=2))
+    else:
+        function_lines = _function(name, verdict, args.limit)
+        print("\n".join([*function_lines, *_definitions(name, definitions, args.limit)]))
     return 0
 
 
@@ -54,14 +76,15 @@ def _function(name: str, verdict: _native.FunctionVerdict | None, limit: int) ->
         verdict["candidates"], key=lambda c: (not c["chosen"], c["address"] is None, c["object"])
     )
     for candidate in ranked[:limit] if limit else ranked:
-        mark = "*" if candidate["chosen"] else " "
         address = candidate["address"]
         place = f" at {address:#x}" if address is not None else ""
-        facts = f" ({', '.join(candidate['facts'])})" if candidate["facts"] else ""
-        yield f"{mark} {candidate['object']}, DIE {candidate['die']:#x}{place}{facts}"
+        facts = ["its prototype is in the BTF"] * candidate["chosen"] + candidate["facts"]
+        yield f"  {candidate['object']}, DIE {candidate['die']:#x}{place}"
         yield f"      {candidate['prototype']}"
         if candidate["passed"]:
             yield f"      passed: {candidate['passed']}"
+        if facts:
+            yield f"      ({'; '.join(facts)})"
     yield from _more(len(ranked), limit, "candidates")
 
 

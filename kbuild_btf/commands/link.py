@@ -21,18 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "objects",
         metavar="OBJECT",
         nargs="*",
+        default=[],
         help="what it was linked from (default: what the tree says that the linker took)",
     )
     output.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Link, write, and say in one line what was reused."""
+    """Link, write, and say what was reused."""
     from .. import _native
 
     destination = output.destination(args, args.elf)
     objects, options = args.objects or None, output.options(args)
     made = watched("link", lambda: _native.link(args.elf, objects=objects, **options))
     output.write(made, destination)
-    output.report(made, args)
+    output.report(made, args, destination)
     return 0

@@ -7,10 +7,12 @@ Exit status 0: no problem, 1: problems, 2: trouble.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import Error
+from ..terminal import styled, wrapped
 
 if TYPE_CHECKING:
     from ..verify import Verdict
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100,
         help="problems shown (default: 100, 0: all)",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, without limit")
     parser.add_argument(
         "--no-kernel", action="store_true", help="do not try to load it into the running kernel"
     )
@@ -75,6 +78,11 @@ def _modules(args: argparse.Namespace) -> int:
     from ..verify import modules
 
     base, failures = modules.check(args.base, args.elf, jobs=args.jobs)
+    if args.json:
+        failed = [failure._asdict() for failure in failures]
+        head = {"base": base.path, "fingerprint": base.fingerprint, "modules": args.elf}
+        print(json.dumps({**head, "failures": failed}, indent=2))
+        return 1 if failures else 0
     _show(failures, args.limit)
     count = len(args.elf)
     checked = f"{count} module{'s' if count != 1 else ''}"
@@ -103,21 +111,41 @@ def _dwarf(args: argparse.Namespace, elf: str) -> int:
         sample=args.sample,
         kernel=not args.no_kernel,
     )
+    if args.json:
+        print(json.dumps(_as_dict(elf, args.btf or elf, verdict), indent=2))
+        return 1 if verdict.problems else 0
     _show(verdict.problems, args.limit)
     print("\n".join(_summary(args.btf or elf, verdict)))
     return 1 if verdict.problems else 0
 
 
+def _as_dict(elf: str, btf: str, verdict: Verdict) -> dict[str, object]:
+    keys = ("kind", "btf", "dwarf", "distinct")
+    return {
+        "elf": elf,
+        "btf": btf,
+        "problems": [problem._asdict() for problem in verdict.problems],
+        "compared": [dict(zip(keys, row, strict=True)) for row in verdict.compared],
+        "units": verdict.units,
+        "all_units": verdict.all_units,
+        "left_out": verdict.left_out,
+        "dies": verdict.dies,
+        "functions_without_btf": verdict.functions_without_btf,
+        "notes": verdict.notes,
+    }
+
+
 def _summary(name: str, verdict: Verdict) -> Iterator[str]:
-    yield f"{'':15} {'in BTF':>9} {'in DWARF':>9} {'different':>9}"
-    for kind, own, seen, different in verdict.compared:
-        yield f"{kind:15} {own:9} {seen:9} {different:9}"
+    yield styled(f"{'':15} {'in BTF':>9} {'in DWARF':>9} {'distinct':>9}", "bold")
+    for kind, own, seen, distinct in verdict.compared:
+        yield f"{kind:15} {own:9} {seen:9} {distinct:9}"
     if verdict.functions_without_btf:
-        yield (
+        yield wrapped(
             f"{verdict.functions_without_btf} functions of the DWARF that have a symbol are not in"
-            " the BTF: left out by rules on registers and clones, not checked here"
+            " the BTF: left out by rules on registers and clones, not checked here",
+            0,
         )
-    yield from verdict.notes
+    yield from (wrapped(note, 0) for note in verdict.notes)
     read = f"{verdict.units} units, {verdict.dies} DIEs"
     if verdict.left_out:
         read += f", {verdict.left_out} units left out by language"
@@ -125,4 +153,4 @@ def _summary(name: str, verdict: Verdict) -> Iterator[str]:
         read = f"a sample: {verdict.units} of {verdict.all_units} units, {verdict.dies} DIEs"
     count = len(verdict.problems)
     found = f"{count} problem{'s' if count != 1 else ''}" if count else "no problem"
-    yield f"{name}: {found}; {read}"
+    yield f"{name}: {styled(found, 'red' if count else 'green')}; {read}"

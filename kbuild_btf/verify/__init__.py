@@ -39,7 +39,7 @@ class Verdict:
     """Of those, in a language that is left out."""
     dies: int = 0
     compared: list[tuple[str, int, int, int]] = field(default_factory=list)
-    """Each kind: types in the BTF, DIEs, different definitions that these say."""
+    """Each kind: types in the BTF, DIEs, distinct definitions that these say."""
     functions_without_btf: int = 0
     """Names of functions that have a symbol and no FUNC: left out by rules that depend on registers
     and clones, which are not checked."""

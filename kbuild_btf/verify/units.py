@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -70,9 +72,11 @@ def read(
                 reader.describe(batch, found)
                 progress.add(sum(sizes[index] for index in batch))
         else:
-            for batch, part in _in_processes(reader, list(_batches(indices, sizes)), jobs):
-                found.add(part)
-                progress.add(sum(sizes[index] for index in batch))
+            parts = _in_processes(reader, list(_batches(indices, sizes)), jobs)
+            with contextlib.closing(parts):
+                for batch, part in parts:
+                    found.add(part)
+                    progress.add(sum(sizes[index] for index in batch))
     finally:
         progress.close()
     return found
@@ -98,12 +102,15 @@ def _can_fork() -> bool:
 
 def _in_processes(
     reader: Reader, batches: list[list[int]], jobs: int
-) -> Iterator[tuple[list[int], Described]]:
+) -> Generator[tuple[list[int], Described], None, None]:
     global _inherited
     _inherited = reader
     context = multiprocessing.get_context("fork")
     try:
-        with ProcessPoolExecutor(min(jobs, len(batches)), context) as pool:
+        # Ctrl-C is for all processes of a terminal, but only the first of these answers to it.
+        ignore = (signal.SIGINT, signal.SIG_IGN)
+        count = min(jobs, len(batches))
+        with ProcessPoolExecutor(count, context, signal.signal, ignore) as pool:
             futures = {pool.submit(_describe, batch): batch for batch in batches}
             try:
                 for future in as_completed(futures):
@@ -113,9 +120,15 @@ def _in_processes(
                 raise Error("a process that was reading it died", reader.section.where, hint) from (
                     failed
                 )
-            finally:
+            except Exception:
                 for future in futures:
                     future.cancel()
+                raise
+            except BaseException:
+                # Ctrl-C: nobody waits for the rest.
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
     finally:
         _inherited = None
 
