@@ -117,9 +117,16 @@ def explain(
     the debug information of `elf`.
     """
 
-def check(btf: bytes, base: bytes | None = None, *, kernel: bool = False) -> None:
+def check(
+    btf: bytes,
+    base: bytes | None = None,
+    *,
+    pointer_size: int | None = None,
+    kernel: bool = False,
+) -> None:
     """Check raw BTF by the rules of the kernel (kernel/bpf/btf.c): all that BPF_BTF_LOAD asks, or
-    with `kernel` only what the kernel asks of its own BTF and what holds for any C program."""
+    with `kernel` only what the kernel asks of its own BTF and what holds for any C program.
+    `pointer_size` in bytes (`None`: that of `long`)."""
 
 class ModuleFit(TypedDict):
     """What a kernel with that base does with a module's BTF.
@@ -136,10 +143,15 @@ class ModuleFit(TypedDict):
     base_strings: int | None
 
 def check_modules(
-    base: bytes, modules: list[str] | list[PathLike[str]], *, jobs: int = 0
+    base: bytes,
+    modules: list[str] | list[PathLike[str]],
+    *,
+    pointer_size: int | None = None,
+    jobs: int = 0,
 ) -> list[ModuleFit]:
     """Check the BTF of each module against raw BTF of a vmlinux, by the kernel's rules for modules.
 
+    `pointer_size` of the base in bytes (`None`: that of `long`); modules say their own.
     Raises `Error` when the base itself is not sound. `jobs` 0 means one thread per processor."""
 
 def read_section(elf: str | PathLike[str], name: str) -> bytes | None:

@@ -465,7 +465,10 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     let checked = match &finished.base {
         None => check::check(&finished.bytes, base, pointer_size, Rules::Kernel, threads),
         Some(distilled) => check::check(distilled, None, pointer_size, Rules::Kernel, threads)
-            .and_then(|()| check::check_raw(&finished.bytes, Some(distilled), Rules::Kernel)),
+            .and_then(|()| {
+                let (raw, below) = (&finished.bytes, Some(distilled.as_slice()));
+                check::check_raw(raw, below, pointer_size, Rules::Kernel)
+            }),
     };
     checked.map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check", finished.types, bytes);
