@@ -12,7 +12,7 @@ use object::elf;
 use object::read::{
     Object, ObjectKind, ObjectSection, ObjectSymbol, ReadRef, RelocationTarget, SectionIndex,
 };
-use object::{RelocationFlags, RelocationKind, SymbolFlags};
+use object::{RelocationFlags, RelocationKind, SectionFlags, SymbolFlags};
 
 use crate::endian;
 use crate::error::{io, Error, Result};
@@ -235,7 +235,7 @@ impl<'a> Elf<'a> {
             .sections()
             .map(|s| {
                 let (sh_type, sh_flags) = match s.flags() {
-                    object::SectionFlags::Elf {
+                    SectionFlags::Elf {
                         sh_type, sh_flags, ..
                     } => (sh_type.0, sh_flags.0),
                     _ => (0, 0),
@@ -266,9 +266,11 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// The bytes of a section as they stand in the file, decompressed; `None` when it is absent.
+    /// The bytes of a section as they stand in the file, decompressed; `None` when it is absent, as
+    /// it is, too, in a file of nothing but debug information that has kept its header.
     pub fn raw_section(&self, name: &str) -> Result<Option<Cow<'a, [u8]>>> {
-        match self.file.sections().find(|s| is_named(s, name)) {
+        let mut named = self.file.sections().filter(|s| is_named(s, name));
+        match named.next().filter(|s| !is_without_content(s)) {
             None => Ok(None),
             Some(s) => s
                 .uncompressed_data()
@@ -280,6 +282,9 @@ impl<'a> Elf<'a> {
     /// Where the bytes of a section lie in the file; `None` also when they are compressed.
     pub fn range_of(&self, name: &str) -> Option<Range<usize>> {
         let section = self.file.section_by_name(name)?;
+        if is_without_content(&section) {
+            return None;
+        }
         let (start, len) = section.compressed_file_range().ok().and_then(|range| {
             (range.format == object::CompressionFormat::None)
                 .then_some((range.offset as usize, range.uncompressed_size as usize))
@@ -574,6 +579,11 @@ impl Apply {
         };
         Ok(Apply { how, size })
     }
+}
+
+/// `SHT_NOBITS`
+fn is_without_content<'d>(section: &impl ObjectSection<'d>) -> bool {
+    matches!(section.flags(), SectionFlags::Elf { sh_type, .. } if sh_type == elf::SHT_NOBITS)
 }
 
 /// Compressed debug sections had names of their own before ELF had a flag for it.
