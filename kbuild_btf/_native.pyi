@@ -28,6 +28,8 @@ class Output:
     """Counts: `linked`, `reused`, `encoded`, `without_dwarf` (objects; from `link`), `units` (from
     `encode`), `types`, `functions`, `variables`, `skipped_*` (functions left out, by reason),
     `modules_fit` (1 or 0, with `stable_ids`), and one for each kind by its name (`STRUCT`, ...)."""
+    notes: list[str]
+    """A line for each unit that should be in a module's BTF and is left out."""
     timings: list[tuple[str, float, int, int]]
     """The stages in order: name, seconds, how many things it worked on, and the bytes that it had
     to read or write (0: says nothing)."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -37,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--features", metavar="LIST", help="as pahole's --btf_features (default: its default)"
     )
     parser.add_argument(
-        "--lang-exclude", metavar="LIST", default="", help="leave out units of these languages"
+        "--lang-exclude",
+        "--lang_exclude",
+        metavar="LIST",
+        default="",
+        help="leave out units of these languages",
     )
     parser.add_argument("--base", metavar="FILE", help="make split BTF against this one")
     parser.add_argument(
@@ -129,6 +134,8 @@ def _replace(file: Path, content: bytes) -> None:
 
 def report(made: Output, args: argparse.Namespace) -> None:
     """One line: where the types come from and how many there are."""
+    for note in made.notes:
+        print(f"kbuild-btf: warning: {note}", file=sys.stderr)
     count = made.report
     if "linked" in count:
         origin = (

@@ -43,6 +43,8 @@ struct Output {
     #[pyo3(get)]
     report: Py<PyDict>,
     #[pyo3(get)]
+    notes: Vec<String>,
+    #[pyo3(get)]
     timings: Vec<(String, f64, u64, u64)>,
 }
 
@@ -56,6 +58,7 @@ impl Output {
             btf: PyBytes::new(py, &output.btf).unbind(),
             base: output.base.map(|base| PyBytes::new(py, &base).unbind()),
             report: report.unbind(),
+            notes: output.notes,
             timings: output
                 .timings
                 .iter()

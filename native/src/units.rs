@@ -4,6 +4,7 @@
 //! encoded once more.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 
 use gimli::UnitHeader;
@@ -14,12 +15,14 @@ use crate::encode::{Encoder, Known, Source, MAX_STRINGS};
 use crate::encoded::Encoded;
 use crate::error::Result;
 use crate::refine::{self, Affected};
+use crate::refused::{self, Counted, Policy};
 use crate::sieve::{Numbered, Sieve, Sifted};
 
 /// What all threads share.
 pub struct Gate<'g, 'w> {
     pub combiner: &'g Mutex<Combiner<'w>>,
-    pub excluded_languages: &'g [u32],
+    pub policy: Policy<'g>,
+    pub elf: &'g Path,
 }
 
 /// How a thread tells whether it has met a type.
@@ -50,6 +53,7 @@ pub struct Intake<'s> {
     /// Batches to be encoded again, by index, and their local types that are affected.
     affected: Vec<(ObjectIndex, Vec<u32>)>,
     again: Vec<Encoded>,
+    pub counted: Counted,
 }
 
 /// Batches that a thread may have waiting. While another thread is at the combiner, encoding the
@@ -74,6 +78,7 @@ impl<'s> Intake<'s> {
             waiting: Vec::new(),
             affected: Vec::new(),
             again: Vec::new(),
+            counted: Counted::default(),
         }
     }
 
@@ -84,7 +89,7 @@ impl<'s> Intake<'s> {
         index: usize,
         units: &[UnitHeader<Reader<'_>>],
     ) -> Result<()> {
-        let left_out = gate.excluded_languages;
+        let left_out = gate.policy.excluded_languages;
         let (encoded, sifted) = match &mut self.met {
             Met::ByWords(known) => self.encoder.encode_more(units, known, left_out)?,
             Met::ByIdentity(sieve) => {
@@ -94,6 +99,9 @@ impl<'s> Intake<'s> {
                 (encoded, sifted)
             }
         };
+        let view = self.encoder.view(&encoded);
+        self.counted
+            .add(&refused::count(&view, gate.elf, gate.policy)?);
         let start = self.numbers.len();
         self.numbers.extend_from_slice(&sifted.numbers);
         self.waiting.push((encoded, sifted, self.taken.len()));

@@ -214,7 +214,15 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         },
         keep_sidecars: true,
     };
-    let output = make(&request, options.verbose)?;
+    let output = match make(&request, options.verbose) {
+        // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
+        Err(_) if options.base.is_some() && link::lacks_dwarf(file) => {
+            let name = file.display();
+            eprintln!("kbuild-btf: {name}: no debug information in its objects, so it gets no BTF");
+            return Ok(());
+        }
+        made => made?,
+    };
     if let Some(path) = &options.detached {
         if let Some(base) = &output.base {
             let mut beside = path.clone().into_os_string();
@@ -273,6 +281,9 @@ const NO_FIT: &str = "there was no room for all new types or names between those
 
 /// One line about vmlinux as Kbuild would say it; about modules only when it is told to say all.
 fn report(request: &Request<'_>, output: &Output) {
+    for note in &output.notes {
+        eprintln!("kbuild-btf: warning: {note}");
+    }
     let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     let all = set("KBUILD_VERBOSE", "1");
     if set("quiet", "silent_") || (request.base.is_some() && !all) {

@@ -134,8 +134,9 @@ impl Layout<'_> {
                 Ok(())
             }
             Item::OwnInt => {
-                to.three(self.int_name, plain(Kind::Int), 4);
-                to.word(btf::int_encoding::SIGNED << 24 | 32);
+                btf::int(self.int_name)
+                    .iter()
+                    .for_each(|&word| to.word(word));
                 Ok(())
             }
             Item::Prototype(Prototype {
