@@ -189,6 +189,9 @@ fn combine_objects<T>(
     then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let mut clock = Clock::start();
+    // First: what is wrong with the file itself is not to be told as trouble with its objects.
+    let mapped = Mapped::open(request.elf)?;
+    let elf = Elf::parse(&mapped)?;
     let found_by_kbuild = objects.is_none();
     let found;
     let objects = match objects {
@@ -201,8 +204,6 @@ fn combine_objects<T>(
     if objects.is_empty() {
         return Err(Error::new("no objects to link").at(request.elf.display()));
     }
-    let mapped = Mapped::open(request.elf)?;
-    let elf = Elf::parse(&mapped)?;
     let threads = Threads::new(request.jobs, objects.len().div_ceil(OBJECTS_PER_THREAD))?;
     clock.lap("start", objects.len() as u64, 0);
     let image = Image::read(&elf)?;

@@ -15,7 +15,14 @@ use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
+use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar, start};
+
+#[global_allocator]
+static MEMORY: Memory = Memory {
+    message: "kbuild-btf: error: out of memory; run fewer jobs at once (make -j), or raise the limit (ulimit -v)\n",
+    exit_status: 1,
+};
 
 /// The version whose features and flags this understands; kernels choose their flags by it.
 const VERSION: &str = "v1.31";

@@ -47,7 +47,7 @@ pub struct Member {
 
 impl Member {
     /// Stands for all places that are too far away for BTF.
-    const TOO_FAR: u32 = u32::MAX;
+    pub const TOO_FAR: u32 = u32::MAX;
     /// The place depends on the size of its type; see `Raw::unplaced`.
     const UNPLACED: u32 = u32::MAX - 1;
 
@@ -77,7 +77,7 @@ impl Member {
     /// Does it not consist of whole bytes?
     #[inline]
     pub fn is_within_bytes(&self) -> bool {
-        self.bit_size != 0 || !self.bit.is_multiple_of(8)
+        self.bit_size != 0 || !self.bit.is_multiple_of(8) && self.bit != Member::TOO_FAR
     }
 }
 
