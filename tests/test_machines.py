@@ -34,7 +34,32 @@ THREAD_LOCAL = "static __thread char in_thread = 3; __thread struct alpha for_ot
 USE = "char uses(void) { return in_thread++ + for_others.one; }"
 
 # By clang's names: machines of Linux, and BPF.
-TARGETS = ["x86_64", "i386", "aarch64", "aarch64_be", "arm", "armeb", "mips", "mipsel", "mips64", "mips64el", "powerpc", "powerpc64", "powerpc64le", "riscv32", "riscv64", "loongarch32", "loongarch64", "s390x", "sparc", "sparcv9", "hexagon", "bpfel", "bpfeb", "m68k"]
+TARGETS = [
+    "x86_64",
+    "i386",
+    "aarch64",
+    "aarch64_be",
+    "arm",
+    "armeb",
+    "mips",
+    "mipsel",
+    "mips64",
+    "mips64el",
+    "powerpc",
+    "powerpc64",
+    "powerpc64le",
+    "riscv32",
+    "riscv64",
+    "loongarch32",
+    "loongarch64",
+    "s390x",
+    "sparc",
+    "sparcv9",
+    "hexagon",
+    "bpfel",
+    "bpfeb",
+    "m68k",
+]
 # Without thread-local variables in these compilers.
 NO_THREADS = ("bpf", "m68k")
 GCCS = ["m68k-linux-gnu-gcc-12", "s390x-linux-gnu-gcc", "arm-linux-gnueabihf-gcc"]
