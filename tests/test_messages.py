@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dwarfwriter import ATE, DIE, Unit, write_dwarf
+from dwarfwriter import ATE, DIE, Unit, Value, write_dwarf
 from support import SCRIPTS, compiled, run
 
 from kbuild_btf import _native, kbuild
@@ -20,7 +20,7 @@ FRONT = SCRIPTS / "kbuild-btf-pahole"
 def test_a_member_that_is_too_far_away(tmp_path: Path) -> None:
     """A struct without bit-fields is not told to have some."""
     number = DIE("base_type", {"name": "int", "byte_size": 4, "encoding": ATE.signed})
-    far = {"name": "m", "type": number, "data_member_location": 1 << 29}
+    far: dict[str, Value] = {"name": "m", "type": number, "data_member_location": 1 << 29}
     large = DIE("structure_type", {"name": "s", "byte_size": (1 << 29) + 4}, [DIE("member", far)])
     elf = tmp_path / "a.o"
     elf.write_bytes(write_dwarf([Unit([large])]))
