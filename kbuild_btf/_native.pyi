@@ -28,6 +28,8 @@ class Output:
     """Counts: `linked`, `reused`, `encoded`, `without_dwarf` (objects; from `link`), `units` (from
     `encode`), `types`, `functions`, `variables`, `skipped_*` (functions left out, by reason),
     `modules_fit` (1 or 0, with `stable_ids`), and one for each kind by its name (`STRUCT`, ...)."""
+    notes: list[str]
+    """A line for each unit that should be in a module's BTF and is left out."""
     timings: list[tuple[str, float, int, int]]
     """The stages in order: name, seconds, how many things it worked on, and the bytes that it had
     to read or write (0: says nothing)."""
@@ -117,9 +119,16 @@ def explain(
     the debug information of `elf`.
     """
 
-def check(btf: bytes, base: bytes | None = None, *, kernel: bool = False) -> None:
+def check(
+    btf: bytes,
+    base: bytes | None = None,
+    *,
+    pointer_size: int | None = None,
+    kernel: bool = False,
+) -> None:
     """Check raw BTF by the rules of the kernel (kernel/bpf/btf.c): all that BPF_BTF_LOAD asks, or
-    with `kernel` only what the kernel asks of its own BTF and what holds for any C program."""
+    with `kernel` only what the kernel asks of its own BTF and what holds for any C program.
+    `pointer_size` in bytes (`None`: that of `long`)."""
 
 class ModuleFit(TypedDict):
     """What a kernel with that base does with a module's BTF.
@@ -136,10 +145,15 @@ class ModuleFit(TypedDict):
     base_strings: int | None
 
 def check_modules(
-    base: bytes, modules: list[str] | list[PathLike[str]], *, jobs: int = 0
+    base: bytes,
+    modules: list[str] | list[PathLike[str]],
+    *,
+    pointer_size: int | None = None,
+    jobs: int = 0,
 ) -> list[ModuleFit]:
     """Check the BTF of each module against raw BTF of a vmlinux, by the kernel's rules for modules.
 
+    `pointer_size` of the base in bytes (`None`: that of `long`); modules say their own.
     Raises `Error` when the base itself is not sound. `jobs` 0 means one thread per processor."""
 
 def read_section(elf: str | PathLike[str], name: str) -> bytes | None:

@@ -176,6 +176,12 @@ def takeover(source: Path, environ: Mapping[str, str] = os.environ) -> Takeover:
     What is switched off in `environ` (KBUILD_BTF_HOOK=0) is not a problem of the tree, so it is
     left out of the question. Raises Error when make cannot be started.
     """
+    if not _PLAIN_PATH.fullmatch(str(source.absolute())):
+        raise Error(
+            "make cannot use a path with spaces or special characters",
+            str(source.absolute()),
+            "move the tree to a directory of letters, digits and . _ + , @ ~ - only",
+        )
     asked = {**environ, **build_environment(environ), "srctree": str(source.absolute())}
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GNUMAKEFLAGS", "KBUILD_BTF_HOOK"):
         asked.pop(name, None)
@@ -186,15 +192,19 @@ def takeover(source: Path, environ: Mapping[str, str] = os.environ) -> Takeover:
     )
     question = "all: ; @echo " + " ".join(f"$(or {fact},0)" for fact in facts) + "\n"
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             ["make", "-rRs", "--no-print-directory", "-f", "-"],
             input=question,
             capture_output=True,
             text=True,
             env=asked,
-        ).stdout.split()
+        )
     except OSError as failed:
         raise no_make(failed) from failed
+    answer = done.stdout.split()
+    if done.returncode or len(answer) != len(facts):
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise Error(f"make could not be asked about the tree: {last}", str(source))
     return Takeover(*(answer[place : place + 1] == ["1"] for place in range(3)))
 
 

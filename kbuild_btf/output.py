@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--features", metavar="LIST", help="as pahole's --btf_features (default: its default)"
     )
     parser.add_argument(
-        "--lang-exclude", metavar="LIST", default="", help="leave out units of these languages"
+        "--lang-exclude",
+        "--lang_exclude",
+        metavar="LIST",
+        default="",
+        help="leave out units of these languages",
     )
     parser.add_argument("--base", metavar="FILE", help="make split BTF against this one")
     parser.add_argument(
@@ -198,6 +202,8 @@ def report(made: Output, args: argparse.Namespace, to: Destination) -> None:
 
     It goes to standard error when the BTF itself goes to standard output.
     """
+    for note in made.notes:
+        print(f"kbuild-btf: warning: {note}", file=sys.stderr)
     stream = sys.stderr if to.standard_output else sys.stdout
     if args.json:
         print(json.dumps(_as_dict(made, args, to), indent=2), file=stream)

@@ -12,7 +12,7 @@ import pytest
 from btfwriter import EVERY_KIND, btf, models, strings_size, write
 from hypothesis import given
 from layout_check import assertions
-from support import PAHOLE, SOURCES, compiled, pahole, require, run
+from support import PAHOLE, SOURCES, compiled, kbuild_btf, pahole, require, run
 
 from kbuild_btf.btf import (
     Array,
@@ -273,6 +273,48 @@ def test_declarations_compile_to_the_same_layout(
     checks = list(assertions(Btf.load(layouts)))
     assert len(checks) > 90
     compile_header(capsys.readouterr().out, checks, tmp_path)
+
+
+ODD = {
+    "complex": "struct s { _Complex float f; _Complex double d; _Complex long double l; char tail;"
+    " _Complex int i; _Complex float *p; _Complex double list[2]; };"
+    " _Complex double function(_Complex float a, struct s *b) { return 0; }",
+    "bitint": "struct s { _BitInt(37) a; unsigned _BitInt(5) b; _BitInt(128) c; char tail;"
+    " _BitInt(24) *p; _BitInt(9) list[3]; unsigned _BitInt(256) *wide; };"
+    " _BitInt(17) function(_BitInt(17) a, struct s *b) { return a; }",
+    "floats": "struct s { _Float16 h; long double l; char tail; _Float16 list[3]; };"
+    " long double function(long double a, struct s *b) { return a; }",
+}
+
+
+@pytest.mark.parametrize("flag", ["-m64", "-m32"])
+@pytest.mark.parametrize(
+    ("maker", "odd"),
+    [
+        ("gcc", "complex"),
+        ("clang-16", "complex"),
+        ("clang-16", "bitint"),
+        ("gcc", "floats"),
+        ("clang-19", "bitint"),
+    ],
+)
+def test_types_that_not_every_compiler_has(odd: str, maker: str, flag: str, tmp_path: Path) -> None:
+    """Something of that size stands for them, and the header compiles to the same layout."""
+    require(maker, "gcc", "clang-16", "clang-19")
+    source, made, header = (tmp_path / f"a.{end}" for end in ("c", "o", "h"))
+    text = ODD[odd] if flag == "-m64" else ODD[odd].replace("_BitInt(128)", "_BitInt(64)")
+    source.write_text(text + " struct s s; typedef int complex;\ncomplex c;\n")
+    done = run(maker, "-g", "-c", "-msse2", flag, "-w", "-o", made, source)
+    assert done.returncode == 0, done.stderr
+    assert kbuild_btf("encode", "--in-place", made).returncode == 0
+    read = Btf.load(made)
+    header.write_text("\n".join([render(read), *assertions(read), ""]))
+    for compiler in ("gcc", "clang-16", "clang-19"):
+        flags = ["-x", "c", "-std=gnu11", "-Wall", "-Werror", "-Wno-unknown-attributes"]
+        done = run(compiler, *flags, flag, "-c", "-o", tmp_path / "out.o", header)
+        assert done.returncode == 0, done.stderr
+    # What every compiler has is called as ever.
+    assert "char tail;" in header.read_text()
 
 
 def test_bitfields_come_back_from_the_compiler(layouts: Path, tmp_path: Path) -> None:

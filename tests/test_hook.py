@@ -8,12 +8,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from support import SCRIPTS, SOURCES, compiled, kbuild_btf, missing, run
 
-from kbuild_btf import _native
+from kbuild_btf import Btf, _native
+from kbuild_btf.btf import Struct
 
 HOOK = SCRIPTS / "kbuild-btf-hook"
 # Behind magic, checksum and stamp (docs/sidecar.md).
@@ -74,6 +76,46 @@ def test_another_object_is_encoded(tree: Path, tmp_path: Path) -> None:
     compiled(SOURCES / "enums.c", tree / "a.o", "-O2")
     hook(tree / "a.o", cache)
     assert events(cache) == "mm"
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """In place, with the old size, and the time of modification put back, as `rsync --inplace -t`
+    and `cp -p` do it, and build systems that clamp times."""
+    before = path.stat()
+    assert len(content) <= before.st_size
+    time.sleep(0.02)  # more than the clock of a file system counts in
+    with path.open("r+b") as file:
+        file.write(content.ljust(before.st_size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    same = ("st_ino", "st_size", "st_mtime_ns")
+    assert all(getattr(before, name) == getattr(after, name) for name in same)
+
+
+def test_an_object_that_was_overwritten_in_place(tree: Path, tmp_path: Path) -> None:
+    """Whatever its size and its time of modification say, the hook and the link see it."""
+    source, cache = tmp_path / "b.c", tmp_path / "cache"
+    names = ("first", "later")
+    made = {}
+    for name in names:
+        source.write_text(f"struct {name} {{ int a; }} {name}; int f(void) {{ return 0; }}\n")
+        made[name] = compiled(source, tmp_path / f"{name}.o").read_bytes()
+    assert len(made["first"]) == len(made["later"])
+    target = tree / "a.o"
+    for see in ("hook", "link"):
+        target.write_bytes(made["first"])
+        hook(target, cache)
+        overwrite(target, made["later"])
+        if see == "hook":
+            before = events(cache)
+            hook(target, cache)
+            assert events(cache)[len(before) :] == "m"
+            continue
+        linked = tree / "linked"
+        linked.write_bytes(made["later"])
+        done = kbuild_btf("link", "-o", tree / "out.btf", linked, target)
+        assert done.returncode == 0, done.stderr
+        assert Btf.load(tree / "out.btf").find(Struct, "later")
 
 
 def test_another_directory_shares_the_cache(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from support import SCRIPTS, compiled, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Composite, Enumeration, Func, Fwd, Int, Ptr, Struct, Typedef, Var
+from kbuild_btf.verify import modules as verify_modules
 from kbuild_btf.verify import running
 
 FRONT = SCRIPTS / "kbuild-btf-pahole"
@@ -419,15 +421,80 @@ def test_stable_ids_without_their_reference(tmp_path: Path) -> None:
         assert not output.exists()
 
 
-def test_a_module_without_dwarf_is_refused(base: Path, tmp_path: Path) -> None:
+def test_a_module_without_dwarf_stays_without_btf(base: Path, tmp_path: Path) -> None:
+    """`ccflags-y := -g0`, a vendor's objects: pahole goes on, and the kernel loads it."""
     made = write(tmp_path / "m.c", MODULES["plain"])
     assert run("strip", "-g", made).returncode == 0
-    module = tmp_path / "m.ko"
-    shutil.copy(made, module)
+    module, alone = tmp_path / "m.ko", tmp_path / "alone.ko"
+    for copy in (module, alone):
+        shutil.copy(made, copy)
     (tmp_path / "m.mod").write_text(f"{made}\n")
     before = module.read_bytes()
-    for elf in (made, module):
+    for elf in (made, module, alone):
         done = run(FRONT, "-J", "--btf_features=default", "--btf_base", base, elf)
-        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-        assert f"{elf}: no DWARF debug information" in done.stderr
+        assert done.returncode == 0
+        (line,) = done.stderr.splitlines()
+        assert line == f"kbuild-btf: {elf}: no debug information in its objects, so it gets no BTF"
         assert elf.read_bytes() == before
+    # A kernel must have it, and who asks for the BTF of a file by name wants to have it, too.
+    asked: list[list[str | Path]] = [
+        [FRONT, "-J", made],
+        [SCRIPTS / "kbuild-btf", "encode", "--base", base, made],
+    ]
+    for argv in asked:
+        done = run(*argv)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert f"{made}: no DWARF debug information" in done.stderr
+    # One that is only not to be read is another matter.
+    for content in (b"", before[:70]):
+        module.write_bytes(content)
+        done = run(FRONT, "-J", "--btf_features=default", "--btf_base", base, module)
+        assert done.returncode == 1
+    # With debug information in one of its objects it gets the BTF of that.
+    other = write(tmp_path / "other.c", "struct other { int a; } other;")
+    assert run("ld", "-r", "--strip-debug", "-o", module, made, other).returncode == 0
+    (tmp_path / "m.mod").write_text(f"{made}\n{other}\n")
+    done = run(FRONT, "-J", "--btf_features=default", "--btf_base", base, module)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Btf.load(module, Btf.load(base)).find(Struct, "other")
+
+
+@pytest.mark.parametrize("text", ["void g(void) { }", "struct alone { struct alone *next; } a;"])
+def test_a_distilled_base_of_which_nothing_is_wanted(text: str, base: Path, tmp_path: Path) -> None:
+    """Linux 6.12 takes a base without types, and then means by each id the type before it."""
+    module = write(tmp_path / "m.c", text).rename(tmp_path / "m.ko")
+    whole = meaning_of_own(Btf.from_bytes(_native.encode(module).btf))
+    options = ["--btf_features=default,distilled_base", f"--btf_base={base}"]
+    done = run(FRONT, "-J", *options, module)
+    assert done.returncode == 0, done.stderr
+    below = Btf.from_bytes(_native.read_section(module, ".BTF.base") or b"")
+    assert [(t.name, t.size) for t in below if isinstance(t, Int)] == [("int", 4)]
+    assert len(list(below)) == 1
+    split = Btf.load(module)
+    assert meaning_of_own(split) == whole
+    _native.check(_native.read_section(module, ".BTF.base") or b"")
+    assert verify_modules.check(base, [module])[1] == []
+    raw, beside = tmp_path / "split", tmp_path / "below"
+    raw.write_bytes(_native.read_section(module, ".BTF") or b"")
+    beside.write_bytes(_native.read_section(module, ".BTF.base") or b"")
+    shown = run("bpftool", "btf", "dump", "-B", beside, "file", raw)
+    assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize("features", ["default", "default,distilled_base"])
+def test_a_module_that_is_left_out_whole(features: str, base: Path, tmp_path: Path) -> None:
+    """One of Rust alone, in a kernel whose BTF is that of C: split BTF without types, which
+    the kernel takes."""
+    module = write(tmp_path / "m.c", MODULES["plain"])
+    module = module.rename(tmp_path / "m.ko")
+    options = [f"--btf_features={features}", "--lang_exclude=c11", f"--btf_base={base}"]
+    done = run(FRONT, "-J", *options, module)
+    assert done.returncode == 0, done.stderr
+    btf = _native.read_section(module, ".BTF") or b""
+    assert btf == b"\x9f\xeb\x01\0" + struct.pack("<5I", 24, 0, 0, 0, 0)
+    assert verify_modules.check(base, [module])[1] == []
+    # A kernel without types is none.
+    done = run(FRONT, "-J", "--lang_exclude=c11", module)
+    assert done.returncode == 1
+    assert "all of its units are in languages that are left out (c11); " in done.stderr
+    assert "-g" not in done.stderr.replace("--lang", "")

@@ -16,8 +16,16 @@ def is_elf(data: memoryview) -> bool:
     return bytes(data[:4]) == b"\x7fELF"
 
 
+def address_size(data: memoryview) -> int | None:
+    """4 or 8 bytes; None for what is not ELF."""
+    return {1: 4, 2: 8}.get(data[4]) if is_elf(data) and len(data) > 4 else None
+
+
 def section(data: memoryview, name: str, where: str) -> memoryview | None:
-    """Contents of the first section called ``name``; None when there is none."""
+    """Contents of the first section called ``name``; None when there is none.
+
+    In a file of nothing but debug information a section may be only a header, which is none, too.
+    """
     try:
         for found, flags, contents in _sections(data):
             if found == name.encode():
@@ -29,8 +37,8 @@ def section(data: memoryview, name: str, where: str) -> memoryview | None:
     return None
 
 
-def _sections(data: memoryview) -> Iterator[tuple[bytes, int, memoryview]]:
-    """(name, flags, contents) of each section."""
+def _sections(data: memoryview) -> Iterator[tuple[bytes, int, memoryview | None]]:
+    """(name, flags, contents) of each section; None for one without (SHT_NOBITS)."""
     order = {1: "<", 2: ">"}.get(data[5])
     wide = {1: False, 2: True}.get(data[4])
     if order is None or wide is None:
@@ -47,15 +55,15 @@ def _sections(data: memoryview) -> Iterator[tuple[bytes, int, memoryview]]:
     count = count or first[5]
     strings = first[6] if strings == 0xFFFF else strings
 
-    def header(index: int) -> tuple[int, int, int, memoryview]:
+    def header(index: int) -> tuple[int, int, memoryview | None]:
         name, kind, flags, _, offset, size, *_ = layout.unpack_from(data, table + index * step)
         if kind == SHT_NOBITS:
-            size = 0
-        elif offset + size > len(data):
+            return name, flags, None
+        if offset + size > len(data):
             raise IndexError("section beyond the end of the file")
-        return name, kind, flags, data[offset : offset + size]
+        return name, flags, data[offset : offset + size]
 
-    names = bytes(header(strings)[3])
+    names = bytes(header(strings)[2] or b"")
     for index in range(1, count):
-        name, _, flags, contents = header(index)
+        name, flags, contents = header(index)
         yield names[name : names.index(b"\0", name)] if name < len(names) else b"", flags, contents

@@ -10,6 +10,7 @@ equal the BTF's on the target the BTF is for.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 from ..errors import Error
@@ -53,6 +54,12 @@ _BOTTOM = f"""\
 
 # Known to the compiler; declaring it again is an error.
 _BUILTIN = frozenset({"__builtin_va_list"})
+# What both gcc and clang call base types, on every machine.
+_BASE_WORDS = frozenset(
+    ("char", "short", "int", "long", "signed", "unsigned", "float", "double", "_Bool", "__int128")
+)
+_INTEGERS = {1: "char", 2: "short", 4: "int", 8: "long long", 16: "__int128"}
+_FLOATS = {4: "float", 8: "double"}
 _ENUM_MODES = {1: "byte", 2: "HI", 8: "DI"}
 
 
@@ -114,6 +121,11 @@ class Header:
         for typedef in every:
             if isinstance(typedef, Typedef):
                 names[typedef.id] = _numbered(self._identifiers, typedef.name)
+        for base in every:
+            if isinstance(base, (Int, Float)) and not _BASE_WORDS.issuperset(base.name.split()):
+                # Not the name itself, which some compilers may know as a keyword.
+                word = re.sub(r"\W+", "_", base.name, flags=re.ASCII).rstrip("_")
+                names[base.id] = _numbered(self._identifiers, f"{word}_t")
         return names
 
     def _spell(self, found: Type, depth: int) -> str:
@@ -144,6 +156,8 @@ class Header:
                 self._define(found)
             case Fwd():
                 self._forward(found)
+            case Int() | Float() if found.id in self.names:
+                self._stand_in(found)
             case Typedef():
                 self._typedef(found)
                 if whole:
@@ -192,6 +206,24 @@ class Header:
         self._need(found.type_id, False)
         self._open.pop()
         self._out.append(f"typedef {self._declare(found.type_id, self.names[found.id])};")
+
+    def _stand_in(self, found: Int | Float) -> None:
+        """A type of that size for one that not every compiler has (``_Complex``, ``_BitInt``), or
+        that BTF has only a name for."""
+        if found.id in self._done:
+            return
+        self._done.add(found.id)
+        name, size = self.names[found.id], found.size
+        if isinstance(found, Float) and size in _FLOATS:
+            self._out.append(f"typedef {_FLOATS[size]} {name};")
+        elif isinstance(found, Int) and found.encoding & Int.BOOL and size == 1:
+            self._out.append(f"typedef _Bool {name};")
+        elif size in _INTEGERS and size <= 2 * self.pointer:
+            signed = isinstance(found, Int) and found.encoding & Int.SIGNED
+            sign = "signed" if signed else "unsigned"
+            self._out.append(f"typedef {sign} {_INTEGERS[size]} {name};")
+        else:
+            self._out.append(f"typedef struct {{ unsigned int words[{size // 4}]; }} {name};")
 
     # --- bodies -------------------------------------------------------------------------
 

@@ -107,11 +107,20 @@ class Btf:
 
     ``btf[id]`` is one type (0 is void); iterating yields the types of this file in the order
     of their ids, for split BTF only its own; ``len`` is one more than the highest id.
+
+    ``pointer_size`` is that of the machine in bytes, where the file that the BTF is of tells it.
     """
 
-    def __init__(self, data: bytes | memoryview, base: Btf | None = None, where: str = "") -> None:
+    def __init__(
+        self,
+        data: bytes | memoryview,
+        base: Btf | None = None,
+        where: str = "",
+        pointer_size: int | None = None,
+    ) -> None:
         self.where = where
         self.base = base
+        self._pointer_size = pointer_size
         self.start = len(base) if base else 1
         self._string_start: int = base._string_end if base else 0
         self._words, self._strings, self.big_endian = self._header(memoryview(data))
@@ -128,11 +137,17 @@ class Btf:
         return cls(data, base, where)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], base: Btf | None = None) -> Btf:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        base: Btf | None = None,
+        pointer_size: int | None = None,
+    ) -> Btf:
         """Read a file: raw BTF, or ELF with a ``.BTF`` section.
 
         A module with a distilled base (section ``.BTF.base``) is read against that, because
-        its ids count from there; ``base`` is for all other split BTF.
+        its ids count from there; ``base`` is for all other split BTF. ``pointer_size`` is for raw
+        BTF; ELF tells it.
         """
         where = os.fspath(path)
         try:
@@ -148,7 +163,8 @@ class Btf:
         except ValueError as failed:
             raise Error("cannot be read", where) from failed
         if not elf.is_elf(data):
-            return cls(bytes(data), base, where)
+            return cls(bytes(data), base, where, pointer_size)
+        pointer_size = elf.address_size(data)
         contents = elf.section(data, ".BTF", where)
         if contents is None:
             raise Error(
@@ -156,8 +172,8 @@ class Btf:
             )
         distilled = elf.section(data, ".BTF.base", where)
         if distilled is not None:
-            base = cls(bytes(distilled), None, f"{where} (.BTF.base)")
-        return cls(bytes(contents), base, where)
+            base = cls(bytes(distilled), None, f"{where} (.BTF.base)", pointer_size)
+        return cls(bytes(contents), base, where, pointer_size)
 
     # --- access -------------------------------------------------------------------------
 
@@ -203,7 +219,9 @@ class Btf:
 
     @property
     def pointer_size(self) -> int:
-        """4 or 8 bytes, from the width of ``long``; 8 when the file has no such type."""
+        """4 or 8 bytes: what the file says, or its base; else the width of ``long``, else 8."""
+        if known := self._pointer_size or (self.base and self.base._pointer_size):
+            return known
         for name in ("long unsigned int", "long int", "unsigned long", "long"):
             for found in self.find(Int, name):
                 return found.size

@@ -73,8 +73,8 @@ def verify(
     left_out = units.languages(list(lang_exclude))
     path, btf_path = os.fspath(elf), os.fspath(elf if btf is None else btf)
     based_on = Btf.load(base) if base is not None else None
-    types = Btf.load(btf_path, based_on)
     where, section = image.load(path)
+    types = Btf.load(btf_path, based_on, where.bits // 8)
     if types.big_endian != where.big_endian:
         raise Error("BTF and DWARF are in different byte orders", btf_path, "is it of this file?")
 
@@ -87,7 +87,7 @@ def verify(
     distilled = types.base is not None and types.base is not based_on
     _compare(verdict, dwarf, facts, where, chosen, distilled)
     _count(verdict, dwarf, facts, where)
-    _rules(verdict, btf_path, base, where.bits if kernel else 0)
+    _rules(verdict, btf_path, base, where.bits, kernel)
     return verdict
 
 
@@ -144,22 +144,23 @@ def _rules(
     btf_path: str,
     base: str | os.PathLike[str] | None,
     bits: int,
+    kernel: bool,
 ) -> None:
-    """The rules by which kernels accept BTF; those of the running one if ``bits`` is not 0."""
+    """The rules by which kernels accept BTF; those of the running one if ``kernel``."""
     own = raw.read(btf_path, ".BTF")
     below = raw.read(btf_path, ".BTF.base", raw_too=False)
     if below is None and base is not None:
         below = raw.read(os.fspath(base), ".BTF")
     assert own is not None
-    refused = _refusal(own, below, kernel=True)
-    to_programs = _refusal(own, below, kernel=False)
+    refused = _refusal(own, below, bits, kernel=True)
+    to_programs = _refusal(own, below, bits, kernel=False)
     if refused:
         verdict.problems.append(Problem(f"the kernel's rules: {refused}"))
     else:
         verdict.notes.append("the kernel's rules: kept")
         if to_programs:
             verdict.notes.append(f"programs could not load it (BPF_BTF_LOAD): {to_programs}")
-    if not bits:
+    if not kernel:
         return
     if below is not None:
         verdict.notes.append("running kernel: not asked; programs cannot load split BTF")
@@ -176,11 +177,11 @@ def _rules(
         verdict.problems.append(Problem(f"{name} refuses it: {outcome.why}"))
 
 
-def _refusal(btf: bytes, base: bytes | None, *, kernel: bool) -> str:
+def _refusal(btf: bytes, base: bytes | None, bits: int, *, kernel: bool) -> str:
     from .. import _native
 
     try:
-        _native.check(btf, base, kernel=kernel)
+        _native.check(btf, base, pointer_size=bits // 8, kernel=kernel)
     except _native.Error as failed:
         return str(failed)
     return ""

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import xxhash
 
 from .. import _native
-from ..btf.elf import is_elf
+from ..btf.elf import address_size, is_elf
 from ..errors import Error
 from ..progress import watched
 from . import raw
@@ -54,6 +54,8 @@ class Base:
 
     path: str
     btf: bytes
+    pointer_size: int | None
+    """Bytes; None where only ``long`` tells it (raw BTF)."""
 
     @classmethod
     def load(cls, path: str) -> Base:
@@ -64,7 +66,8 @@ class Base:
                 path,
                 "give a vmlinux with BTF, or raw BTF such as /sys/kernel/btf/vmlinux",
             )
-        return cls(path, found)
+        with Path(path).open("rb") as file:
+            return cls(path, found, address_size(memoryview(file.read(16))))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -102,7 +105,12 @@ def check(
     below = Base.load(os.fspath(base))
     paths = [os.fspath(module) for module in modules]
     try:
-        fits = watched("verify", lambda: _native.check_modules(below.btf, paths, jobs=jobs))
+        fits = watched(
+            "verify",
+            lambda: _native.check_modules(
+                below.btf, paths, pointer_size=below.pointer_size, jobs=jobs
+            ),
+        )
     except Error as failed:
         raise Error(str(failed), below.path, "build it again, or give another base") from failed
     failures = (_failure(path, fit, below) for path, fit in zip(paths, fits, strict=True))

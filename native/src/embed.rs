@@ -3,7 +3,6 @@
 //! to the end of the file, everything else stays where it is.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -18,6 +17,7 @@ struct Class {
     e_shoff: usize,
     e_shentsize: usize,
     header: usize,
+    sh_flags: usize,
     sh_offset: usize,
     sh_size: usize,
     sh_link: usize,
@@ -29,6 +29,7 @@ const ELF64: Class = Class {
     e_shoff: 40,
     e_shentsize: 58,
     header: 64,
+    sh_flags: 8,
     sh_offset: 24,
     sh_size: 32,
     sh_link: 40,
@@ -40,6 +41,7 @@ const ELF32: Class = Class {
     e_shoff: 32,
     e_shentsize: 46,
     header: 40,
+    sh_flags: 8,
     sh_offset: 16,
     sh_size: 20,
     sh_link: 24,
@@ -48,6 +50,7 @@ const ELF32: Class = Class {
 
 const SHT_PROGBITS: u64 = 1;
 const SHT_NOBITS: u64 = 8;
+const SHF_COMPRESSED: u64 = 1 << 11;
 /// Section counts from here on do not fit the ELF header.
 const SHN_LORESERVE: usize = 0xff00;
 const SHN_XINDEX: u64 = 0xffff;
@@ -89,19 +92,15 @@ pub fn embed(path: &Path, sections: &[(&str, &[u8])]) -> Result<()> {
         }
     }
     let new = edit(mapped.bytes(), sections).map_err(|e| e.at(path.display()))?;
-    let mode = fs::metadata(path)
-        .map_err(io("read", path))?
-        .permissions()
-        .mode();
-    sidecar::write_atomically(path, &new)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io("write", path))
+    let old = fs::metadata(path).map_err(io("read", path))?;
+    sidecar::replace(path, &new, old.permissions())
 }
 
 fn holds(mapped: &Mapped, sections: &[(&str, &[u8])]) -> bool {
     Elf::parse(mapped).is_ok_and(|elf| {
         sections.iter().all(|(name, content)| {
-            let found = elf.raw_section(name).ok().flatten();
-            found.is_some_and(|found| found.as_ref() == *content)
+            let found = elf.range_of(name).map(|range| &mapped.bytes()[range]);
+            found == Some(*content)
         })
     })
 }
@@ -186,21 +185,29 @@ fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let align = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(8), 0);
     for ((name, data), found) in sections.iter().zip(existing) {
         align(&mut out);
-        let i = match found {
-            Some(i) => i,
+        let at = match found {
+            Some(i) => i * entry,
             None => {
+                let at = count * entry;
                 headers.resize(headers.len() + entry, 0);
-                let at = (count) * entry;
                 elf.put(&mut headers, at, 4, names.len() as u64);
                 names.extend_from_slice(name.as_bytes());
                 names.push(0);
-                elf.put(&mut headers, at + 4, 4, SHT_PROGBITS);
                 elf.put(&mut headers, at + class.sh_addralign, class.word, 1);
                 count += 1;
-                count - 1
+                at
             }
         };
-        elf.put_place(&mut headers, i * entry, out.len(), data.len());
+        // What was there may have been without content, or compressed.
+        elf.put(&mut headers, at + 4, 4, SHT_PROGBITS);
+        let flags = elf.get(&headers, at + class.sh_flags, class.word)?;
+        elf.put(
+            &mut headers,
+            at + class.sh_flags,
+            class.word,
+            flags & !SHF_COMPRESSED,
+        );
+        elf.put_place(&mut headers, at, out.len(), data.len());
         out.extend_from_slice(data);
     }
     elf.put_place(&mut headers, names_index * entry, out.len(), names.len());

@@ -59,6 +59,8 @@ pub struct Unit {
     pub protos_end: u32,
     pub functions_end: u32,
     pub variables_end: u32,
+    /// Why it has nothing of all that, although it should: what BTF cannot hold, and where. 0: it has.
+    pub refused: u32,
 }
 
 /// `DW_LANG_Mips_Assembler`, what gas writes.

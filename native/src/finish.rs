@@ -47,8 +47,9 @@ pub fn finish(
     }
     let of_base = in_order(combiner, &of_base, threads)?;
     let first = match base {
+        None => 1,
         Some(base) if distilled.is_none() => base.count() + 1,
-        _ => of_base.len() as u32 + 1,
+        Some(_) => of_base.len().max(1) as u32 + 1,
     };
     for (id, &class) in (1..).zip(&of_base).chain((first..).zip(&own)) {
         ids[class as usize] = id;
@@ -73,7 +74,16 @@ pub fn finish(
     };
     let shown = |class: Class| shown_of_base(combiner, class, whole);
     let mut strings = Strings::new(combiner, None);
-    let (types, _) = writer.types(of_base.iter().map(|&class| shown(class)), &mut strings)?;
+    let (mut types, _) = writer.types(of_base.iter().map(|&class| shown(class)), &mut strings)?;
+    if of_base.is_empty() {
+        // Linux 6.12 takes a base without types, but does not count void then, and moves each id of
+        // the module to its neighbour. `int` is in every kernel.
+        let name = strings.bytes.len() as u32;
+        strings.bytes.extend_from_slice(b"int\0");
+        btf::int(name)
+            .iter()
+            .for_each(|&word| put(&mut types, writer.big, word));
+    }
     let below = Below {
         length: strings.bytes.len() as u32,
         find: Box::new(|text| {

@@ -17,8 +17,14 @@ const COMPRESSED: [&[u8]; 3] = [b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x1f\x8b"];
 
 /// Check modules against the raw BTF of a vmlinux. An error of one module is that it cannot be
 /// judged: not readable, without BTF, damaged.
-pub fn check(raw: &[u8], modules: &[PathBuf], jobs: usize) -> Result<Vec<Result<Fit>>> {
-    check::check_raw(raw, None, Rules::Kernel)?;
+/// `pointer_size` in bytes, where the file says it that the base comes from.
+pub fn check(
+    raw: &[u8],
+    pointer_size: Option<u64>,
+    modules: &[PathBuf],
+    jobs: usize,
+) -> Result<Vec<Result<Fit>>> {
+    check::check_raw(raw, None, pointer_size, Rules::Kernel)?;
     let parts = parts(raw)?;
     let part = Part::new(&parts)?;
     let base = Base {

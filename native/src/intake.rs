@@ -14,6 +14,7 @@ use crate::encoded::{Id, Target, View};
 use crate::error::{Error, Result};
 use crate::objects::{self, Loaded};
 use crate::refine;
+use crate::refused::{self, Counted, Policy};
 use crate::sieve::{Sieve, Sifted};
 use crate::threads::Threads;
 
@@ -39,6 +40,7 @@ pub struct Member {
     pub types: u64,
     /// The source files that its symbols name; `None` for an object without DWARF.
     pub source_files: Option<Vec<Vec<u8>>>,
+    pub counted: Counted,
     /// Its types by their numbers in the sieve.
     numbers: Vec<u32>,
     key: Option<Id>,
@@ -49,7 +51,7 @@ pub struct Member {
 /// What all threads of the intake share.
 pub struct Gate<'g, 'w> {
     pub combiner: &'g Mutex<Combiner<'w>>,
-    pub excluded_languages: &'g [u32],
+    pub policy: Policy<'g>,
     /// Of the linked file.
     pub target: Target,
     pub elf: &'g Path,
@@ -72,6 +74,7 @@ fn load(
                 .hint(format!("the linked file is {}", gate.elf.display())),
         );
     }
+    let counted = view.map(|view| refused::count(&view, path, gate.policy));
     let names = |view: View<'_>| view.source_files().map(<[u8]>::to_vec).collect();
     let member = Member {
         index: index as ObjectIndex,
@@ -79,6 +82,7 @@ fn load(
         size: loaded.size(),
         types: view.map_or(0, |view| view.type_count() as u64),
         source_files: view.map(names),
+        counted: counted.transpose()?.unwrap_or_default(),
         numbers: Vec::new(),
         key: loaded.key(),
         kept: None,
@@ -90,7 +94,7 @@ impl Intake {
     pub fn take(&mut self, gate: &Gate<'_, '_>, index: usize, path: &Path) -> Result<()> {
         let (member, loaded) = load(gate, index, path, Mapped::read)?;
         if let Some(view) = loaded.view() {
-            let counts = |language| !gate.excluded_languages.contains(&language);
+            let counts = |language| !gate.policy.excluded_languages.contains(&language);
             let sifted = self.sieve.sift(&view, counts);
             self.waiting.push((loaded, sifted, self.members.len()));
         }

@@ -3,7 +3,7 @@
 
 use crate::encoded::LANG_ASM;
 
-const NAMES: [(&str, u32); 20] = [
+const NAMES: [(&str, u32); 23] = [
     ("c89", 0x01),
     ("c", 0x02),
     ("ada83", 0x03),
@@ -23,8 +23,22 @@ const NAMES: [(&str, u32); 20] = [
     ("rust", 0x1c),
     ("c11", 0x1d),
     ("c++14", 0x21),
+    ("c++17", 0x2a),
+    ("c++20", 0x2b),
+    ("c17", 0x2c),
     ("asm", LANG_ASM),
 ];
+
+/// Is it C, or does it have no types of its own? A unit that does not say counts as C.
+pub fn is_c(language: u32) -> bool {
+    matches!(language, 0 | 0x01 | 0x02 | 0x0c | 0x1d | 0x2c | LANG_ASM)
+}
+
+/// The name of a `DW_LANG_*` number.
+pub fn name(language: u32) -> Option<&'static str> {
+    let found = NAMES.iter().find(|&&(_, number)| number == language);
+    found.map(|&(name, _)| name)
+}
 
 /// The `DW_LANG_*` number of a name.
 pub fn number(name: &str) -> Option<u32> {

@@ -35,6 +35,7 @@ pub mod objects;
 pub mod progress;
 pub mod reduce;
 pub mod refine;
+pub mod refused;
 pub mod resolve;
 pub mod sidecar;
 pub mod sieve;

@@ -21,7 +21,9 @@ use crate::fixup;
 use crate::image::Image;
 use crate::intake::{Gate, Intake, Member, Members};
 use crate::kbuild;
+use crate::languages;
 use crate::names::Names;
+use crate::refused::{Counted, Policy};
 use crate::resolve::Resolution;
 use crate::threads::Threads;
 use crate::timings::{self, Clock, Lap};
@@ -43,6 +45,15 @@ pub struct Request<'a> {
     pub keep_sidecars: bool,
 }
 
+impl Request<'_> {
+    fn policy(&self) -> Policy<'_> {
+        Policy {
+            excluded_languages: &self.excluded_languages,
+            is_module: self.base.is_some(),
+        }
+    }
+}
+
 pub struct Output {
     pub btf: Vec<u8>,
     /// The distilled base that `btf` is split against, where it was asked for.
@@ -51,6 +62,8 @@ pub struct Output {
     pub report: Vec<(String, u64)>,
     /// Functions that are not in the BTF.
     pub left_out: Vec<(String, fixup::functions::Reason)>,
+    /// What should be in it, and is not: a line for each unit.
+    pub notes: Vec<String>,
     /// The stages, in order.
     pub timings: Vec<Lap>,
 }
@@ -69,6 +82,18 @@ pub fn has_dwarf(path: &Path) -> bool {
         return false;
     };
     Elf::parse(&mapped).is_ok_and(|elf| elf.has_section(".debug_info"))
+}
+
+/// Is there no debug information at all, neither in the file nor in an object that it was linked from?
+pub fn lacks_dwarf(path: &Path) -> bool {
+    let lacks = |path: &Path| {
+        Mapped::open(path).is_ok_and(|mapped| {
+            Elf::parse(&mapped)
+                .is_ok_and(|elf| !elf.has_section(".debug_info") && !elf.holds_lto_code())
+        })
+    };
+    let objects = kbuild::linked_objects(path).unwrap_or_default();
+    lacks(path) && objects.iter().all(|object| lacks(object))
 }
 
 /// Objects, and bytes of `.debug_info`, that are worth a thread of their own.
@@ -153,6 +178,7 @@ struct Combined<'c, 'w> {
     base: Option<&'c Base>,
     threads: &'c Threads,
     report: Vec<(String, u64)>,
+    notes: Vec<String>,
     clock: Clock,
 }
 
@@ -163,6 +189,9 @@ fn combine_objects<T>(
     then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let mut clock = Clock::start();
+    // First: what is wrong with the file itself is not to be told as trouble with its objects.
+    let mapped = Mapped::open(request.elf)?;
+    let elf = Elf::parse(&mapped)?;
     let found_by_kbuild = objects.is_none();
     let found;
     let objects = match objects {
@@ -175,8 +204,6 @@ fn combine_objects<T>(
     if objects.is_empty() {
         return Err(Error::new("no objects to link").at(request.elf.display()));
     }
-    let mapped = Mapped::open(request.elf)?;
-    let elf = Elf::parse(&mapped)?;
     let threads = Threads::new(request.jobs, objects.len().div_ceil(OBJECTS_PER_THREAD))?;
     clock.lap("start", objects.len() as u64, 0);
     let image = Image::read(&elf)?;
@@ -204,7 +231,7 @@ fn combine_objects<T>(
     let combiner = Mutex::new(combiner);
     let gate = Gate {
         combiner: &combiner,
-        excluded_languages: &request.excluded_languages,
+        policy: request.policy(),
         target,
         elf: request.elf,
         keep_sidecars: request.keep_sidecars,
@@ -241,6 +268,7 @@ fn combine_objects<T>(
     if without_dwarf == members.len() as u64 {
         return Err(no_dwarf(request.elf));
     }
+    let notes = counted(request, members.iter().map(|m| &m.counted))?;
     let names: Vec<String> = objects.iter().map(|p| p.display().to_string()).collect();
     let whole: Vec<(u32, View<'_>)> = match base {
         None => Vec::new(),
@@ -292,6 +320,7 @@ fn combine_objects<T>(
         base: base.as_ref(),
         threads: &threads,
         report,
+        notes,
         clock,
     })
 }
@@ -300,6 +329,29 @@ fn no_dwarf(elf: &Path) -> Error {
     Error::new("no DWARF debug information")
         .at(elf.display())
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
+}
+
+/// What is to be told of units that are left out. Of a kernel none may be all.
+fn counted<'c>(
+    request: &Request<'_>,
+    all: impl Iterator<Item = &'c Counted>,
+) -> Result<Vec<String>> {
+    let mut sum = Counted::default();
+    all.for_each(|counted| sum.add(counted));
+    if sum.units == 0 && request.base.is_none() {
+        let names = request.excluded_languages.iter();
+        let names: Vec<_> = names
+            .filter_map(|&number| languages::name(number))
+            .collect();
+        return Err(Error::new(format!(
+            "all of its units are in languages that are left out ({})",
+            names.join(", ")
+        ))
+        .at(request.elf.display())
+        .hint("name fewer with --lang_exclude"));
+    }
+    sum.left_out.sort_unstable();
+    Ok(sum.left_out)
 }
 
 fn combine_units<T>(
@@ -354,7 +406,8 @@ fn combine_units<T>(
     let combiner = Mutex::new(combiner);
     let gate = units::Gate {
         combiner: &combiner,
-        excluded_languages: &request.excluded_languages,
+        policy: request.policy(),
+        elf: request.elf,
     };
     progress::begin("units", all.len());
     let mut intakes = threads.share(
@@ -382,6 +435,7 @@ fn combine_units<T>(
     let mut again = units::Batches::new(&mut intakes, &batches, &threads);
     let refined = refine::refine(&mut combiner, &mut again, base.as_ref())?;
     clock.lap("refine", refined.variants, 0);
+    let notes = counted(request, intakes.iter().map(|intake| &intake.counted))?;
     let report = vec![("units".to_owned(), all.len() as u64)];
     let names = vec![request.elf.display().to_string(); batches.len()];
     then(Combined {
@@ -391,6 +445,7 @@ fn combine_units<T>(
         base: base.as_ref(),
         threads: &threads,
         report,
+        notes,
         clock,
     })
 }
@@ -418,6 +473,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         base,
         threads,
         mut report,
+        notes,
         mut clock,
     } = combined;
     progress::begin("finishing", 0);
@@ -444,7 +500,10 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     let checked = match &finished.base {
         None => check::check(&finished.bytes, base, pointer_size, Rules::Kernel, threads),
         Some(distilled) => check::check(distilled, None, pointer_size, Rules::Kernel, threads)
-            .and_then(|()| check::check_raw(&finished.bytes, Some(distilled), Rules::Kernel)),
+            .and_then(|()| {
+                let (raw, below) = (&finished.bytes, Some(distilled.as_slice()));
+                check::check_raw(raw, below, pointer_size, Rules::Kernel)
+            }),
     };
     checked.map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check", finished.types, bytes);
@@ -464,6 +523,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
         base: finished.base,
         report,
         left_out: outcome.left_out,
+        notes,
         timings: clock.laps,
     })
 }

@@ -42,8 +42,8 @@ pub fn link(request: &Request<'_>) -> Result<Output> {
     }
     let output = link::link(request, None)?;
     cache.count(Event::ModuleEncoded);
-    // What the linked debug information said is not in the key.
-    if output.count("settled_by_dwarf") == 0 {
+    // What the linked debug information said is not in the key; what is to be told, not in the entry.
+    if output.count("settled_by_dwarf") == 0 && output.notes.is_empty() {
         cache.put(key, &[&serialise(key, &output)], None);
     }
     Ok(output)
@@ -155,6 +155,7 @@ impl Made {
             base: self.base,
             report: vec![(FROM_CACHE.to_owned(), 1), ("types".to_owned(), self.types)],
             left_out: Vec::new(),
+            notes: Vec::new(),
             timings: clock.laps,
         }
     }
@@ -189,6 +190,7 @@ mod tests {
             base: Some(b"its base".to_vec()),
             report: Vec::new(),
             left_out: Vec::new(),
+            notes: Vec::new(),
             timings: Vec::new(),
         };
         let bytes = serialise(key, &output);

@@ -51,6 +51,9 @@ const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
 
 /// The object file that the sidecar was last found to belong to. Same stamp: no need to hash it.
 /// Not part of the checked content, since equal objects have equal sidecars.
+///
+/// The time is that of the last change of the inode, which is no one's to choose: the time of
+/// modification may stay as it was when a file is overwritten (`rsync --inplace -t`, `cp -p`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Stamp {
@@ -65,8 +68,8 @@ impl Stamp {
         Stamp {
             size: meta.size(),
             inode: meta.ino(),
-            seconds: meta.mtime(),
-            nanoseconds: meta.mtime_nsec(),
+            seconds: meta.ctime(),
+            nanoseconds: meta.ctime_nsec(),
         }
     }
 }
@@ -276,7 +279,17 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_parts_atomically(path, &[bytes])
 }
 
-/// The same for content in parts.
+/// Put a file in the place of another; no reader sees it with other permissions than these.
+pub fn replace(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> Result<()> {
+    Unnamed::write(path, &[bytes])
+        .and_then(|file| {
+            fs::set_permissions(&file.temporary, permissions)?;
+            file.name(path)
+        })
+        .map_err(io("write", path))
+}
+
+/// `write_atomically` for content in parts.
 pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<()> {
     Unnamed::write(path, parts)
         .and_then(|file| file.name(path))

@@ -3,6 +3,7 @@
 //! counts: they have no `main` of Rust, whose runtime first looks for the end of the stack in
 //! `/proc` and sets up handlers, for a tenth of a millisecond.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_char, c_int, CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -31,4 +32,47 @@ pub unsafe fn begin(count: c_int, arguments: *const *const c_char) -> Vec<OsStri
         .map(|i| unsafe { CStr::from_ptr(*arguments.add(i)) })
         .map(|text| OsStr::from_bytes(text.to_bytes()).to_owned())
         .collect()
+}
+
+/// The memory of a program: where there is none left, it ends with one message, not with an abort.
+pub struct Memory {
+    /// What is said then, a line.
+    pub message: &'static str,
+    pub exit_status: c_int,
+}
+
+impl Memory {
+    fn given(&self, memory: *mut u8) -> *mut u8 {
+        if memory.is_null() {
+            // SAFETY: the bytes are there; what is written, and whether, does not matter any more.
+            unsafe {
+                libc::write(2, self.message.as_ptr().cast(), self.message.len());
+                libc::_exit(self.exit_status);
+            }
+        }
+        memory
+    }
+}
+
+// SAFETY: all of it is the system's.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        self.given(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        self.given(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        self.given(unsafe { System.realloc(memory, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
 }

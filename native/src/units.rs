@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 
 use gimli::UnitHeader;
@@ -15,13 +16,15 @@ use crate::encode::{Encoder, Fast, Known, Source, MAX_STRINGS};
 use crate::encoded::{Encoded, Id, View};
 use crate::error::Result;
 use crate::refine;
+use crate::refused::{self, Counted, Policy};
 use crate::sieve::{Numbered, Sieve, Sifted};
 use crate::threads::Threads;
 
 /// What all threads share.
 pub struct Gate<'g, 'w> {
     pub combiner: &'g Mutex<Combiner<'w>>,
-    pub excluded_languages: &'g [u32],
+    pub policy: Policy<'g>,
+    pub elf: &'g Path,
 }
 
 /// How a thread tells whether it has met a type.
@@ -56,6 +59,7 @@ pub struct Intake<'s> {
     numbers: Vec<u32>,
     /// What is encoded and waits for the combiner, and its place among those taken.
     waiting: Vec<(Encoded, Sifted, usize)>,
+    pub counted: Counted,
 }
 
 /// Batches that a thread may have waiting. While another thread is at the combiner, encoding the
@@ -78,6 +82,7 @@ impl<'s> Intake<'s> {
             taken: Vec::new(),
             numbers: Vec::new(),
             waiting: Vec::new(),
+            counted: Counted::default(),
         }
     }
 
@@ -88,7 +93,7 @@ impl<'s> Intake<'s> {
         index: usize,
         units: &[UnitHeader<Reader<'_>>],
     ) -> Result<()> {
-        let left_out = gate.excluded_languages;
+        let left_out = gate.policy.excluded_languages;
         let (encoded, sifted) = match &mut self.met {
             Met::ByWords(known) => self.encoder.encode_more(units, known, left_out)?,
             Met::ByIdentity(sieve) => {
@@ -98,6 +103,9 @@ impl<'s> Intake<'s> {
                 (encoded, sifted)
             }
         };
+        let view = self.encoder.view(&encoded);
+        self.counted
+            .add(&refused::count(&view, gate.elf, gate.policy)?);
         let start = self.numbers.len();
         self.numbers.extend_from_slice(&sifted.numbers);
         self.waiting.push((encoded, sifted, self.taken.len()));

@@ -64,6 +64,8 @@ struct Output {
     #[pyo3(get)]
     report: Py<PyDict>,
     #[pyo3(get)]
+    notes: Vec<String>,
+    #[pyo3(get)]
     timings: Vec<(String, f64, u64, u64)>,
 }
 
@@ -77,6 +79,7 @@ impl Output {
             btf: PyBytes::new(py, &output.btf).unbind(),
             base: output.base.map(|base| PyBytes::new(py, &base).unbind()),
             report: report.unbind(),
+            notes: output.notes,
             timings: output
                 .timings
                 .iter()
@@ -213,22 +216,31 @@ fn explain<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (btf, base=None, *, kernel=false))]
-fn check(py: Python<'_>, btf: &[u8], base: Option<&[u8]>, kernel: bool) -> Result<()> {
+#[pyo3(signature = (btf, base=None, *, pointer_size=None, kernel=false))]
+fn check(
+    py: Python<'_>,
+    btf: &[u8],
+    base: Option<&[u8]>,
+    pointer_size: Option<u64>,
+    kernel: bool,
+) -> Result<()> {
     let rules = if kernel { Rules::Kernel } else { Rules::Load };
-    Ok(py.detach(|| guarded(|| btf::check::check_raw(btf, base, rules)))?)
+    let check = || btf::check::check_raw(btf, base, pointer_size, rules);
+    Ok(py.detach(|| guarded(check))?)
 }
 
 /// One dictionary for each module, in their order.
 #[pyfunction]
-#[pyo3(signature = (base, modules, *, jobs=0))]
+#[pyo3(signature = (base, modules, *, pointer_size=None, jobs=0))]
 fn check_modules<'py>(
     py: Python<'py>,
     base: &[u8],
     modules: Vec<PathBuf>,
+    pointer_size: Option<u64>,
     jobs: usize,
 ) -> Result<Bound<'py, PyList>> {
-    let verdicts = py.detach(|| guarded(|| fit::check(base, &modules, jobs)))?;
+    let check = || fit::check(base, pointer_size, &modules, jobs);
+    let verdicts = py.detach(|| guarded(check))?;
     let result = PyList::empty(py);
     for verdict in verdicts {
         let entry = PyDict::new(py);

@@ -13,8 +13,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use kbuild_btf_native::guard::guarded;
+use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::timings::{self, Clock};
 use kbuild_btf_native::{objects, sidecar, start};
+
+#[global_allocator]
+static MEMORY: Memory = Memory {
+    message: "kbuild-btf-hook: warning: out of memory; the link encodes the object\n",
+    exit_status: 0,
+};
 
 #[derive(Default)]
 struct Options {

@@ -15,7 +15,14 @@ use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
+use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar, start};
+
+#[global_allocator]
+static MEMORY: Memory = Memory {
+    message: "kbuild-btf: error: out of memory; run fewer jobs at once (make -j), or raise the limit (ulimit -v)\n",
+    exit_status: 1,
+};
 
 /// The version whose features and flags this understands; kernels choose their flags by it.
 const VERSION: &str = "v1.31";
@@ -214,7 +221,15 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         },
         keep_sidecars: true,
     };
-    let output = make(&request, options.verbose)?;
+    let output = match make(&request, options.verbose) {
+        // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
+        Err(_) if options.base.is_some() && link::lacks_dwarf(file) => {
+            let name = file.display();
+            eprintln!("kbuild-btf: {name}: no debug information in its objects, so it gets no BTF");
+            return Ok(());
+        }
+        made => made?,
+    };
     if let Some(path) = &options.detached {
         if let Some(base) = &output.base {
             let mut beside = path.clone().into_os_string();
@@ -273,6 +288,9 @@ const NO_FIT: &str = "there was no room for all new types or names between those
 
 /// One line about vmlinux as Kbuild would say it; about modules only when it is told to say all.
 fn report(request: &Request<'_>, output: &Output) {
+    for note in &output.notes {
+        eprintln!("kbuild-btf: warning: {note}");
+    }
     let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     let all = set("KBUILD_VERBOSE", "1");
     if set("quiet", "silent_") || (request.base.is_some() && !all) {

@@ -91,6 +91,12 @@ impl Kind {
 pub const MAX_VLEN: usize = 0xffff;
 pub const KIND_FLAG: u32 = 1 << 31;
 
+/// The words of the `int` of C.
+pub fn int(name: u32) -> [u32; 4] {
+    let data = int_encoding::SIGNED << 24 | 32;
+    [name, info(Kind::Int, 0, false), 4, data]
+}
+
 pub fn info(kind: Kind, vlen: u32, kind_flag: bool) -> u32 {
     (kind as u32) << 24 | vlen | if kind_flag { KIND_FLAG } else { 0 }
 }

@@ -73,6 +73,42 @@ fn emit_with(
     Ok(emit.out)
 }
 
+/// Units with a type that BTF cannot hold, by their place, and why; of languages that `asked` says.
+pub fn refused(raw: &Raw<'_>, asked: impl Fn(u32) -> bool) -> Vec<(usize, Error)> {
+    if !raw.units.iter().any(|unit| asked(unit.language)) {
+        return Vec::new();
+    }
+    let types = Types::new(raw);
+    let layout = Layout {
+        raw,
+        types: &types,
+        strings: &raw.strings.bytes,
+        int_name: 0,
+    };
+    let mut start = 0;
+    let mut found = Vec::new();
+    for (u, unit) in raw.units.iter().enumerate() {
+        let own = std::mem::replace(&mut start, unit.types_end)..unit.types_end;
+        let mut own = own.filter(|_| asked(unit.language));
+        let written = own.try_for_each(|i| {
+            let at_die = |e: Error| e.at(format!("DIE {:#x}", raw.types[i as usize].die));
+            layout.write(&Item::Type(i), &mut Nowhere).map_err(at_die)
+        });
+        found.extend(written.err().map(|error| (u, error)));
+    }
+    found
+}
+
+/// Only whether there are words counts.
+struct Nowhere;
+
+impl Words for Nowhere {
+    fn word(&mut self, _: u32) {}
+    fn reference(&mut self, _: Reference) {}
+    fn member(&mut self, _: u32, _: u32, _: u32) {}
+    fn parameter(&mut self, _: u32, _: u32) {}
+}
+
 /// Which types are wanted in words.
 pub trait Choice {
     /// Types are about to come, of these raw records.
@@ -319,6 +355,7 @@ impl Emit<'_> {
                 protos_end,
                 functions_end: self.out.functions.len() as u32,
                 variables_end: self.out.variables.len() as u32,
+                refused: facts.refused,
             });
             starts = (facts.types_end, facts.functions_end, facts.variables_end);
         }

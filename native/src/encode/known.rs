@@ -156,6 +156,10 @@ impl<'k> Meeting<'k> {
         }
     }
 
+    pub fn leaves_out(&self, language: u32) -> bool {
+        self.left_out.contains(&language)
+    }
+
     /// `guess`: what it may be, or 0.
     fn number(&mut self, layout: &Layout<'_>, item: &Item<'_>, guess: Number) -> Result<Number> {
         if self.depth > DEPTH {

@@ -31,6 +31,7 @@ use crate::elf::Elf;
 use crate::encoded::{Encoded, Id, Target, View};
 use crate::error::{Error, Result};
 use crate::identity;
+use crate::languages;
 use crate::sieve::Sifted;
 
 /// What the units of one file have in common, loaded once and shared by threads.
@@ -142,12 +143,64 @@ impl<'s> Encoder<'s> {
         units: &[gimli::UnitHeader<Reader<'_>>],
         meeting: Option<&mut Meeting<'_>>,
     ) -> Result<Encoded> {
-        self.raw.clear();
-        let encoded = units
-            .iter()
-            .try_for_each(|unit| walk::walk(&mut self.raw, unit))
-            .and_then(|()| emit::emit(&mut self.raw, meeting));
-        encoded.map_err(|e| self.place(e))
+        self.read(units, meeting.as_deref())
+            .and_then(|()| emit::emit(&mut self.raw, meeting))
+            .map_err(|e| self.place(e))
+    }
+
+    /// Read units. One that BTF cannot hold has nothing then but the reason, if it is not C: whether it
+    /// counts is not known here.
+    fn read(
+        &mut self,
+        units: &[gimli::UnitHeader<Reader<'_>>],
+        meeting: Option<&Meeting<'_>>,
+    ) -> Result<()> {
+        let may_be_refused = |language| {
+            !languages::is_c(language)
+                || meeting.is_some_and(|meeting| meeting.leaves_out(language))
+        };
+        let mut refused: Vec<Option<Error>> = vec![None; units.len()];
+        loop {
+            self.raw.clear();
+            for (unit, refused) in units.iter().zip(&refused) {
+                walk::walk(&mut self.raw, unit, refused.as_ref(), may_be_refused)?;
+            }
+            let mut found = emit::refused(&self.raw, may_be_refused);
+            if let Some((u, other)) = self.refers_to_refused(units) {
+                let error = Error::new(format!("it refers to {other}, which BTF cannot hold"));
+                found.push((u, error));
+            }
+            if found.is_empty() {
+                return Ok(());
+            }
+            for (u, error) in found {
+                if !may_be_refused(self.raw.units[u].language) {
+                    return Err(error);
+                }
+                refused[u] = Some(error);
+            }
+        }
+    }
+
+    /// A unit that means types of one that is refused: without it they would mean nothing.
+    fn refers_to_refused(
+        &self,
+        units: &[gimli::UnitHeader<Reader<'_>>],
+    ) -> Option<(usize, String)> {
+        let all = &self.raw.units;
+        if all.len() < 2 || all.iter().all(|unit| unit.refused == 0) {
+            return None;
+        }
+        let start = |u: &gimli::UnitHeader<Reader<'_>>| {
+            u.debug_info_offset().map_or(0, |offset| offset.0 as u32)
+        };
+        (0..all.len()).find_map(|u| {
+            self.raw.references(u).find_map(|die| {
+                let of = units.partition_point(|unit| start(unit) <= die);
+                let of = of.checked_sub(1).filter(|&of| all[of].refused != 0)?;
+                Some((u, format!("the unit {:#x}", start(&units[of]))))
+            })
+        })
     }
 
     /// `proto` gives the identity of a prototype.

@@ -47,7 +47,7 @@ pub struct Member {
 
 impl Member {
     /// Stands for all places that are too far away for BTF.
-    const TOO_FAR: u32 = u32::MAX;
+    pub const TOO_FAR: u32 = u32::MAX;
     /// The place depends on the size of its type; see `Raw::unplaced`.
     const UNPLACED: u32 = u32::MAX - 1;
 
@@ -77,7 +77,7 @@ impl Member {
     /// Does it not consist of whole bytes?
     #[inline]
     pub fn is_within_bytes(&self) -> bool {
-        self.bit_size != 0 || !self.bit.is_multiple_of(8)
+        self.bit_size != 0 || !self.bit.is_multiple_of(8) && self.bit != Member::TOO_FAR
     }
 }
 
@@ -180,7 +180,12 @@ pub struct UnitFacts {
     pub functions_end: u32,
     pub variables_end: u32,
     pub tags_end: u32,
+    /// See `encoded::Unit`.
+    pub refused: u32,
 }
+
+/// How much there is in a `Raw`.
+pub struct Mark([usize; 11]);
 
 pub struct Raw<'s> {
     pub source: &'s Source<'s>,
@@ -253,6 +258,87 @@ impl<'s> Raw<'s> {
         self.gnu_tags.clear();
         self.annotations.clear();
         self.units.clear();
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark([
+            self.types.len(),
+            self.members.len(),
+            self.unplaced.len(),
+            self.enumerators.len(),
+            self.params.len(),
+            self.type_params.len(),
+            self.type_tags.len(),
+            self.functions.len(),
+            self.variables.len(),
+            self.tags.len(),
+            self.gnu_tags.len(),
+        ])
+    }
+
+    /// Forget what came behind a mark.
+    pub fn back_to(&mut self, mark: &Mark) {
+        let [types, members, unplaced, enumerators, params, type_params, type_tags, functions, variables, tags, gnu_tags] =
+            mark.0;
+        self.types.truncate(types);
+        self.members.truncate(members);
+        self.unplaced.truncate(unplaced);
+        self.enumerators.truncate(enumerators);
+        self.params.truncate(params);
+        self.type_params.truncate(type_params);
+        self.type_tags.truncate(type_tags);
+        self.functions.truncate(functions);
+        self.variables.truncate(variables);
+        self.tags.truncate(tags);
+        self.gnu_tags.truncate(gnu_tags);
+    }
+
+    /// The DIEs that a unit refers to.
+    pub fn references(&self, unit: usize) -> impl Iterator<Item = u32> + '_ {
+        let end = unit.checked_sub(1).map(|last| &self.units[last]);
+        let from = end.map_or((0, 0, 0), |u| {
+            (u.types_end, u.functions_end, u.variables_end)
+        });
+        let own = &self.units[unit];
+        let types = &self.types[from.0 as usize..own.types_end as usize];
+        let of_types = types.iter().flat_map(|t| {
+            let pool = t.start as usize..(t.start + t.len) as usize;
+            let members = match t.kind {
+                Some(Kind::Struct | Kind::Union) => &self.members[pool.clone()],
+                _ => &[],
+            };
+            let params = match t.kind {
+                Some(Kind::FuncProto) => &self.type_params[pool],
+                _ => &[],
+            };
+            let members = members.iter().map(|m| m.reference);
+            let params = params.iter().map(|&(_, reference)| reference);
+            std::iter::once(t.reference).chain(members).chain(params)
+        });
+        let functions = &self.functions[from.1 as usize..own.functions_end as usize];
+        let of_functions = functions.iter().flat_map(|f| {
+            let params = &self.params[f.params_start as usize..][..f.params_len as usize];
+            let params = params.iter().flat_map(|p| [p.reference, p.origin]);
+            [f.reference, f.origin, f.specification]
+                .into_iter()
+                .chain(params)
+        });
+        let variables = &self.variables[from.2 as usize..own.variables_end as usize];
+        let of_variables = variables
+            .iter()
+            .flat_map(|v| [v.reference, v.specification]);
+        of_types.chain(of_functions).chain(of_variables)
+    }
+
+    /// Note why a unit is refused; `name`: that of the unit.
+    pub fn refuse(&mut self, unit: &UnitFacts, name: Option<Value>, error: &Error) -> u32 {
+        let name = name.and_then(|v| self.text(unit, v).ok()).unwrap_or(b"");
+        let error = match String::from_utf8_lossy(name) {
+            name if name.is_empty() => error.clone(),
+            name => error.clone().at(name),
+        };
+        self.strings
+            .add(error.to_string().replace('\0', "").as_bytes())
     }
 
     /// The text of a string attribute.

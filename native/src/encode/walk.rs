@@ -21,6 +21,7 @@ use crate::dwarf::{
 };
 use crate::encoded::LANG_ASM;
 use crate::error::{Error, Result};
+use crate::languages;
 
 /// A DIE whose children are being read.
 #[derive(Clone, Copy)]
@@ -67,6 +68,8 @@ struct Walk<'r, 's> {
     raw: &'r mut Raw<'s>,
     unit: UnitFacts,
     open: Open,
+    /// Name of the unit.
+    name: Option<Value>,
     die: u32,
 }
 
@@ -111,7 +114,14 @@ pub struct Open {
     type_tags: Vec<u32>,
 }
 
-pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result<()> {
+/// Read a unit. `refused`: it is known already that BTF cannot hold it, and why. Where that is no
+/// failure, by the language, the unit has nothing then but the reason.
+pub fn walk(
+    raw: &mut Raw<'_>,
+    header: &gimli::UnitHeader<Reader<'_>>,
+    refused: Option<&Error>,
+    may_be_refused: impl Fn(u32) -> bool,
+) -> Result<()> {
     let dwarf = raw.source.dwarf;
     let offset = header
         .debug_info_offset()
@@ -133,6 +143,7 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
     };
     let end = offset + header.length_including_self();
     let start = offset + header.size_of_header();
+    let mark = raw.mark();
     let mut walk = Walk {
         unit: UnitFacts {
             shape,
@@ -151,15 +162,25 @@ pub fn walk(raw: &mut Raw<'_>, header: &gimli::UnitHeader<Reader<'_>>) -> Result
             functions_end: 0,
             variables_end: 0,
             tags_end: 0,
+            refused: 0,
         },
         open: std::mem::take(&mut raw.open),
+        name: None,
         raw,
         die: 0,
     };
     let cursor = Cursor::new(&dwarf.info.data, start, dwarf.big()).until(end);
-    walk.run(cursor, decoder, &abbrevs)
-        .map_err(|e| e.at(format!("DIE {:#x}", walk.die)))?;
-    let (mut facts, open) = (walk.unit, walk.open);
+    let done = walk.run(cursor, decoder, &abbrevs);
+    let done = done.map_err(|e| e.at(format!("DIE {:#x}", walk.die)));
+    let (mut facts, mut open, name) = (walk.unit, walk.open, walk.name);
+    if let Some(error) = refused.or(done.as_ref().err()) {
+        if !may_be_refused(facts.language) {
+            return done;
+        }
+        open = Open::default();
+        raw.back_to(&mark);
+        facts.refused = raw.refuse(&facts, name, error);
+    }
     raw.open = open;
     raw.abbrevs = Some(abbrevs);
     facts.types_end = raw.types.len() as u32;
@@ -290,6 +311,10 @@ impl Walk<'_, '_> {
     }
 
     fn root(&mut self, tag: DwTag, attrs: &Attrs<'_>) -> Result<Frame> {
+        self.unit.language = attrs.constant(Attr::Language).unwrap_or(0) as u32;
+        if self.unit.language == u32::from(dw::DW_LANG_Mips_Assembler.0) {
+            self.unit.language = LANG_ASM;
+        }
         // Before DWARF 5 a skeleton looked like any other unit.
         let skeleton = attrs
             .get(Attr::GnuDwoName)
@@ -306,6 +331,7 @@ impl Walk<'_, '_> {
             }
             _ => return Err(Error::new(format!("a unit starts with {tag}"))),
         }
+        self.name = attrs.get(Attr::Name);
         if let Some(v) = attrs.get(Attr::StrOffsetsBase) {
             self.unit.str_offsets_base = v.bits;
         }
@@ -314,10 +340,6 @@ impl Walk<'_, '_> {
         }
         if let Some(v) = attrs.get(Attr::LoclistsBase) {
             self.unit.loclists_base = v.bits;
-        }
-        self.unit.language = attrs.constant(Attr::Language).unwrap_or(0) as u32;
-        if self.unit.language == u32::from(dw::DW_LANG_Mips_Assembler.0) {
-            self.unit.language = LANG_ASM;
         }
         if let Some(v) = attrs.get(Attr::Producer) {
             let text = self.raw.text(&self.unit, v)?;
@@ -506,8 +528,12 @@ impl Walk<'_, '_> {
             | dw::DW_TAG_ptr_to_member_type
             | dw::DW_TAG_string_type
             | dw::DW_TAG_interface_type => {
-                return Err(Error::new(format!("BTF has no kind for {tag}"))
-                    .hint("leave the unit out with --lang_exclude"))
+                let language = languages::name(self.unit.language).unwrap_or("LANGUAGE");
+                return Err(
+                    Error::new(format!("BTF has no kind for {tag}")).hint(format!(
+                        "leave such units out with --lang_exclude={language}"
+                    )),
+                );
             }
             // Whatever else there is: not a type, but types may stand below.
             _ => Frame {

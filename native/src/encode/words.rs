@@ -3,7 +3,7 @@
 
 use gimli::constants as dw;
 
-use super::raw::{Raw, Type};
+use super::raw::{Member, Raw, Type};
 use super::types::Types;
 use crate::btf::{self, Kind};
 use crate::error::{Error, Result};
@@ -134,8 +134,9 @@ impl Layout<'_> {
                 Ok(())
             }
             Item::OwnInt => {
-                to.three(self.int_name, plain(Kind::Int), 4);
-                to.word(btf::int_encoding::SIGNED << 24 | 32);
+                btf::int(self.int_name)
+                    .iter()
+                    .for_each(|&word| to.word(word));
                 Ok(())
             }
             Item::Prototype(Prototype {
@@ -208,6 +209,12 @@ impl Layout<'_> {
         to.three(t.name, btf::info(kind, t.len, kind_flag), size);
         for m in members {
             let mut offset = self.types.bit_offset(m);
+            if offset == Member::TOO_FAR {
+                return Err(Error::new(
+                    "BTF cannot place this member: it lies 512 MiB or more into its struct, and offsets have 32 bits",
+                )
+                .at(format!("DIE {:#x}", m.die)));
+            }
             if kind_flag {
                 if offset > 0xff_ffff || m.bit_size > 255 {
                     return Err(Error::new(

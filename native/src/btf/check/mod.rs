@@ -48,15 +48,15 @@ pub struct BaseTypes<'a> {
 }
 
 /// `check` with a raw base.
-pub fn check_raw(raw: &[u8], base: Option<&[u8]>, rules: Rules) -> Result<()> {
+pub fn check_raw(
+    raw: &[u8],
+    base: Option<&[u8]>,
+    pointer_size: Option<u64>,
+    rules: Rules,
+) -> Result<()> {
     let base = base.map(|raw| Part::new(&parts(raw)?)).transpose()?;
-    check(
-        raw,
-        base.as_ref().map(Part::as_base),
-        None,
-        rules,
-        &Threads::ONE,
-    )
+    let below = base.as_ref().map(Part::as_base);
+    check(raw, below, pointer_size, rules, &Threads::ONE)
 }
 
 /// How split BTF fits a base.
@@ -74,10 +74,11 @@ pub fn fit(raw: &[u8], base: BaseTypes<'_>, pointer_size: u64) -> Result<Fit> {
     let own = parts(raw)?;
     check_sections(raw, &own)?;
     check_strings(&own, true)?;
-    let types = Types::new(&own, Some(base))?;
+    let pointer_size = Some(pointer_size);
+    let types = Types::new(&own, Some(base), pointer_size)?;
     let rules = Rules::Kernel;
     Ok(Fit {
-        refused: check(raw, Some(base), Some(pointer_size), rules, &Threads::ONE).err(),
+        refused: check(raw, Some(base), pointer_size, rules, &Threads::ONE).err(),
         misread: split::check(&types).err(),
         base_strings: split::base_strings(&types),
     })
@@ -99,8 +100,7 @@ pub fn check(
         return Err(Error::new("there are no types")
             .hint("the debug information has none: build with -g, not -g1 or -gmlt"));
     }
-    let mut types = Types::new(&own, base)?;
-    types.pointer_size = pointer_size.or_else(|| types.size_of_long()).unwrap_or(8);
+    let types = Types::new(&own, base, pointer_size)?;
     let check_each = |mut ids: Range<u32>| {
         ids.try_for_each(|id| record::check(&types, id).map_err(|e| e.at(types.describe(id))))
     };
@@ -251,13 +251,18 @@ struct Types<'a> {
 }
 
 impl<'a> Types<'a> {
-    fn new(own: &Parts<'a>, base: Option<BaseTypes<'a>>) -> Result<Self> {
-        let types = Types {
+    fn new(
+        own: &Parts<'a>,
+        base: Option<BaseTypes<'a>>,
+        pointer_size: Option<u64>,
+    ) -> Result<Self> {
+        let mut types = Types {
             first: base.map_or(1, |b| b.starts.len() as u32),
             own: Part::new(own)?,
             base,
-            pointer_size: 8,
+            pointer_size: 0,
         };
+        types.pointer_size = pointer_size.or_else(|| types.size_of_long()).unwrap_or(8);
         if types.last() as usize >= MAX_TYPES {
             return Err(Error::new(format!(
                 "{} types: no kernel takes more than {}",

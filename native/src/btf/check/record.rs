@@ -3,7 +3,7 @@
 
 use super::{fail, is_modifier, place, Types, CHAIN, MAX_NAME_OFFSET};
 use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// `KSYM_NAME_LEN` since Linux 6.1.
 const NAME_LEN: usize = 512;
@@ -129,10 +129,11 @@ impl Record<'_> {
                 if ok {
                     Ok(())
                 } else {
-                    fail(format!(
+                    Err(Error::new(format!(
                         "{what}: the kernel refuses the name {}",
-                        name.escape_ascii()
+                        String::from_utf8_lossy(name)
                     ))
+                    .hint("it takes letters of ASCII, digits and _ . only: rename it, or leave out its language (--lang_exclude=rust)"))
                 }
             }
         }
