@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from kernel import Kernel
+from kernel import directory as kernel_directory
 from minitree import MiniTree, mini_kernel
-from support import CI, PAHOLE, ROOT, require
+from support import CI, PAHOLE, require
 
 # The same examples in every run of CI; new ones on people's machines.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
@@ -34,13 +35,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def kernel(pytestconfig: pytest.Config) -> Kernel:
     """A real Linux 6.12 with the small configuration, built with the hook and the link step.
 
-    It lies outside the tests' own directories, in $KBUILD_BTF_TEST_DIR or .test-cache, and is
-    used again by the next run. When our programs have changed since, the encoding and the links
-    are done again, not the compiling.
+    It lies in `kernel.directory()`, and is used again by the next run. When our programs have
+    changed since, the encoding and the links are done again, not the compiling.
     """
     for tool in ("make", "gcc", "ld", "flex", "bison", "bc", PAHOLE):
         require(tool)
-    directory = Path(os.environ.get("KBUILD_BTF_TEST_DIR") or ROOT / ".test-cache").absolute()
+    directory = kernel_directory()
     directory.mkdir(parents=True, exist_ok=True)
     tree = Kernel(directory)
     tree.forget_what_other_programs_made()
