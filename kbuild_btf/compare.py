@@ -115,6 +115,12 @@ def _definitions(btf: Btf) -> Mapping[Name, Sequence[int]]:
     return found
 
 
+@functools.lru_cache(4)
+def _several(btf: Btf) -> frozenset[Name]:
+    """Names with several definitions among its own types."""
+    return frozenset(name for name, ids in _definitions(btf).items() if len(ids) > 1)
+
+
 class _Side:
     """One BTF and the identities of its types.
 
@@ -196,12 +202,13 @@ class _Side:
 
     def repeated(self) -> set[int]:
         """Own types that are in the base as well; functions and variables are never the same."""
+        if not self.btf.base:
+            return set()
         own = [t for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag))]
-        looks = {(t.kind, t.name) for t in own}
         base = {
-            self.identity(type_id)
-            for type_id in range(1, self.btf.start)
-            if (self.btf[type_id].kind, self.btf[type_id].name) in looks
+            self.identity(t.id)
+            for kind, name in {(type(t), t.name) for t in own}
+            for t in self.btf.base.find(kind, name)
         }
         return {t.id for t in own if self.identity(t.id) in base}
 
@@ -287,19 +294,27 @@ class _Comparison:
     def _colour(self) -> None:
         """Number the definitions of names that have several, until nothing more splits."""
         sides = self.a, self.b
-        named: list[Mapping[Name, Sequence[int]]] = []
+        several: set[Name] = set()
         added: set[Name] = set()
         for side in sides:
             own, base = _definitions(side.btf), side.btf.base
-            below = _definitions(base) if base else {}
-            named.append({name: [*below.get(name, ()), *ids] for name, ids in own.items()})
-            named[-1] = {**below, **named[-1]}
+            several |= _several(side.btf)
+            if base:
+                several |= _several(base) | own.keys() & _definitions(base).keys()
             added |= own.keys()
-        several = {name for found in named for name, ids in found.items() if len(ids) > 1}
         if self.a.btf.base and self.b.btf.base and not several & added:
             _of_bases(self.a.btf.base, self.b.btf.base).hand_on(self)
             return
-        ids = [[i for name in several for i in d.get(name, ())] for d in named]
+        ids = [
+            [
+                type_id
+                for btf in (side.btf.base, side.btf)
+                if btf
+                for name in several
+                for type_id in _definitions(btf).get(name, ())
+            ]
+            for side in sides
+        ]
         count = 0
         while True:
             colours = []
