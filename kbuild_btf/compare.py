@@ -16,8 +16,9 @@ counted as repeated and not as a difference: it adds bytes and no meaning.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -104,6 +105,22 @@ def _is_definition(found: Type) -> bool:
     return not isinstance(found, (Fwd, Func, Var, Datasec))
 
 
+@functools.lru_cache(4)
+def _definitions(btf: Btf) -> Mapping[Name, Sequence[int]]:
+    """Own types that a mention of the name may mean."""
+    found: defaultdict[Name, list[int]] = defaultdict(list)
+    for own in btf:
+        if _is_definition(own) and (space := _namespace(own)):
+            found[space, own.name].append(own.id)
+    return found
+
+
+@functools.lru_cache(4)
+def _several(btf: Btf) -> frozenset[Name]:
+    """Names with several definitions among its own types."""
+    return frozenset(name for name, ids in _definitions(btf).items() if len(ids) > 1)
+
+
 class _Side:
     """One BTF and the identities of its types.
 
@@ -185,13 +202,15 @@ class _Side:
 
     def repeated(self) -> set[int]:
         """Own types that are in the base as well; functions and variables are never the same."""
-        base = {self.identity(type_id) for type_id in range(1, self.btf.start)}
-        return {
-            found.id
-            for found in self.btf
-            if not isinstance(found, (Func, Var, Datasec, DeclTag))
-            and self.identity(found.id) in base
+        if not self.btf.base:
+            return set()
+        own = [t for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag))]
+        base = {
+            self.identity(t.id)
+            for kind, name in {(type(t), t.name) for t in own}
+            for t in self.btf.base.find(kind, name)
         }
+        return {t.id for t in own if self.identity(t.id) in base}
 
     def edges(self, type_id: int) -> Iterable[int]:
         """Types that are there because of this one: what it mentions, and its DECL_TAGs.
@@ -276,16 +295,26 @@ class _Comparison:
         """Number the definitions of names that have several, until nothing more splits."""
         sides = self.a, self.b
         several: set[Name] = set()
-        named: list[defaultdict[Name, list[int]]] = []
+        added: set[Name] = set()
         for side in sides:
-            definitions: defaultdict[Name, list[int]] = defaultdict(list)
-            for type_id in range(1, len(side.btf)):
-                found = side.btf[type_id]
-                if _is_definition(found) and (space := _namespace(found)):
-                    definitions[space, found.name].append(type_id)
-            several.update(name for name, ids in definitions.items() if len(ids) > 1)
-            named.append(definitions)
-        ids = [[i for name in several for i in d.get(name, ())] for d in named]
+            own, base = _definitions(side.btf), side.btf.base
+            several |= _several(side.btf)
+            if base:
+                several |= _several(base) | own.keys() & _definitions(base).keys()
+            added |= own.keys()
+        if self.a.btf.base and self.b.btf.base and not several & added:
+            _of_bases(self.a.btf.base, self.b.btf.base).hand_on(self)
+            return
+        ids = [
+            [
+                type_id
+                for btf in (side.btf.base, side.btf)
+                if btf
+                for name in several
+                for type_id in _definitions(btf).get(name, ())
+            ]
+            for side in sides
+        ]
         count = 0
         while True:
             colours = []
@@ -299,6 +328,13 @@ class _Comparison:
             count = split
             for side, numbers in zip(sides, colours, strict=True):
                 side.colours = numbers
+
+    def hand_on(self, split: _Comparison) -> None:
+        """The same colours and identities to a comparison above."""
+        for mine, other in ((self.a, split.a), (self.b, split.b)):
+            other.interned = mine.interned
+            other.colours = mine.colours
+            other.identities = dict(mine.identities)
 
     def result(self) -> list[KindDiff]:
         kinds = {kind: KindDiff(kind) for kind in Kind}
@@ -435,6 +471,16 @@ class _Comparison:
             if rest:
                 count = rest.total()
                 yield f"{count} {'entry' if count == 1 else 'entries'} only in {side}"
+
+
+@functools.lru_cache(1)
+def _of_bases(a: Btf, b: Btf) -> _Comparison:
+    """All identities there. Kept, since modules of one kernel are compared one after the other."""
+    below = _Comparison(a, b)
+    for side in (below.a, below.b):
+        for type_id in range(1, len(side.btf)):
+            side.identity(type_id)
+    return below
 
 
 def _missing(ids: list[int], identity: Callable[[int], int], other: Counter[int]) -> Iterator[int]:

@@ -41,11 +41,17 @@ _LINKAGE = ("static", "global", "extern")
 def lines(btf: Btf) -> list[str]:
     """One line for each type that has a name or that no other type uses."""
     used = {reference for t in btf for reference in t.references()}
-    said = [_line(btf, t) for t in btf if t.name or t.id not in used]
-    return sorted(line for line in said if line)
+    said = []
+    for t in btf:
+        named = t.name and not isinstance(t, TypeTag)
+        if named or t.id not in used:
+            plain = named or isinstance(t, (Composite, Enumeration))
+            said.append(line(btf, t) if plain else f"(unused) {line(btf, t)}")
+    return sorted(said)
 
 
-def _line(btf: Btf, t: Type) -> str:
+def line(btf: Btf, t: Type) -> str:
+    """One type; one without a name as where it is used."""
     match t:
         case Int():
             bits = [(Int.SIGNED, "signed"), (Int.CHAR, "char"), (Int.BOOL, "bool")]
@@ -71,10 +77,8 @@ def _line(btf: Btf, t: Type) -> str:
         case DeclTag():
             where = "" if t.component < 0 else f"[{t.component}]"
             return f"DECL_TAG {t.name} -> {_name(btf[t.type_id])}{where}"
-        case TypeTag() if t.id in {r for other in btf for r in other.references()}:
-            return ""  # has a name of a kind, but is a qualifier
         case _:
-            return f"(unused) {_spell(btf, t)}"
+            return _spell(btf, t)
 
 
 def _keyword(t: Type) -> str:
@@ -139,4 +143,4 @@ def _spell(btf: Btf, t: Type) -> str:
         case Composite() | Enumeration():
             return f"{_keyword(t)} {_body(btf, t)}"
         case _:
-            return _line(btf, t)
+            return line(btf, t)

@@ -48,8 +48,11 @@ class Kernel:
             **os.environ,
             "KBUILD_BTF_PROGRAM": str(SCRIPTS / "kbuild-btf"),
             "KBUILD_BTF_CACHE": str(self.directory / "cache"),
-            # Else each link counts up, and the banner's array of char grows with the number.
+            # The banner is an array of char, as long as what it says.
             "KBUILD_BUILD_VERSION": "1",
+            "KBUILD_BUILD_USER": "kbuild-btf",
+            "KBUILD_BUILD_HOST": "test",
+            "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
         }
 
     @property

@@ -77,8 +77,9 @@ def recent_pahole() -> bool:
     return done.returncode == 0 and "layout" in done.stdout.strip().split(",")
 
 
-def pahole(elf: Path, output: Path, features: str = "default") -> Path:
-    """The BTF that pahole makes of a file with everything we encode by default.
+def pahole(elf: Path, output: Path, features: str = "default", base: Path | None = None) -> Path:
+    """The BTF that pahole makes of a file with everything we encode by default, or with features;
+    split when it has a base.
 
     pahole reports most failures with exit status 0, so only the file it writes counts.
     """
@@ -88,6 +89,8 @@ def pahole(elf: Path, output: Path, features: str = "default") -> Path:
     if (major, minor) < (1, 24):
         missing(f"pahole {version} does not know all kinds of BTF, 1.24 does")
     flags = [f"--btf_features={features}"] if (major, minor) >= (1, 26) else ["--btf_gen_floats"]
+    if base:
+        flags += ["--btf_base", str(base)]
     output.unlink(missing_ok=True)
     done = run(PAHOLE, "-J", *flags, f"--btf_encode_detached={output}", elf)
     assert output.exists(), done.stdout + done.stderr

@@ -172,7 +172,7 @@ def booted(
     """Boot it once; the tests look at what it said."""
     directory = tmp_path_factory.mktemp("boot")
     loaded = [*kernel.modules(), outside]
-    return boot(kernel, directory, ["probe", "outside"], modules=loaded, damaged=trials)
+    return boot(kernel, directory, ["probe", "outside", "net"], modules=loaded, damaged=trials)
 
 
 @dataclass
@@ -262,6 +262,14 @@ def test_a_bpf_program_reads_a_modules_struct(booted: Booted) -> None:
     The module counts one up from 6, and has 3 for the enumerator before OUTSIDE_BAD."""
     assert "/outside.bpf.o returned 2" in booted.said, booted.said
     assert "outside number 7 bad 4" in booted.said
+
+
+def test_a_bpf_program_reads_through_struct_net(booted: Booted) -> None:
+    """A socket is the same for vmlinux and for a module that defines what vmlinux only declares, or
+    the verifier would not let it through. sysctl_checksum is 1 by default; the module adds 11."""
+    assert "/net.bpf.o returned 2" in booted.said, booted.said
+    said = "net checksum 1, inserted 1 checksum 1, port of the module 7368"
+    assert said in booted.said, booted.said
 
 
 def test_the_kernel_and_verify_agree_on_damaged_modules(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from minitree import MiniTree, mini_kernel, products, programs, sidecar, sidecars
-from support import require
+from support import missing, require
 
 from kbuild_btf import Btf
 from kbuild_btf.btf import Struct
@@ -192,7 +192,7 @@ def mounted(tree: MiniTree, where: Path, options: str, first: str, *make: str) -
     namespace = ["unshare", "--map-root-user", "--mount"]
     require("unshare")
     if subprocess.run([*namespace, "true"], capture_output=True).returncode:
-        pytest.skip("no mount namespaces here")
+        missing("no mount namespaces here")
     done = subprocess.run(
         [*namespace, "sh", "-c", commands, "sh", *make],
         cwd=tree.directory,

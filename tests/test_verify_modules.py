@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
-from support import PAHOLE, SCRIPTS, compiled, kbuild_btf, recent_pahole, require, run
+from support import PAHOLE, SCRIPTS, compiled, kbuild_btf, missing, recent_pahole, require, run
 
 from kbuild_btf import _native
 from kbuild_btf.errors import Error
@@ -262,7 +262,7 @@ def test_the_running_kernel_is_a_base(tmp_path: Path) -> None:
     """Modules of this machine, where it has any with BTF, and one that is made against it."""
     running = Path("/sys/kernel/btf/vmlinux")
     if not running.exists():
-        pytest.skip("this kernel has no BTF")
+        missing("this kernel has no BTF")
     text = (
         "struct list_head { struct list_head *next, *prev; };"
         " struct own { struct list_head list; int own; };"

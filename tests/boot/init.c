@@ -147,6 +147,15 @@ static void run_outside(void)
 		say("outside number %u bad %u", out[0], out[1]);
 }
 
+static void run_net(void)
+{
+	unsigned int out[OUT];
+
+	if (!run("/net.bpf.o", out))
+		say("net checksum %u, inserted %u checksum %u, port of the module %u", out[0],
+		    out[1], out[2], out[3]);
+}
+
 static void send_btf(void)
 {
 	int port = open("/dev/ttyS1", O_WRONLY | O_NOCTTY);
@@ -189,6 +198,8 @@ int main(void)
 	if (!access("/probe.bpf.o", R_OK))
 		run_probe();
 	run_outside();
+	if (!access("/net.bpf.o", R_OK))
+		run_net();
 	send_btf();
 	try_damaged_modules();
 	say("end");
