@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""When do two descriptions of a function agree? A weak definition and the strong one that overrides it
-describe one function; it gets a FUNC only if a caller could not tell their prototypes apart.
+"""When do two descriptions of a function agree? A weak definition and the strong one that
+overrides it describe one function; it gets a FUNC only if a caller could not tell their prototypes
+apart.
 
-Each case is C of the first file and of the second. `@` is a number of the case's own, so that all are
-in one program. What is expected was found by trial with pahole, and is tried again where a recent one
-is installed.
+Each case is C of the first file and of the second. `@` is a number of the case's own, so that all
+are in one program. What is expected was found by trial with pahole, and is tried again where a
+recent one is installed.
 """
 
 from __future__ import annotations

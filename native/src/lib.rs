@@ -42,6 +42,7 @@ pub mod stable;
 pub mod start;
 pub mod threads;
 pub mod timings;
+pub mod trace;
 pub mod units;
 
 #[cfg(feature = "python")]

@@ -483,13 +483,13 @@ impl Case<'_, '_> {
         first.is_some_and(|first| places.all(|at| at.same(first)))
     }
 
-    /// The symbols of the name at a candidate's address, and their full names.
+    /// The symbols of the name in whose extent a candidate's code begins, and their full names.
     fn symbols_at(&self, state: &State) -> impl Iterator<Item = (usize, &[u8])> {
         let here = state.location;
-        let symbols = self.named.symbols.iter();
+        let symbols = self.named.symbols.iter().map(|&(i, _)| i);
         symbols
-            .filter(move |(_, at)| here.is_some_and(|here| at.same(&here)))
-            .map(|&(i, _)| (i, self.image.symbols[i].name))
+            .filter(move |&i| here.is_some_and(|here| self.image.has_within(i, &here)))
+            .map(|i| (i, self.image.symbols[i].name))
     }
 }
 
