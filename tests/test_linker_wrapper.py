@@ -123,13 +123,13 @@ def test_an_archive_that_cannot_be_listed_leaves_the_image_whole(
     assert not list(tmp_path.glob(".tmp_kbuild-btf*"))
 
 
-def test_the_way_lld_names_members_is_understood(tmp_path: Path, link: Link) -> None:
+def test_members_of_vmlinux_o_stay_as_the_linker_named_them(tmp_path: Path, link: Link) -> None:
     lld = script(tmp_path / "lld", "#!/bin/sh\necho 'vmlinux.a(a b/c.o)'\necho lib.o\n")
     (tmp_path / "ld").write_text("#!/bin/sh\necho vmlinux.o\n")
     link("-o", IMAGE, "vmlinux.o", LD=str(lld), KBUILD_VMLINUX_LIBS="lib.a")
     assert (tmp_path / TRACE).read_text().splitlines() == [
         "vmlinux.o",
-        "vmlinux.o(a b/c.o)",
+        "vmlinux.o(vmlinux.a(a b/c.o))",
         "vmlinux.o(lib.o)",
     ]
 
@@ -207,8 +207,10 @@ def test_members_of_vmlinux_o_with_libraries(objects: Path) -> None:
     lines = linked(objects, "vmlinux.o", KBUILD_VMLINUX_LIBS="lib/lib.a", LD="ld")
     assert lines == [
         "vmlinux.o",
+        "vmlinux.o(vmlinux.a)",
         "vmlinux.o(init/main.o)",
         "vmlinux.o(init/other.o)",
+        "vmlinux.o(lib/lib.a)",
         "vmlinux.o(lib/needed.o)",
     ]
     assert {path.name for path in objects.glob(".tmp_kbuild-btf*")} == {TRACE, AGAIN}

@@ -2,6 +2,7 @@
 //! Reading ELF: sections (decompressed, relocated), symbols, and where an address field points.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
@@ -484,10 +485,51 @@ impl<'a> Elf<'a> {
             .collect()
     }
 
+    /// Where the code of each function descriptor is, by the descriptor's own section and address: in
+    /// the first version of the 64-bit PowerPC ABI a function's symbol stands at a descriptor in
+    /// `.opd`, whose first word is the address of the code, while its size is that of the code.
+    fn function_descriptors(&self) -> HashMap<(u32, u64), (u32, u64)> {
+        let mut found = HashMap::new();
+        if self.machine() != elf::EM_PPC64.0 {
+            return found;
+        }
+        let Some(opd) = self.file.sections().find(|s| is_named(s, ".opd")) else {
+            return found;
+        };
+        let number = opd.index().0 as u32;
+        if self.is_relocatable() {
+            let places = self.symbol_places();
+            for (offset, relocation) in opd.relocations() {
+                let RelocationTarget::Symbol(index) = relocation.target() else {
+                    continue;
+                };
+                if let Some(&(address, section)) = places.get(index.0) {
+                    let entry = address.wrapping_add(relocation.addend() as u64);
+                    found.insert((number, offset), (section as u32, entry));
+                }
+            }
+            return found;
+        }
+        let Ok(bytes) = opd.data() else {
+            return found;
+        };
+        let sections = self.sections();
+        for (i, word) in (0..).zip(bytes.chunks_exact(8)) {
+            let entry = endian::get(word, self.big_endian());
+            let holds =
+                |s: &&SectionInfo<'_>| s.alloc && entry >= s.address && entry - s.address < s.size;
+            if let Some(section) = sections.iter().find(holds) {
+                found.insert((number, opd.address() + 8 * i), (section.index, entry));
+            }
+        }
+        found
+    }
+
     /// `.symtab` without the null entry; position i is symbol index i + 1.
     pub fn symbols(&self) -> Vec<Symbol<'_>> {
         let mut symbols = Vec::new();
         let arm = self.machine() == elf::EM_ARM.0;
+        let descriptors = self.function_descriptors();
         for s in self.file.symbols() {
             let (info, _other) = match s.flags() {
                 SymbolFlags::Elf {
@@ -500,11 +542,16 @@ impl<'a> Elf<'a> {
             debug_assert_eq!(index, symbols.len() + 1);
             // On ARM bit 0 says that the function is Thumb code; it is no part of the address.
             let thumb = u64::from(arm && info.st_type() == elf::STT_FUNC);
+            let mut section = s.section_index().map_or(0, |i| i.0 as u32);
+            let mut value = s.address() & !thumb;
+            if let Some(entry) = descriptors.get(&(section, value)) {
+                (section, value) = *entry;
+            }
             symbols.push(Symbol {
                 name: s.name_bytes().unwrap_or(b""),
-                value: s.address() & !thumb,
+                value,
                 size: s.size(),
-                section: s.section_index().map_or(0, |i| i.0 as u32),
+                section,
                 kind: info.st_type().0,
                 binding: info.st_bind().0,
             });

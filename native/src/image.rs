@@ -134,6 +134,18 @@ impl<'a> Image<'a> {
                 .all(|(a, b)| a.name == b.name && key(a) == key(b))
     }
 
+    /// Does a place belong to a symbol? What lies in its extent does: code may begin, for the debug
+    /// information, some bytes behind the symbol (`-fpatchable-function-entry`, BTI).
+    pub fn has_within(&self, symbol: usize, place: &Location) -> bool {
+        let own = self.location(symbol);
+        let inside = place.value.wrapping_sub(own.value) < self.symbols[symbol].size.max(1);
+        let start = Location {
+            value: own.value,
+            ..*place
+        };
+        inside && own.same(&start)
+    }
+
     pub fn location(&self, symbol: usize) -> Location {
         let symbol = &self.symbols[symbol];
         Location {

@@ -16,6 +16,7 @@ use crate::elf::{Elf, Mapped};
 use crate::error::{io, Error, Result};
 use crate::image::Image;
 use crate::intake::Member;
+use crate::trace;
 
 /// The objects of a linked file. Paths are relative to the working directory, as make's are.
 pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
@@ -27,10 +28,11 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
         false => &[&name],
     };
     for image in images {
-        let trace = trace_of(directory, image);
-        if belongs(&trace, &directory.join(image)) {
-            let text = fs::read_to_string(&trace).map_err(io("read", &trace))?;
-            return from_trace(&text, directory, &trace);
+        let path = trace_of(directory, image);
+        if belongs(&path, &directory.join(image)) {
+            let text = fs::read_to_string(&path).map_err(io("read", &path))?;
+            return trace::objects(&text, directory)
+                .map_err(|e| e.at(path.display()).hint("run make again"));
         }
     }
     if let Some(module) = name.strip_suffix(".ko") {
@@ -200,43 +202,6 @@ pub fn keep_trace(elf: &Path) {
     }
 }
 
-/// Lines of `ld --trace`: objects, archives (`.a`, each followed by the members taken), and
-/// `ARCHIVE(MEMBER)` or `(ARCHIVE)MEMBER`.
-fn from_trace(text: &str, directory: &Path, trace: &Path) -> Result<Vec<PathBuf>> {
-    let mut objects = Vec::new();
-    let mut expanded = Vec::new();
-    for line in text.lines().filter(|l| !l.is_empty()) {
-        let member = match (
-            line.strip_suffix(')').and_then(|l| l.split_once('(')),
-            line.strip_prefix('('),
-        ) {
-            (Some((archive, member)), _) => Some((archive, member)),
-            (None, Some(rest)) => rest.split_once(')'),
-            _ => None,
-        };
-        match member {
-            Some((archive, member)) => {
-                expanded.push(archive.to_owned());
-                objects.push(member.to_owned());
-            }
-            None if line.ends_with(".a") => {}
-            None => objects.push(line.to_owned()),
-        }
-    }
-    objects.retain(|o| !expanded.contains(o));
-    let paths: Vec<PathBuf> = objects
-        .iter()
-        // The linker's names are relative to where it ran, which is where the trace lies.
-        .map(|o| directory.join(o))
-        .collect();
-    if let Some(lost) = paths.iter().find(|p| !p.exists()) {
-        return Err(Error::new(format!("object {} is gone", lost.display()))
-            .at(trace.display())
-            .hint("run make again"));
-    }
-    Ok(paths)
-}
-
 /// Members of a thin archive: paths beside the archive.
 fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(archive).map_err(io("read", archive))?;
@@ -290,31 +255,4 @@ fn in_tree(directory: &Path, path: &Path) -> Option<PathBuf> {
         .chain(std::iter::once(Path::new("")))
         .map(|top| top.join(path))
         .find(|candidate| candidate.exists())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_linkers_print() {
-        let directory = std::env::temp_dir();
-        let exists = |name: &str| {
-            let path = directory.join(name);
-            std::fs::write(&path, b"").expect("temporary file");
-            path
-        };
-        let (a, b) = (exists("kbuild-btf-test-a.o"), exists("kbuild-btf-test-b.o"));
-        // GNU ld with a thin archive; lld and gold; GNU ld with a fat archive; vmlinux.o and its members.
-        for text in [
-            "x.a\nkbuild-btf-test-a.o\nkbuild-btf-test-b.o\n",
-            "x.a(kbuild-btf-test-a.o)\nx.a(kbuild-btf-test-b.o)\n",
-            "x.a\n(x.a)kbuild-btf-test-a.o\nkbuild-btf-test-b.o\n",
-            "vmlinux.o\nvmlinux.o(kbuild-btf-test-a.o)\nvmlinux.o(kbuild-btf-test-b.o)\n",
-        ] {
-            let found = from_trace(text, &directory, Path::new("trace")).expect("all are there");
-            assert_eq!(found, [a.clone(), b.clone()], "{text}");
-        }
-        assert!(from_trace("kbuild-btf-test-none.o\n", &directory, Path::new("trace")).is_err());
-    }
 }

@@ -44,4 +44,5 @@ pub mod stable;
 pub mod start;
 pub mod threads;
 pub mod timings;
+pub mod trace;
 pub mod units;

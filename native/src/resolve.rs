@@ -366,6 +366,7 @@ impl Resolution {
         let hidden = resolution.find_globals(&known, combiner);
         resolution.find_locals(&known, combiner, objects, hidden);
         resolution.check(combiner)?;
+        resolution.check_each(&known, combiner, objects)?;
         Ok(resolution)
     }
 
@@ -551,10 +552,14 @@ impl Resolution {
                 .value
                 .wrapping_sub(die_of(claim).map_or(0, |(_, _, offset)| offset));
             let found = contest.linked.iter().copied().find(|&l| {
-                image.location(l as usize).same(&Location {
+                let place = Location {
                     section: at.section,
                     value: start,
-                })
+                };
+                match image.symbols[l as usize].kind == elf::STT_FUNC.0 {
+                    true => image.has_within(l as usize, &place),
+                    false => image.location(l as usize).same(&place),
+                }
             });
             let Some(linked) = found else {
                 // What was discarded has the address 0, or one where nothing is. Something of its
@@ -594,6 +599,37 @@ impl Resolution {
             .hint("give the objects that it was linked from"));
         }
         Ok(())
+    }
+
+    /// Refuse an object of whose global functions none is in the file. Its source may have the name of
+    /// one that was linked. Only code that linkers keep counts: a kernel discards `.exit.text`.
+    fn check_each(
+        &self,
+        known: &Linked<'_>,
+        combiner: &Combiner<'_>,
+        objects: &[String],
+    ) -> Result<()> {
+        let mut found: HashMap<ObjectIndex, bool, Fast> = HashMap::default();
+        for (symbol, linked) in combiner.symbols.iter().zip(&self.linked) {
+            let section = combiner.strings.get(symbol.section);
+            if symbol.kind == elf::STT_FUNC.0
+                && symbol.binding == elf::STB_GLOBAL.0
+                && section.starts_with(b".text")
+            {
+                let is = linked.is_some_and(|l| known.is_like(l, symbol));
+                *found.entry(symbol.object).or_default() |= is;
+            }
+        }
+        let lost = found.iter().filter(|(_, &found)| !found);
+        let Some(first) = lost.map(|(&object, _)| object).min() else {
+            return Ok(());
+        };
+        let path = objects.get(first as usize).map_or("", String::as_str);
+        Err(Error::new(format!(
+            "{path} is in the list of its objects, but none of its functions is in it"
+        ))
+        .at(known.image.path.display())
+        .hint("run make again, or name the objects"))
     }
 
     pub fn locate(&self, image: &Image<'_>, place: Place) -> Option<Location> {

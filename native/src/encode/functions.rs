@@ -5,8 +5,6 @@
 //! reorder or move parameters of a function whose callers it all knows, and then the prototype in
 //! the DWARF is not how the function is called.
 
-use object::elf;
-
 use super::convention::Convention;
 use super::location;
 use super::raw::{Function, Param, Raw, Strings, UnitFacts};
@@ -16,6 +14,7 @@ use super::SymbolIndex;
 use crate::btf::Kind;
 use crate::elf::Target;
 use crate::encoded::function_flags as flag;
+use crate::image::base_name;
 
 /// A parameter of a function DIE, judged.
 #[derive(Clone, Copy, Default)]
@@ -367,17 +366,15 @@ fn has_uncertain_place(params: &[Parameter], convention: &Convention, types: &Ty
             .any(|p| types.is_packed_struct(p.reference))
 }
 
-/// The symbol at the first byte of a function named `name`: one of that base name if there is.
+/// The symbol that a function named `name` belongs to, whose code begins at the target: one of that
+/// base name if there is.
 pub fn symbol(index: &SymbolIndex<'_>, target: Target, name: &[u8]) -> Option<u32> {
-    let functions = |i: &u32| index.symbols[*i as usize].kind == elf::STT_FUNC.0;
     let rank = |i: &u32| {
         let own = index.symbols[*i as usize].name;
-        let base = own.split(|&b| b == b'.').next().unwrap_or(own);
-        (own != name, base != name)
+        (own != name, base_name(own) != name, *i)
     };
     index
-        .at(target.section, target.offset)
-        .filter(functions)
+        .functions_around(target.section, target.offset)
         .min_by_key(rank)
 }
 

@@ -247,6 +247,8 @@ pub(crate) struct SymbolIndex<'a> {
     pub moves_whole: Vec<bool>,
     /// (section, value, index into `symbols`), sorted; functions and objects only.
     places: Vec<(u32, u64, u32)>,
+    /// The functions among them.
+    functions: Vec<(u32, u64, u32)>,
     /// For each symbol the name of the `STT_FILE` symbol before it.
     pub files: Vec<&'a [u8]>,
 }
@@ -282,13 +284,36 @@ impl<'a> SymbolIndex<'a> {
             files.push(if local { file } else { b"" });
         }
         places.sort_unstable();
+        let is_function =
+            |&&(_, _, i): &&(u32, u64, u32)| symbols[i as usize].kind == elf::STT_FUNC.0;
+        let functions = places.iter().filter(is_function).copied().collect();
         SymbolIndex {
             symbols,
             sections,
             moves_whole,
             places,
+            functions,
             files,
         }
+    }
+
+    /// The functions that a place belongs to: those that begin there, else the last ones before it
+    /// in whose extent it lies.
+    pub fn functions_around(&self, section: u32, value: u64) -> impl Iterator<Item = u32> + '_ {
+        let end = self
+            .functions
+            .partition_point(|&(s, v, _)| (s, v) <= (section, value));
+        let last = end.checked_sub(1).map(|i| self.functions[i]);
+        let begins = last.map(|(s, v, _)| (s, v));
+        self.functions[..end]
+            .iter()
+            .rev()
+            .take_while(move |&&(s, v, _)| s == section && begins == Some((s, v)))
+            .map(|&(_, _, i)| i)
+            .filter(move |&i| {
+                let symbol = &self.symbols[i as usize];
+                value - symbol.value < symbol.size.max(1)
+            })
     }
 
     /// All symbols at a place.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::prototypes::{Prototypes, Widths};
 use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
 use crate::combine::{printable, Class, Combiner, Signature};
@@ -42,6 +43,10 @@ impl Named {
             }
         }
         false
+    }
+
+    fn is_consistent(&self, prototypes: &mut Prototypes<'_, '_>) -> bool {
+        prototypes.match_all(self.states.iter().map(|s| s.signature.proto))
     }
 }
 
@@ -148,6 +153,8 @@ struct Case<'a, 'c> {
     image: &'a Image<'a>,
     features: &'a Features,
     named: &'a Named,
+    /// Do the prototypes of all candidates match?
+    consistent: bool,
 }
 
 /// Functions of the image by base name, and where each name is among them by its number.
@@ -254,11 +261,13 @@ pub fn explain(
         None => Err("the linked file has no function symbol of this name"),
         Some(named) if named.states.is_empty() => Err("no object describes it"),
         Some(named) => {
+            let widths = Widths::new(combiner);
             let case = Case {
                 combiner,
                 image,
                 features,
                 named,
+                consistent: named.is_consistent(&mut Prototypes::new(combiner, &widths)),
             };
             case.decide().map_err(Reason::text)
         }
@@ -311,16 +320,19 @@ pub(super) fn add(
         }
     }
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
-    let decide = |_: &mut (), (_, named): &(&[u8], Named)| {
+    let widths = Widths::new(combiner);
+    let prototypes = || Prototypes::new(combiner, &widths);
+    let decide = |prototypes: &mut Prototypes<'_, '_>, (_, named): &(&[u8], Named)| {
         let case = Case {
             combiner,
             image,
             features,
             named,
+            consistent: named.is_consistent(prototypes),
         };
         Ok((!named.states.is_empty()).then(|| case.decide()))
     };
-    let decisions = threads.map(named, || (), decide)?;
+    let decisions = threads.map(named, prototypes, decide)?;
     combiner.reserve(named.len());
     for ((name, _), decision) in named.iter().zip(decisions) {
         let Some(decision) = decision else { continue };
@@ -385,15 +397,7 @@ impl Case<'_, '_> {
     /// Candidates, those that were only inlined included, differ in parameters or result.
     /// (Evidence: their prototypes.)
     fn is_inconsistent(&self) -> bool {
-        if self.states().len() < 2 {
-            return false;
-        }
-        let mut protos: Vec<Class> = self.states().iter().map(|s| s.signature.proto).collect();
-        protos.sort_unstable();
-        protos.dedup();
-        let differ = |(&a, &b)| !protos_match(self.combiner, a, b, 0);
-        self.features.consistent_func
-            && (1..protos.len()).any(|i| protos.iter().zip(&protos[i..]).any(differ))
+        self.features.consistent_func && !self.consistent
     }
 
     /// Of any candidate a packed struct goes by the stack. (Evidence: what each object found.)
@@ -479,13 +483,13 @@ impl Case<'_, '_> {
         first.is_some_and(|first| places.all(|at| at.same(first)))
     }
 
-    /// The symbols of the name at a candidate's address, and their full names.
+    /// The symbols of the name in whose extent a candidate's code begins, and their full names.
     fn symbols_at(&self, state: &State) -> impl Iterator<Item = (usize, &[u8])> {
         let here = state.location;
-        let symbols = self.named.symbols.iter();
+        let symbols = self.named.symbols.iter().map(|&(i, _)| i);
         symbols
-            .filter(move |(_, at)| here.is_some_and(|here| at.same(&here)))
-            .map(|&(i, _)| (i, self.image.symbols[i].name))
+            .filter(move |&i| here.is_some_and(|here| self.image.has_within(i, &here)))
+            .map(|i| (i, self.image.symbols[i].name))
     }
 }
 
@@ -527,75 +531,4 @@ fn emit(combiner: &mut Combiner<'_>, chosen: &Chosen, name: u32, features: &Feat
         }
     }
     func
-}
-
-/// Deepest nesting that the comparison of prototypes follows.
-const DEPTH: usize = 64;
-
-/// Same number of parameters, each of matching type, and matching results. Names of parameters do
-/// not count.
-fn protos_match(combiner: &Combiner<'_>, a: Class, b: Class, depth: usize) -> bool {
-    let (a, b) = (combiner.class_words(a), combiner.class_words(b));
-    btf::vlen(a[1]) == btf::vlen(b[1])
-        && types_match(combiner, a[2], b[2], depth)
-        && a[3..]
-            .chunks_exact(2)
-            .zip(b[3..].chunks_exact(2))
-            .all(|(p, q)| types_match(combiner, p[1], q[1], depth))
-}
-
-/// Would a caller that was told one type work with the other? Named types match by name alone,
-/// and a const more or less is no difference.
-fn types_match(combiner: &Combiner<'_>, a: Class, b: Class, depth: usize) -> bool {
-    let (mut a, mut b) = (a, b);
-    for _ in 0..DEPTH {
-        if a == b {
-            return true;
-        }
-        if a == 0 || b == 0 || depth > DEPTH {
-            return false;
-        }
-        let (x, y) = (combiner.class_words(a), combiner.class_words(b));
-        let (Some(k), Some(l)) = (kind_for_match(x), kind_for_match(y)) else {
-            return false;
-        };
-        if k != l {
-            match (k, l) {
-                // A declaration does not know how wide it will be.
-                (Kind::Enum, Kind::Enum64) | (Kind::Enum64, Kind::Enum) => {
-                    let declared = btf::vlen(x[1]) == 0 || btf::vlen(y[1]) == 0;
-                    return declared && x[0] == y[0];
-                }
-                (Kind::Const, _) => a = x[2],
-                (_, Kind::Const) => b = y[2],
-                _ => return false,
-            }
-            continue;
-        }
-        match k {
-            Kind::Int => return x[0] == y[0] && x[2..] == y[2..],
-            Kind::Float => return x[0] == y[0] && x[2] == y[2],
-            Kind::Typedef | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => {
-                return x[0] == y[0]
-            }
-            Kind::Array => {
-                if x[5] != y[5] {
-                    return false;
-                }
-                (a, b) = (x[3], y[3]);
-            }
-            Kind::FuncProto => return protos_match(combiner, a, b, depth + 1),
-            _ => (a, b) = (x[2], y[2]),
-        }
-    }
-    false
-}
-
-/// A declaration counts as what it declares.
-fn kind_for_match(words: &[u32]) -> Option<Kind> {
-    match crate::identity::kind_of(words)? {
-        Kind::Fwd if words[1] & btf::KIND_FLAG != 0 => Some(Kind::Union),
-        Kind::Fwd => Some(Kind::Struct),
-        kind => Some(kind),
-    }
 }

@@ -6,6 +6,7 @@
 
 pub mod functions;
 pub mod kfuncs;
+mod prototypes;
 pub mod variables;
 
 use crate::btf::{self, Kind};

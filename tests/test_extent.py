@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Which of several descriptions of a function is that of the code in the image.
+
+Code may begin, for the DWARF, some bytes behind the symbol. So what lies in the symbol's extent
+is what counts. Each function here is defined twice: a weak definition, which is not linked, names
+its parameter `loser`, the strong one `winner`. There are sixteen of them, so that no choice without
+reason is right for all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dwarfwriter import ATE, DIE, Unit, write_dwarf
+from elfwriter import (
+    AARCH64,
+    ARM,
+    ET_EXEC,
+    PPC64,
+    STT_FUNC,
+    X86_64,
+    Address,
+    Section,
+    Symbol,
+    Target,
+)
+from toolchains import CLANGS, CROSS, GCC, Toolchain
+
+from kbuild_btf import Btf, _native
+from kbuild_btf.btf import Func, FuncProto
+
+COUNT = 16
+TEXT, OPD = 0x10000, 0x40000
+SIZE = 64
+
+
+def parameters(made: bytes) -> dict[str, str]:
+    """Name of the only parameter of each function."""
+    btf = Btf.from_bytes(made)
+    found = {}
+    for function in btf:
+        if isinstance(function, Func):
+            prototype = btf[function.type]
+            assert isinstance(prototype, FuncProto)
+            found[function.name] = prototype.params[0].name
+    return found
+
+
+WINNERS = {f"f{i}": "winner" for i in range(COUNT)}
+
+
+# --- as compilers write it -----------------------------------------------------------------------
+
+NOPS = "-fpatchable-function-entry"
+ARM64, ARM32, S390, RISCV = CROSS
+THUMB = Toolchain("thumb", ARM32.compiler, ARM32.linker, ("-mthumb",))
+COMPILED = [
+    (GCC, [f"{NOPS}=16,16"]),
+    (GCC, [f"{NOPS}=20,4", "-fcf-protection"]),
+    (GCC, ["-pg", "-mfentry"]),
+    (CLANGS[-1], [f"{NOPS}=20,16"]),
+    (CLANGS[-1], ["-fsanitize=kcfi", f"{NOPS}=16,16"]),
+    (ARM64, [f"{NOPS}=4,2"]),
+    (ARM64, [f"{NOPS}=4,2", "-mbranch-protection=bti"]),
+    (ARM32, [f"{NOPS}=4,2"]),
+    (THUMB, []),
+    (THUMB, [f"{NOPS}=4,2"]),
+    (S390, ["-mhotpatch=3,4"]),
+    (RISCV, [f"{NOPS}=8,4"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("toolchain", "flags"), COMPILED, ids=[" ".join([t.name, *f]) for t, f in COMPILED]
+)
+def test_compiled(toolchain: Toolchain, flags: list[str], tmp_path: Path) -> None:
+    """The image's own DWARF and the objects tell the same of the strong definition."""
+    objects = []
+    for name, attribute in (("loser", "__attribute__((weak)) "), ("winner", "")):
+        functions = (
+            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i}) + 1; }}\n"
+            for i in range(COUNT)
+        )
+        source = tmp_path / f"{name}.c"
+        source.write_text("int calls(int n);\n" + "".join(functions))
+        objects.append(toolchain.compile(source, source.with_suffix(".o"), "-O2", *flags))
+    source = tmp_path / "calls.c"
+    source.write_text("void __fentry__(void) {} int calls(int n) { return n; }")
+    objects.append(toolchain.compile(source, source.with_suffix(".o")))
+    image = toolchain.link(objects, tmp_path / "image")
+    whole = _native.encode(str(image)).btf
+    told = parameters(whole)
+    assert {name: told[name] for name in told if name in WINNERS} == WINNERS
+    assert _native.link(str(image), objects=[str(o) for o in objects]).btf == whole
+
+
+# --- as it stands in the DWARF -------------------------------------------------------------------
+
+
+def image(
+    path: Path, target: Target, behind: int, *, bit: int = 0, descriptors: bool = False
+) -> Path:
+    """Two units with all functions, of which the second one's have symbols; the code begins so many
+    bytes behind them. `bit` is set in the symbols only."""
+    units = []
+    for turn, name in enumerate(("loser", "winner")):
+        number = DIE("base_type", {"name": "int", "byte_size": 4, "encoding": ATE.signed})
+        functions = []
+        for i in range(COUNT):
+            start = (turn * COUNT + i) * SIZE + behind
+            attrs = {
+                "name": f"f{i}",
+                "low_pc": Address(".text", start),
+                "high_pc": SIZE - behind,
+                "external": 1,
+            }
+            parameter = DIE("formal_parameter", {"name": name, "type": number})
+            functions.append(DIE("subprogram", attrs, [parameter]))
+        units.append(Unit([number, *functions], {"name": f"{name}.c", "language": 0x1D}))
+    sections = [Section(".text", bytes(2 * COUNT * SIZE), flags=6, addr=TEXT)]
+    places = [(COUNT + i) * SIZE for i in range(COUNT)]
+    if descriptors:
+        words = [word for place in places for word in (TEXT + place, 0x8000, 0)]
+        sections.append(Section(".opd", target.pack(f"{len(words)}Q", *words), flags=3, addr=OPD))
+    symbols = [
+        Symbol(
+            f"f{i}",
+            ".opd" if descriptors else ".text",
+            24 * i if descriptors else place + bit,
+            SIZE,
+            type=STT_FUNC,
+        )
+        for i, place in enumerate(places)
+    ]
+    path.write_bytes(write_dwarf(units, sections, symbols, target=target, type=ET_EXEC))
+    return path
+
+
+@pytest.mark.parametrize("behind", [0, 4, 8, SIZE - 4])
+@pytest.mark.parametrize("target", [X86_64, AARCH64, PPC64], ids=lambda t: t.name)
+def test_code_begins_behind_the_symbol(target: Target, behind: int, tmp_path: Path) -> None:
+    assert parameters(_native.encode(str(image(tmp_path / "image", target, behind))).btf) == WINNERS
+
+
+@pytest.mark.parametrize("behind", [0, 4])
+def test_thumb_code(behind: int, tmp_path: Path) -> None:
+    path = image(tmp_path / "image", ARM, behind, bit=1)
+    assert parameters(_native.encode(str(path)).btf) == WINNERS
+
+
+@pytest.mark.parametrize("behind", [0, 8])
+def test_function_descriptors(behind: int, tmp_path: Path) -> None:
+    """The first version of the 64-bit PowerPC ABI: symbols stand at descriptors."""
+    path = image(tmp_path / "image", PPC64, behind, descriptors=True)
+    assert parameters(_native.encode(str(path)).btf) == WINNERS
+
+
+def test_function_descriptors_of_an_object(tmp_path: Path) -> None:
+    clang = Toolchain("ppc64", CLANGS[-1].compiler, flags=("--target=powerpc64-linux-gnu", "-O2"))
+    source = tmp_path / "a.c"
+    source.write_text("".join(f"int f{i}(int winner) {{ return winner; }}\n" for i in range(COUNT)))
+    elf = clang.compile(source, tmp_path / "a.o", "-mabi=elfv1")
+    assert b".opd" in elf.read_bytes()
+    assert parameters(_native.encode(str(elf)).btf) == WINNERS
