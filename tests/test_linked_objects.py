@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from minitree import MiniTree, mini_kernel, products, sidecars
+from support import compiled, require
 
-from kbuild_btf import Btf, _native
+from kbuild_btf import Btf, Error, _native
 from kbuild_btf.btf import Func, Struct
 from kbuild_btf.btf.elf import section
 
@@ -45,15 +46,15 @@ def source(name: str) -> str:
     )
 
 
-def made_as_from_the_image(tree: MiniTree) -> Btf:
+def made_as_from_the_image(tree: MiniTree, *arguments: str) -> Btf:
     """Build twice: from the objects, and with the image's debug sections, which must give the same
     bytes. The result, which has to have come from the objects."""
-    said = tree.make("-j4")
+    said = tree.make("-j4", *arguments)
     assert " objects linked, " in said.stdout
     assert "debug information, because" not in said.stderr
     made = btf(tree.directory / "vmlinux")
     (tree.directory / "vmlinux").unlink()
-    tree.make("-j4", KBUILD_BTF_KEEP_DEBUG="1")
+    tree.make("-j4", *arguments, KBUILD_BTF_KEEP_DEBUG="1")
     image = tree.directory / IMAGE
     assert all([_native.encode(str(image), features=KERNEL_FEATURES).btf == made])
     assert btf(tree.directory / "vmlinux") == made
@@ -77,11 +78,16 @@ def functions(made: Btf) -> set[str]:
 # --- the forms of a link ------------------------------------------------------------------------
 
 
-def test_vmlinux_o_is_linked(fresh: MiniTree, built: MiniTree) -> None:
-    """As with X86_KERNEL_IBT: the members are those of vmlinux.a and what it took of lib.a."""
+def link_vmlinux_o(tree: MiniTree) -> None:
+    """As with X86_KERNEL_IBT."""
     relink = "$LD -r -o vmlinux.o " + INPUTS.removesuffix(" $2")
-    fresh.replace(LINK, "vmlinux_link .tmp_vmlinux1\n", relink + "\nvmlinux_link .tmp_vmlinux1\n")
-    fresh.replace(LINK, '"$1" \\\n\t\t' + INPUTS, '"$1" \\\n\t\tvmlinux.o $2')
+    tree.replace(LINK, "vmlinux_link .tmp_vmlinux1\n", relink + "\nvmlinux_link .tmp_vmlinux1\n")
+    tree.replace(LINK, '"$1" \\\n\t\t' + INPUTS, '"$1" \\\n\t\tvmlinux.o $2')
+
+
+def test_vmlinux_o_is_linked(fresh: MiniTree, built: MiniTree) -> None:
+    """The members are those of vmlinux.a and what it took of lib.a."""
+    link_vmlinux_o(fresh)
     made_as_from_the_image(fresh)
     assert "vmlinux.o(lib/checksum.o)" in fresh.trace.read_text().splitlines()
     assert "unused" not in fresh.trace.read_text()
@@ -254,3 +260,33 @@ def test_a_trace_of_an_earlier_link_does_not_count(tree: MiniTree, built: MiniTr
     objects = [str(path) for path in _native.linked_objects(str(image))]
     assert len(objects) > 1
     assert str(tree.directory / "kernel/sched.o") in objects
+
+
+# --- other linkers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decoy", [False, True], ids=["alone", "with another of that name"])
+@pytest.mark.parametrize("whole", [False, True], ids=["archives", "vmlinux.o"])
+def test_lld_and_a_library_below_the_top(fresh: MiniTree, decoy: bool, whole: bool) -> None:
+    """lld names the members of a thin archive from the archive on: lib/lib.a(checksum.o)."""
+    require("clang-19", "ld.lld-19")
+    if whole:
+        link_vmlinux_o(fresh)
+    if decoy:
+        (fresh.directory / "checksum.c").write_text(source("decoy"))
+        compiled(fresh.directory / "checksum.c", fresh.directory / "checksum.o")
+    programs = ("CC=clang-19", "LD=ld.lld-19")
+    made = made_as_from_the_image(fresh, *programs)
+    assert "of_decoy" not in structs(made)
+    assert "decoy_function" not in functions(made)
+
+
+def test_an_object_of_the_same_source_name_that_was_not_linked(tree: MiniTree) -> None:
+    """Source files have the name of the one that was linked; the functions do not."""
+    (tree.directory / "checksum.c").write_text(source("decoy"))
+    compiled(tree.directory / "checksum.c", tree.directory / "checksum.o")
+    text = tree.trace.read_text()
+    assert "lib/checksum.o" in text
+    tree.trace.write_text(text.replace("lib/checksum.o", "checksum.o"))
+    with pytest.raises(Error, match=r"checksum\.o is in the list of its objects, but none of its"):
+        _native.link(str(tree.directory / IMAGE))

@@ -98,5 +98,5 @@ def test_what_is_gone_is_named(directory: Path) -> None:
 def test_two_files_that_a_name_may_mean(directory: Path) -> None:
     (directory / "lib/lib").mkdir()
     shutil.copy(directory / "l.o", directory / "lib/lib/l.o")
-    run(directory / "lib", "ar rcsT lib.a lib/l.o")
+    run(directory / "lib", "ar rcsTP lib.a lib/l.o")
     assert "may be" in refuses(directory, "lib/lib.a(lib/l.o)\n")

@@ -12,7 +12,7 @@ use crate::encoded::Id;
 use crate::sidecar::ENCODER_VERSION;
 
 /// Sections that the encoder reads.
-const SECTIONS: [&[u8]; 9] = [
+const SECTIONS: [&[u8]; 11] = [
     b".debug_info",
     b".debug_types",
     b".debug_abbrev",
@@ -22,6 +22,8 @@ const SECTIONS: [&[u8]; 9] = [
     b".debug_addr",
     b".debug_loc",
     b".debug_loclists",
+    b".debug_ranges",
+    b".debug_rnglists",
 ];
 
 /// Compilers put the names of files and directories there. Nothing else: then it does not count,

@@ -143,7 +143,11 @@ impl Archive {
 
     fn holds(&self, object: &Path, beside: &Path, member: &str) -> bool {
         if self.thin {
-            let stored = object.strip_prefix(beside).unwrap_or(object);
+            let stored = match object.strip_prefix(beside) {
+                Ok(rest) => rest,
+                Err(_) if object.is_absolute() => object,
+                Err(_) => return false,
+            };
             return self
                 .members
                 .contains_key(stored.as_os_str().as_encoded_bytes());

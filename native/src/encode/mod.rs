@@ -10,6 +10,7 @@ mod emit;
 mod functions;
 mod known;
 mod location;
+mod ranges;
 mod raw;
 mod signature;
 mod types;
@@ -22,12 +23,14 @@ use known::Meeting;
 pub use known::{Known, MAX_STRINGS};
 pub use raw::Fast;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use object::elf;
 
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
-use crate::elf::Elf;
+use crate::elf::{Elf, Section};
 use crate::encoded::{Encoded, Id, Target, View};
 use crate::error::{Error, Result};
 use crate::identity;
@@ -40,6 +43,8 @@ pub struct Source<'a> {
     pub dwarf: &'a Dwarf<'a>,
     pub target: Target,
     pub(crate) symbols: SymbolIndex<'a>,
+    ranges: OnceLock<Section<'static>>,
+    rnglists: OnceLock<Section<'static>>,
 }
 
 impl<'a> Source<'a> {
@@ -61,6 +66,24 @@ impl<'a> Source<'a> {
             } else {
                 SymbolIndex::default()
             },
+            ranges: OnceLock::new(),
+            rnglists: OnceLock::new(),
+        })
+    }
+
+    /// The range lists, which are read only where a function has one. Damaged ones are as none. (A
+    /// copy: to lend what is filled in later would tie all that borrows from here together.)
+    fn ranges(&self, lists: bool) -> &Section<'static> {
+        let (known, name) = match lists {
+            true => (&self.rnglists, ".debug_rnglists"),
+            false => (&self.ranges, ".debug_ranges"),
+        };
+        known.get_or_init(|| {
+            let Section { data, targets } = self.elf.section(name).unwrap_or_default();
+            Section {
+                data: Cow::Owned(data.into_owned()),
+                targets,
+            }
         })
     }
 }

@@ -7,6 +7,7 @@
 use gimli::constants as dw;
 use gimli::DwTag;
 
+use super::ranges;
 use super::raw::{
     Annotation, Enumerator, Function, Member, Param, Raw, Tag, Tagged, Type, UnitFacts, Unplaced,
     Variable,
@@ -634,7 +635,8 @@ impl Walk<'_, '_> {
     fn subprogram(&mut self, die: &Die<'_>) -> Result<Frame> {
         let low_pc = die
             .get(Attr::LowPc)
-            .and_then(|v| self.raw.address(&self.unit, v));
+            .and_then(|v| self.raw.address(&self.unit, v))
+            .or_else(|| ranges::base_address(self.raw, &self.unit, die.get(Attr::Ranges)?));
         let function = Function {
             die: self.die,
             unit: self.raw.units.len() as u32,

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Where the code of a function in several parts begins: such a function has a list of ranges in place
+//! of `DW_AT_low_pc` (compilers put unlikely code elsewhere). Its base address is the first address of
+//! the first range (DWARF 5, section 2.17; the lists: section 2.17.3 and, of DWARF 4, 2.17.3 there).
+
+use gimli::constants as dw;
+
+use super::raw::{Address, Raw, UnitFacts};
+use crate::dwarf::cursor::{Cursor, Truncated};
+use crate::dwarf::Value;
+use crate::elf::Section;
+
+/// `None`: there is none, or it cannot be told.
+pub fn base_address(raw: &Raw<'_>, unit: &UnitFacts, list: Value) -> Option<Address> {
+    if ![dw::DW_FORM_sec_offset, dw::DW_FORM_data4, dw::DW_FORM_data8].contains(&list.form()) {
+        // By index: only split units, and units of clang with functions in sections of their own.
+        return None;
+    }
+    let start = usize::try_from(list.bits).ok()?;
+    let section = raw.source.ranges(unit.shape.version >= 5);
+    let cursor = Cursor::new(&section.data, start, raw.source.dwarf.big());
+    let size = u32::from(unit.shape.address_size);
+    let found = match unit.shape.version >= 5 {
+        true => in_rnglists(raw, unit, section, cursor, size),
+        false => in_ranges(section, cursor, size),
+    };
+    found.ok().flatten()
+}
+
+fn address(
+    section: &Section<'_>,
+    cursor: &mut Cursor<'_>,
+    size: u32,
+) -> Result<Address, Truncated> {
+    let target = section.target(cursor.pos as u64);
+    let value = cursor.uint(size)?;
+    Ok(Address { value, target })
+}
+
+/// The address so many bytes behind another.
+fn behind(base: Address, offset: u64) -> Address {
+    let mut at = base;
+    at.value = at.value.wrapping_add(offset);
+    if let Some(target) = &mut at.target {
+        target.offset = target.offset.wrapping_add(offset);
+    }
+    at
+}
+
+fn in_ranges(
+    section: &Section<'_>,
+    mut cursor: Cursor<'_>,
+    size: u32,
+) -> Result<Option<Address>, Truncated> {
+    let selects_base = u64::MAX >> (64 - 8 * size);
+    let mut base: Option<Address> = None;
+    loop {
+        let begin = address(section, &mut cursor, size)?;
+        let end = address(section, &mut cursor, size)?;
+        if begin.value == selects_base {
+            base = Some(end);
+        } else if begin.value == 0 && end.value == 0 && begin.target.is_none() {
+            return Ok(None);
+        } else {
+            return Ok(Some(base.map_or(begin, |base| behind(base, begin.value))));
+        }
+    }
+}
+
+fn in_rnglists(
+    raw: &Raw<'_>,
+    unit: &UnitFacts,
+    section: &Section<'_>,
+    mut cursor: Cursor<'_>,
+    size: u32,
+) -> Result<Option<Address>, Truncated> {
+    let mut base: Option<Address> = None;
+    loop {
+        match dw::DwRle(cursor.uint(1)? as u8) {
+            dw::DW_RLE_base_addressx => base = raw.indexed_address(unit, cursor.uleb()?),
+            dw::DW_RLE_base_address => base = Some(address(section, &mut cursor, size)?),
+            dw::DW_RLE_startx_endx | dw::DW_RLE_startx_length => {
+                return Ok(raw.indexed_address(unit, cursor.uleb()?));
+            }
+            dw::DW_RLE_start_end | dw::DW_RLE_start_length => {
+                return address(section, &mut cursor, size).map(Some);
+            }
+            dw::DW_RLE_offset_pair => {
+                let offset = cursor.uleb()?;
+                return Ok(base.map(|base| behind(base, offset)));
+            }
+            _ => return Ok(None),
+        }
+    }
+}
