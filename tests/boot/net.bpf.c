@@ -38,7 +38,10 @@ struct nf_conn {
 	possible_net_t ct_net;
 };
 #pragma clang attribute pop
-struct nf_conn___init;
+/* libbpf takes no declaration for a struct. */
+struct nf_conn___init {
+	struct nf_conn ct;
+};
 
 /* The first 12 bytes of that of nf_conntrack, which suffice. */
 struct bpf_ct_opts {
