@@ -184,7 +184,8 @@ def test_typedefs_of_a_module(tmp_path: Path) -> None:
         _, output = pahole_says(module, tmp_path / "split", f"--btf_base={base}")
         assert output
         repeated = [t for t in Btf.load(output, base=whole) if isinstance(t, Typedef)]
-        assert [t.name for t in repeated] == ["u32"]
+        # libbpf 1.7 and 1.8 repeat it, newer ones share it.
+        assert [t.name for t in repeated] in ([], ["u32"])
 
 
 def test_a_function_of_a_module_that_vmlinux_has_too(tmp_path: Path) -> None:

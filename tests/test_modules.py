@@ -394,7 +394,7 @@ def test_modules_stay_valid_with_stable_ids(tmp_path: Path) -> None:
     first, old, new = (tmp_path / f"{name}.btf" for name in ("first", "old", "new"))
     assert kbuild_btf("encode", before, "-o", first).returncode == 0
     done = kbuild_btf("encode", before, "-o", old, "--stable-ids", first)
-    assert (done.returncode, done.stdout.count("\n")) == (0, 1), "nothing is new, nothing grows"
+    assert (done.returncode, "must be built again" in done.stdout) == (0, False)
     done = kbuild_btf("encode", after, "-o", old, "--stable-ids", first)
     assert (done.returncode, "must be built again" in done.stdout) == (0, True)
     done = kbuild_btf("encode", before, "-o", new, "--stable-ids", old)

@@ -775,6 +775,34 @@ impl<'a> Combiner<'a> {
         dead
     }
 
+    /// References to what is dead, and to declarations of names with several definitions, lead to what
+    /// is meant, whichever object brought them: the fix-up compares what prototypes lead to.
+    pub fn mean_the_defaults(&mut self) {
+        let meant: HashMap<Class, Class, Fast> = self
+            .numbers()
+            .filter_map(|class| {
+                let words = self.class_words(class);
+                let instead = match identity::nominal(words) {
+                    _ if self.stands_for.contains_key(&class) => self.stands_for.get(&class),
+                    Some((space, true)) => self.defaults.get(&(space, words[0])),
+                    _ => None,
+                };
+                Some((class, *instead?))
+            })
+            .collect();
+        for class in self.numbers() {
+            let at = self.starts[class as usize - 1] as usize;
+            let words = self.words[at..self.starts[class as usize] as usize].to_vec();
+            if let Some(kind) = identity::kind_of(&words) {
+                btf::for_each_field(kind, &words, |i, field| {
+                    if let (Field::Type, Some(&instead)) = (field, meant.get(&words[i])) {
+                        self.words[at + i] = instead;
+                    }
+                });
+            }
+        }
+    }
+
     /// What is kept of each object stands in the order of the objects, whichever came in first.
     pub fn sort_by_object(&mut self) {
         let symbols = &self.symbols;

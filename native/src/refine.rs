@@ -772,4 +772,5 @@ fn choose_defaults(
     }
     combiner.stands_for = stands_for;
     combiner.defaults = defaults;
+    combiner.mean_the_defaults();
 }
