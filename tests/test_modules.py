@@ -398,8 +398,8 @@ def test_modules_stay_valid_with_stable_ids(tmp_path: Path) -> None:
     done = kbuild_btf("encode", after, "-o", old, "--stable-ids", first)
     assert (done.returncode, "must be built again" in done.stdout) == (0, True)
     done = kbuild_btf("encode", before, "-o", new, "--stable-ids", old)
-    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert (done.returncode, "must be built again" in done.stdout) == (0, False)
+    module = write(
         tmp_path / "m.c",
         STAYS + "struct grows; struct own { struct holder h; int (*call)(struct stays *); };"
         " int f(struct own *o) { return o->h.s.a; }",
