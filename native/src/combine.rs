@@ -211,6 +211,15 @@ pub struct Wanted<'a> {
     pub excluded_languages: &'a [u32],
 }
 
+/// What is to be taken out of the combiner: candidates by object and DIE, and how many types of a
+/// class that an object was noted with.
+#[derive(Default)]
+pub struct Retired {
+    functions: HashSet<(ObjectIndex, u64)>,
+    variables: HashSet<(ObjectIndex, u64)>,
+    types: HashMap<(Class, ObjectIndex), u32>,
+}
+
 pub struct Combiner<'a> {
     wanted: &'a Wanted<'a>,
     pub target: Option<Target>,
@@ -709,17 +718,17 @@ impl<'a> Combiner<'a> {
         *known
     }
 
-    /// Take out what an object brought, as far as it has a type that is now another one; `classes`
-    /// are those of its types.
+    /// What an object brought is to be taken out, as far as it has a type that is now another one;
+    /// `classes` are those of its types.
     pub fn retire(
         &mut self,
         object: ObjectIndex,
         view: &View<'_>,
         classes: &[Class],
         overrides: &Overrides,
+        retired: &mut Retired,
     ) {
         let is_other = |id: u32| overrides.contains_key(&id);
-        let mut dies: HashSet<u64, Fast> = HashSet::default();
         for function in view.functions {
             if !is_other(function.proto) && !is_other(function.passed_proto()) {
                 continue;
@@ -735,23 +744,39 @@ impl<'a> Combiner<'a> {
                 let class = &mut self.functions[known as usize];
                 class.holders = class.holders.saturating_sub(1);
                 class.dead = class.holders == 0;
-                dies.insert(function.die);
+                retired.functions.insert((object, function.die));
             }
         }
         let variables = view.variables.iter().filter(|v| is_other(v.type_id));
-        let variables: HashSet<u64, Fast> = variables.map(|v| v.die).collect();
-        let is_here = |other: ObjectIndex, die: u64| other == object && dies.contains(&die);
-        self.placed_functions.retain(|f| !is_here(f.object, f.die));
-        self.watched_functions
-            .retain(|&(_, other, die)| !is_here(other, die));
-        self.variables
-            .retain(|v| v.object != object || !variables.contains(&v.die));
-        for &local in overrides.keys() {
-            let met = (classes[local as usize], object);
-            if let Some(at) = self.watched_types.iter().position(|&w| w == met) {
-                self.watched_types.remove(at);
+        retired.variables.extend(variables.map(|v| (object, v.die)));
+        if self.watch.is_some() {
+            for &local in overrides.keys() {
+                let types = &mut retired.types;
+                *types.entry((classes[local as usize], object)).or_default() += 1;
             }
         }
+    }
+
+    /// Take it out.
+    pub fn sweep(&mut self, retired: Retired) {
+        let Retired {
+            functions,
+            variables,
+            mut types,
+        } = retired;
+        self.placed_functions
+            .retain(|f| !functions.contains(&(f.object, f.die)));
+        self.watched_functions
+            .retain(|&(_, object, die)| !functions.contains(&(object, die)));
+        self.variables
+            .retain(|v| !variables.contains(&(v.object, v.die)));
+        self.watched_types.retain(|met| match types.get_mut(met) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        });
     }
 
     /// So many types of each class are now others. Returned are the classes that nobody has any more.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::base::Base;
 use crate::btf::{self, Field};
-use crate::combine::{Class, Combiner, Name, ObjectIndex, Overrides};
+use crate::combine::{Class, Combiner, Definitions, Name, ObjectIndex, Overrides, Retired};
 use crate::encode::Fast;
 use crate::encoded::{Id, Unit, View};
 use crate::error::Result;
@@ -37,7 +37,7 @@ pub trait Objects {
     fn release(&mut self, which: &[ObjectIndex]);
 }
 
-/// Objects that are in memory anyway.
+/// Objects that are in memory anyway, ascending.
 impl Objects for Vec<(ObjectIndex, View<'_>)> {
     fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
         let held = |view: &View<'_>| {
@@ -57,8 +57,8 @@ impl Objects for Vec<(ObjectIndex, View<'_>)> {
     }
 
     fn view(&self, which: ObjectIndex) -> Option<View<'_>> {
-        let found = self.iter().find(|(index, _)| *index == which);
-        found.map(|(_, view)| *view)
+        let found = self.binary_search_by_key(&which, |(index, _)| *index);
+        found.ok().map(|i| self[i].1)
     }
 
     fn release(&mut self, _: &[ObjectIndex]) {}
@@ -99,6 +99,8 @@ pub fn refine(
     let mut state = State::new(&names, &holders);
     let mut witnesses = Witnesses {
         base,
+        definitions: combiner.definitions(),
+        asked: 0,
         found: HashSet::new(),
         sought: HashSet::new(),
     };
@@ -288,6 +290,12 @@ impl Holder {
     }
 }
 
+/// A type of a holder: which holder, and its local id.
+type Place = (usize, u32);
+
+/// A class, and a name that it mentions.
+type Pair = (Class, Name);
+
 /// A class as those have it that mean these definitions, which are not defaults; ascending.
 type Leads = Vec<Class>;
 
@@ -297,7 +305,7 @@ struct State {
     all: Vec<(Class, Leads)>,
     numbers: HashMap<(Class, Leads), u32>,
     /// Types in which a name means several things.
-    split: HashSet<(Class, Name)>,
+    split: HashSet<Pair>,
 }
 
 impl State {
@@ -334,7 +342,7 @@ impl State {
     /// Tell apart upwards until nothing changes. All holders take each step together, so that their
     /// order does not count. At first only what a name's definition is counts; when that has led
     /// as far as it does, also what the definition leads to, and where an object that deviates
-    /// means the default all the same.
+    /// means the default all the same. A step looks only at what the one before has changed.
     fn settle(
         &mut self,
         combiner: &Combiner<'_>,
@@ -342,117 +350,94 @@ impl State {
         objects: &mut impl Objects,
         witnesses: &mut Witnesses<'_>,
     ) -> Result<()> {
-        let mut met: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); holders.len()];
+        let mut said: HashMap<Place, Vec<(Name, u32)>> = HashMap::new();
+        let mut members: BTreeMap<Pair, BTreeSet<Place>> = BTreeMap::new();
         let mut fresh: Vec<Vec<u32>> = holders.iter().map(|h| h.others.clone()).collect();
         let mut deep = false;
         loop {
-            for ((met, fresh), holder) in met.iter_mut().zip(&mut fresh).zip(holders) {
-                met.extend(holder.mentioning(fresh, combiner));
-                fresh.clear();
-            }
-            let said = self.said(combiner, holders, &met);
-            let news = self.split_more(combiner, holders, &said, deep, objects, witnesses)?;
-            let mut changed = false;
+            let mut pairs: BTreeSet<Pair> = BTreeSet::new();
+            let mut changed: BTreeSet<Place> = BTreeSet::new();
             for (i, holder) in holders.iter().enumerate() {
-                for &local in &met[i] {
-                    let class = holder.class(local);
-                    let mut leads: BTreeSet<Class> = BTreeSet::new();
-                    if holder.others.binary_search(&local).is_ok() {
-                        leads.insert(class);
+                for local in holder.mentioning(&fresh[i], combiner) {
+                    let named = self.named(combiner, holder, i, local);
+                    for &(name, _) in &named {
+                        let pair = (holder.class(local), name);
+                        members.entry(pair).or_default().insert((i, local));
+                        pairs.insert(pair);
                     }
-                    for &(name, variant) in said.get(&(i, local)).into_iter().flatten() {
-                        if self.split.contains(&(class, name)) {
-                            leads.extend(&self.variant(variant).1);
-                        }
-                    }
-                    let number = match leads.is_empty() {
-                        true => 0,
-                        false => self.number(class, leads.into_iter().collect()),
-                    };
-                    let own = &mut self.variants[i][local as usize];
-                    if *own != number {
-                        *own = number;
-                        changed = true;
-                        if name_of(combiner, class).is_some() {
-                            fresh[i].push(local);
-                        }
-                    }
+                    said.insert((i, local), named);
+                    changed.insert((i, local));
                 }
             }
-            if !changed && !news {
+            if fresh.iter().all(Vec::is_empty) {
                 if deep {
                     return Ok(());
                 }
                 deep = true;
+                pairs.extend(members.keys());
             }
-        }
-    }
-
-    /// For each type that was met, by holder: the variants that it mentions, with their names.
-    fn said(
-        &self,
-        combiner: &Combiner<'_>,
-        holders: &[Holder],
-        met: &[BTreeSet<u32>],
-    ) -> HashMap<(usize, u32), Vec<(Name, u32)>> {
-        let mut said = HashMap::new();
-        for (i, holder) in holders.iter().enumerate() {
-            for &local in &met[i] {
-                let mut named: Vec<(Name, u32)> = Vec::new();
-                for target in holder.mentioned(local, combiner) {
-                    let variant = self.variants[i][target as usize];
-                    if let (true, Some((name, _))) =
-                        (variant != 0, name_of(combiner, holder.class(target)))
-                    {
-                        named.push((name, variant));
+            pairs.retain(|pair| !self.split.contains(pair));
+            let mut open = Vec::new();
+            for pair in pairs {
+                let means = |place: &Place| {
+                    let named = said[place].iter().filter(|(name, _)| *name == pair.1);
+                    named.map(|&(_, v)| if deep { v } else { self.variant(v).0 })
+                };
+                let meant: BTreeSet<u32> = members[&pair].iter().flat_map(means).collect();
+                let is_default_here = || deep && self.means_default_here(combiner, holders, pair);
+                if meant.len() > 1 || combiner.facts(pair.0).base_id != 0 || is_default_here() {
+                    self.split.insert(pair);
+                    changed.extend(&members[&pair]);
+                } else {
+                    open.push(pair);
+                }
+            }
+            witnesses.ask(combiner, holders, &open, objects)?;
+            for pair in open.into_iter().filter(|p| witnesses.found.contains(p)) {
+                self.split.insert(pair);
+                changed.extend(&members[&pair]);
+            }
+            fresh.iter_mut().for_each(Vec::clear);
+            for (i, local) in changed {
+                let class = holders[i].class(local);
+                let mut leads: BTreeSet<Class> = BTreeSet::new();
+                if holders[i].others.binary_search(&local).is_ok() {
+                    leads.insert(class);
+                }
+                for &(name, variant) in &said[&(i, local)] {
+                    if self.split.contains(&(class, name)) {
+                        leads.extend(&self.variant(variant).1);
                     }
                 }
-                said.insert((i, local), named);
-            }
-        }
-        said
-    }
-
-    /// Find types in which a name turns out to mean several things. Is there a new one?
-    fn split_more(
-        &mut self,
-        combiner: &Combiner<'_>,
-        holders: &[Holder],
-        said: &HashMap<(usize, u32), Vec<(Name, u32)>>,
-        deep: bool,
-        objects: &mut impl Objects,
-        witnesses: &mut Witnesses<'_>,
-    ) -> Result<bool> {
-        let mut meanings: BTreeMap<(Class, Name), BTreeSet<u32>> = BTreeMap::new();
-        for (&(i, local), named) in said {
-            let class = holders[i].class(local);
-            for &(name, variant) in named {
-                if !self.split.contains(&(class, name)) {
-                    let means = if deep {
-                        variant
-                    } else {
-                        self.variant(variant).0
-                    };
-                    meanings.entry((class, name)).or_default().insert(means);
+                let number = match leads.is_empty() {
+                    true => 0,
+                    false => self.number(class, leads.into_iter().collect()),
+                };
+                let before = std::mem::replace(&mut self.variants[i][local as usize], number);
+                if before != number && name_of(combiner, class).is_some() {
+                    fresh[i].push(local);
                 }
             }
         }
-        let before = self.split.len();
-        let mut open = Vec::new();
-        for (pair, meant) in meanings {
-            let is_default_here = || deep && self.means_default_here(combiner, holders, pair);
-            if meant.len() > 1 || combiner.facts(pair.0).base_id != 0 || is_default_here() {
-                self.split.insert(pair);
-            } else {
-                open.push(pair);
-            }
-        }
-        witnesses.ask(combiner, holders, &open, objects)?;
-        self.split.extend(
-            open.into_iter()
-                .filter(|pair| witnesses.found.contains(pair)),
-        );
-        Ok(self.split.len() > before)
+    }
+
+    /// The variants that a type mentions, with their names.
+    fn named(
+        &self,
+        combiner: &Combiner<'_>,
+        holder: &Holder,
+        i: usize,
+        local: u32,
+    ) -> Vec<(Name, u32)> {
+        let variant = |target: u32| self.variants[i][target as usize];
+        let mentioned = holder.mentioned(local, combiner).into_iter();
+        mentioned
+            .filter(|&target| variant(target) != 0)
+            .filter_map(|target| {
+                let (name, _) = name_of(combiner, holder.class(target))?;
+                Some((name, variant(target)))
+            })
+            .collect()
     }
 
     /// Does a type of an object that deviates mean the default by this name, though that leads to
@@ -482,8 +467,11 @@ impl State {
 /// definition that leads nowhere else.
 struct Witnesses<'b> {
     base: Option<&'b Base>,
-    found: HashSet<(Class, Name)>,
-    sought: HashSet<(Class, Name)>,
+    definitions: Definitions,
+    /// How often.
+    asked: usize,
+    found: HashSet<Pair>,
+    sought: HashSet<Pair>,
 }
 
 impl Witnesses<'_> {
@@ -491,10 +479,10 @@ impl Witnesses<'_> {
         &mut self,
         combiner: &Combiner<'_>,
         holders: &[Holder],
-        pairs: &[(Class, Name)],
+        pairs: &[Pair],
         objects: &mut impl Objects,
     ) -> Result<()> {
-        let mut open: Vec<(Class, Name)> = Vec::new();
+        let mut open: Vec<Pair> = Vec::new();
         for &pair in pairs {
             if self.sought.insert(pair) {
                 open.push(pair);
@@ -503,7 +491,11 @@ impl Witnesses<'_> {
         if open.is_empty() {
             return Ok(());
         }
-        let definitions = combiner.definitions();
+        self.asked += 1;
+        if self.asked > STEPS {
+            open.extend(all_pairs(combiner, holders).filter(|&pair| self.sought.insert(pair)));
+        }
+        let definitions = &self.definitions;
         let id = |class: Class| combiner.facts(class).id;
         // What an object that is cut down mentions of the base need not have come to the combiner.
         let base = self.base;
@@ -528,7 +520,7 @@ impl Witnesses<'_> {
         // An object that has both is asked; most often the first one knows.
         let mut asked: HashSet<ObjectIndex> = HashSet::new();
         while !open.is_empty() {
-            let mut hoped: HashSet<(Class, Name)> = HashSet::new();
+            let mut hoped: HashSet<Pair> = HashSet::new();
             let mut ask = Vec::new();
             for (object, ids) in &holding {
                 if asked.contains(object) {
@@ -540,7 +532,7 @@ impl Witnesses<'_> {
                         && has.contains(&id(class))
                         && defining(name).any(|id| has.contains(&id))
                 };
-                let more: Vec<(Class, Name)> = open.iter().filter(may_know).copied().collect();
+                let more: Vec<Pair> = open.iter().filter(may_know).copied().collect();
                 if !more.is_empty() {
                     hoped.extend(more);
                     ask.push(*object);
@@ -569,15 +561,37 @@ impl Witnesses<'_> {
     }
 }
 
+/// All that could still be asked for.
+fn all_pairs<'h>(
+    combiner: &'h Combiner<'_>,
+    holders: &'h [Holder],
+) -> impl Iterator<Item = Pair> + 'h {
+    holders.iter().flat_map(move |holder| {
+        let leading = (1..holder.classes.len() as u32).filter(|&l| holder.leads[l as usize]);
+        leading.flat_map(move |local| {
+            let class = holder.class(local);
+            let mentioned = holder.mentioned(local, combiner).into_iter();
+            let names = mentioned
+                .filter(move |&target| class != 0 && holder.leads[target as usize])
+                .filter_map(|target| Some(name_of(combiner, holder.class(target))?.0));
+            names.map(move |name| (class, name))
+        })
+    })
+}
+
+/// Steps for which witnesses are sought one by one: most often only these types need any. Behind them
+/// all are, since each search goes through all objects.
+const STEPS: usize = 32;
+
 /// Which of these types refer, in this object, to a definition of the name that leads to no other
 /// than defaults.
 fn known_by(
     combiner: &Combiner<'_>,
     view: &View<'_>,
     holder: Option<&Holder>,
-    pairs: &[(Class, Name)],
-) -> Vec<(Class, Name)> {
-    let mut wanted: HashMap<Id, Vec<(Class, Name)>, Fast> = HashMap::default();
+    pairs: &[Pair],
+) -> Vec<Pair> {
+    let mut wanted: HashMap<Id, Vec<Pair>, Fast> = HashMap::default();
     for &(class, name) in pairs {
         let of_class = wanted.entry(combiner.facts(class).id).or_default();
         of_class.push((class, name));
@@ -629,6 +643,7 @@ fn apply(
     let ids: Vec<Id> = state.all.iter().map(|v| identity_of(combiner, v)).collect();
     let mut refined = Refined::default();
     let mut left = HashMap::new();
+    let mut retired = Retired::default();
     for (holder, variants) in holders.iter().zip(&state.variants) {
         let mut overrides = Overrides::new();
         for (local, &variant) in (0..).zip(variants) {
@@ -639,12 +654,18 @@ fn apply(
                 }
             }
         }
-        let Some(view) = objects.view(holder.index) else {
-            continue;
-        };
-        combiner.retire(holder.index, &view, &holder.classes, &overrides);
+        if let Some(view) = objects.view(holder.index) {
+            combiner.retire(
+                holder.index,
+                &view,
+                &holder.classes,
+                &overrides,
+                &mut retired,
+            );
+        }
         refined.overrides.push((holder.index, overrides));
     }
+    combiner.sweep(retired);
     let dead = combiner.leave(&left);
     for (index, overrides) in &refined.overrides {
         if let Some(view) = objects.view(*index) {
