@@ -21,7 +21,7 @@ from elfwriter import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from support import SCRIPTS, kbuild_btf, run
+from support import SCRIPTS, compiled, kbuild_btf, run
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Datasec, DeclTag, Func, FuncProto, Fwd, Ptr, Struct
@@ -144,6 +144,29 @@ def test_what_the_link_decides(btf: bytes) -> None:
     prototype = made[shared.type_id]
     assert isinstance(prototype, FuncProto)
     assert [p.name for p in prototype.params] == ["strong"]
+
+
+def test_a_long_way_to_another_definition(tmp_path: Path) -> None:
+    """20,000 structs, each of which mentions the one before; the last mentions a private one. Where
+    each step looks at all others again, this takes minutes."""
+    length = 20_000
+    chain = "struct s0 { struct private *p; };\n" + "".join(
+        f"struct s{i} {{ struct s{i - 1} *p; }};\n" for i in range(1, length)
+    )
+    objects = []
+    for name, own in (("a", ""), ("b", ""), ("c", "int y;")):
+        source = tmp_path / f"{name}.c"
+        source.write_text(
+            f"struct private {{ int x; {own} }};\n{chain}struct s{length - 1} {name};"
+        )
+        objects.append(str(compiled(source, tmp_path / f"{name}.o")))
+    whole = tmp_path / "whole.o"
+    assert run("ld", "-r", "-o", whole, *objects).returncode == 0
+    made = _native.link(str(whole), objects=objects)
+    names = [t.name for t in Btf.from_bytes(made.btf) if isinstance(t, Struct)]
+    assert names.count("private") == names.count(f"s{length - 1}") == 2
+    assert len(names) == 2 * (length + 1)
+    assert made.btf == _native.encode(str(whole)).btf
 
 
 def test_forward_declarations(btf: bytes) -> None:

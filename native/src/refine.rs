@@ -320,7 +320,7 @@ impl State {
             for &local in &holder.others {
                 let class = holder.class(local);
                 debug_assert!(names.others.contains(&class));
-                state.variants[i][local as usize] = state.number(class, vec![class]);
+                state.variants[i][local as usize] = state.number(class, Leads::new());
             }
         }
         state
@@ -374,7 +374,8 @@ impl State {
                     return Ok(());
                 }
                 deep = true;
-                pairs.extend(members.keys());
+                fresh = self.lead(combiner, holders);
+                continue;
             }
             pairs.retain(|pair| !self.split.contains(pair));
             let mut open = Vec::new();
@@ -406,12 +407,17 @@ impl State {
                 }
                 for &(name, variant) in &said[&(i, local)] {
                     if self.split.contains(&(class, name)) {
-                        leads.extend(&self.variant(variant).1);
+                        match deep {
+                            true => leads.extend(&self.variant(variant).1),
+                            false => drop(leads.insert(self.variant(variant).0)),
+                        }
                     }
                 }
-                let number = match leads.is_empty() {
-                    true => 0,
-                    false => self.number(class, leads.into_iter().collect()),
+                let number = match (leads.is_empty(), deep) {
+                    (true, _) => 0,
+                    // To what it leads is found out for all at once.
+                    (false, false) => self.number(class, Leads::new()),
+                    (false, true) => self.number(class, leads.into_iter().collect()),
                 };
                 let before = std::mem::replace(&mut self.variants[i][local as usize], number);
                 if before != number && name_of(combiner, class).is_some() {
@@ -419,6 +425,55 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Find out to which definitions each type leads that is told apart. Returned are those of
+    /// each holder that have a name.
+    fn lead(&mut self, combiner: &Combiner<'_>, holders: &[Holder]) -> Vec<Vec<u32>> {
+        self.all.clear();
+        self.numbers.clear();
+        let mut named = Vec::new();
+        for (i, holder) in holders.iter().enumerate() {
+            let count = holder.classes.len() - 1;
+            let mentions = Graph::new(count, |local, visit| {
+                let class = holder.class(local);
+                if self.variants[i][local as usize] == 0 {
+                    return;
+                }
+                for target in holder.mentioned(local, combiner) {
+                    let name = name_of(combiner, holder.class(target)).map(|(name, _)| name);
+                    let is_apart = self.variants[i][target as usize] != 0;
+                    if is_apart && name.is_some_and(|name| self.split.contains(&(class, name))) {
+                        visit(target);
+                    }
+                }
+            });
+            let mentioning = mentions.reversed();
+            let mut others: BTreeMap<Class, Vec<u32>> = BTreeMap::new();
+            for &local in &holder.others {
+                others.entry(holder.class(local)).or_default().push(local);
+            }
+            let mut leads = vec![Leads::new(); count + 1];
+            for (class, locals) in others {
+                for (local, leading) in (1..).zip(mentioning.reach(locals)) {
+                    if leading {
+                        let leads: &mut Leads = &mut leads[local];
+                        leads.push(class);
+                    }
+                }
+            }
+            named.push(Vec::new());
+            for (local, leads) in (0..).zip(leads) {
+                if !leads.is_empty() {
+                    let class = holder.class(local);
+                    self.variants[i][local as usize] = self.number(class, leads);
+                    if name_of(combiner, class).is_some() {
+                        named[i].push(local);
+                    }
+                }
+            }
+        }
+        named
     }
 
     /// The variants that a type mentions, with their names.
