@@ -139,8 +139,7 @@ impl Base {
     }
 
     pub fn type_words(&self, id: u32) -> &[u32] {
-        let (all, i) = (self.types(), id as usize);
-        &all.words[all.starts[i - 1] as usize..all.starts[i] as usize]
+        self.types().type_words(id)
     }
 
     /// Offset of a string.
@@ -168,10 +167,11 @@ impl Base {
     /// The definitions and declarations of a name.
     pub fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
         let marked = probe(self.index.table(Table::Names), hash_of_name(space, name));
+        let types = self.types();
         marked.map(|marked| marked & !VARIANT).filter(move |&id| {
-            let words = self.type_words(id);
+            let words = types.type_words(id);
             identity::nominal(words).is_some_and(|(own, _)| own == space)
-                && text_at(self.strings(), words[0]) == name
+                && text_at(types.strings, words[0]) == name
         })
     }
 
@@ -215,12 +215,13 @@ impl Base {
                 }
             }
         }
+        let types = self.types();
         while let Some(id) = queue.pop() {
-            for_each_target(self.type_words(id), |target| {
+            for_each_target(types.type_words(id), |target| {
                 let Entry::Vacant(new) = met.entry(target) else {
                     return;
                 };
-                if identity::nominal(self.type_words(target)).is_some() {
+                if identity::nominal(types.type_words(target)).is_some() {
                     new.insert(Met::Named);
                 } else {
                     new.insert(Met::Whole);
@@ -366,9 +367,10 @@ impl<'b> Part<'b> {
         base_ids.sort_unstable();
         let local = |id: u32| base_ids.binary_search(&id).map_or(0, |i| i as u32 + 1);
         let mut encoded = Encoded::new(target);
+        let (types, ids) = (base.types(), base.index.ids());
         for &id in &base_ids {
-            let source = base.type_words(id);
-            let mut identity = base.index.ids()[id as usize - 1];
+            let source = types.type_words(id);
+            let mut identity = ids[id as usize - 1];
             let at = encoded.words.len();
             encoded.words.extend_from_slice(source);
             if met[&id] == Met::Whole {

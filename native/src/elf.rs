@@ -379,19 +379,22 @@ impl<'a> Elf<'a> {
         relocations: impl Iterator<Item = (u64, object::Relocation)>,
     ) -> Result<Section<'a>> {
         let big = self.big_endian();
-        let mut bytes = data;
         let mut targets = Vec::new();
-        let debug = self.debug_sections();
-        let places = self.symbol_places();
         let machine = self.machine();
         let mut relocations = relocations.peekable();
-        if relocations.peek().is_some() && !is_tried(machine) {
+        if relocations.peek().is_none() {
+            return Ok(Section { data, targets });
+        }
+        if !is_tried(machine) {
             return Err(Error::new(format!(
                 "relocations of this machine (e_machine {machine}) have never been tried"
             ))
             .at(self.path.display())
             .hint("encode the linked file, which has none"));
         }
+        let debug = self.debug_sections();
+        let places = self.symbol_places();
+        let mut bytes = data.into_owned();
         for (offset, relocation) in relocations {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
@@ -409,24 +412,24 @@ impl<'a> Elf<'a> {
             let at = usize::try_from(offset).unwrap_or(usize::MAX);
             let Some(field) = at
                 .checked_add(apply.size)
-                .and_then(|end| bytes.to_mut().get_mut(at..end))
+                .and_then(|end| bytes.get_mut(at..end))
             else {
                 return Err(self.damaged(
                     name.as_bytes(),
                     format!("relocation at {offset:#x} lies outside"),
                 ));
             };
-            let old = endian::get(field, big);
+            let old = |field: &[u8]| endian::get(field, big);
             let addend = if relocation.has_implicit_addend() && apply.how == How::Set {
-                old as i64
+                old(field) as i64
             } else {
                 relocation.addend()
             };
             let value = address.wrapping_add(addend as u64);
             let new = match apply.how {
                 How::Set => value,
-                How::Add => old.wrapping_add(value),
-                How::Sub => old.wrapping_sub(value),
+                How::Add => old(field).wrapping_add(value),
+                How::Sub => old(field).wrapping_sub(value),
                 How::Ignore => continue,
             };
             endian::put(field, new, big);
@@ -444,7 +447,7 @@ impl<'a> Elf<'a> {
         // Assemblers emit relocations in order; a sort of sorted input is cheap.
         targets.sort_by_key(|&(at, _)| at);
         Ok(Section {
-            data: bytes,
+            data: bytes.into(),
             targets,
         })
     }

@@ -255,7 +255,7 @@ pub fn text_at(strings: &[u8], offset: u32) -> &[u8] {
 fn text_len(rest: &[u8]) -> usize {
     let mut len = 0;
     while let Some(bytes) = rest[len..].first_chunk() {
-        if let Some(nul) = nul_among(bytes) {
+        if let Some(nul) = first_nul(bytes) {
             return len + nul;
         }
         len += bytes.len();
@@ -272,7 +272,7 @@ pub fn push_text(out: &mut Vec<u8>, strings: &[u8], offset: u32) {
     let mut len = 0;
     while let Some(bytes) = rest[len..].first_chunk() {
         out.extend_from_slice(bytes);
-        if let Some(nul) = nul_among(bytes) {
+        if let Some(nul) = first_nul(bytes) {
             out.truncate(start + len + nul + 1);
             return;
         }
@@ -283,10 +283,22 @@ pub fn push_text(out: &mut Vec<u8>, strings: &[u8], offset: u32) {
     out.push(0);
 }
 
+/// Which of up to eight bytes are NUL, as bits: adding carries into a byte's highest bit unless it is
+/// zero, and multiplying brings these bits together.
+#[inline]
+pub fn nuls_among(bytes: &[u8]) -> u64 {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
+    let mut eight = [1; 8];
+    eight[..bytes.len()].copy_from_slice(bytes);
+    let word = u64::from_le_bytes(eight);
+    let nuls = !((word & LOW).wrapping_add(LOW) | word | LOW);
+    (nuls >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
 /// Position of the first NUL of eight bytes: subtracting one from each borrows first at the first
 /// zero.
 #[inline]
-fn nul_among(bytes: &[u8; 8]) -> Option<usize> {
+fn first_nul(bytes: &[u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     let word = u64::from_le_bytes(*bytes);
     let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
@@ -353,6 +365,19 @@ impl Encoded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_nul_is_a_bit() {
+        for nuls in 0..=255u64 {
+            for other in [1, 0x7f, 0x80, 0xff] {
+                let bytes: Vec<u8> = (0..8)
+                    .map(|i| if nuls >> i & 1 == 1 { 0 } else { other })
+                    .collect();
+                assert_eq!(nuls_among(&bytes), nuls);
+                assert_eq!(nuls_among(&bytes[..3]), nuls & 7);
+            }
+        }
+    }
 
     #[test]
     fn a_string_ends_at_its_first_nul() {

@@ -67,11 +67,13 @@ pub struct Intake<'s> {
 const WAITING: usize = 16;
 
 impl<'s> Intake<'s> {
-    /// `is_watched`: somebody wants to see a name each time that it is met.
+    /// `is_watched`: somebody wants to see a name each time that it is met. In a relocatable file each
+    /// object has brought strings of its own, so that its words are like no other's.
     pub fn new(source: &'s Source<'s>, is_watched: bool) -> Self {
         let dwarf = source.dwarf;
         let strings = dwarf.str.len() + dwarf.line_str.len() + dwarf.info.data.len();
-        let met = if is_watched || strings > MAX_STRINGS {
+        let is_relocatable = source.elf.is_relocatable();
+        let met = if is_watched || is_relocatable || strings > MAX_STRINGS {
             Met::ByIdentity(Sieve::default())
         } else {
             Met::ByWords(Known::default())

@@ -12,7 +12,7 @@ use super::Source;
 use crate::btf::Kind;
 use crate::dwarf::{Abbrevs, Reader, Shape, Value};
 use crate::elf::Target;
-use crate::encoded::text_at;
+use crate::encoded::{nuls_among, text_at};
 use crate::error::{Error, Result};
 use gimli::constants as dw;
 
@@ -513,8 +513,8 @@ impl Strings {
         bytes.extend_from_slice(&debug_str[..strings]);
         let mut nuls = Vec::new();
         if strings > NEAR {
-            let bit = |(i, &byte): (usize, &u8)| u64::from(byte == 0) << i;
-            let word = |bytes: &[u8]| bytes.iter().enumerate().map(bit).sum::<u64>();
+            let eight = |(i, bytes): (usize, &[u8])| nuls_among(bytes) << (8 * i);
+            let word = |bytes: &[u8]| bytes.chunks(8).enumerate().map(eight).sum::<u64>();
             nuls.extend(debug_str[..strings].chunks(64).map(word));
         }
         Strings {

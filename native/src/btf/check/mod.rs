@@ -47,6 +47,13 @@ pub struct BaseTypes<'a> {
     pub strings: &'a [u8],
 }
 
+impl<'a> BaseTypes<'a> {
+    pub fn type_words(&self, id: u32) -> &'a [u32] {
+        let i = id as usize;
+        &self.words[self.starts[i - 1] as usize..self.starts[i] as usize]
+    }
+}
+
 /// `check` with a raw base.
 pub fn check_raw(
     raw: &[u8],
