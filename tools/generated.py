@@ -21,6 +21,11 @@ INCLUDED = 235
 OWN = 10
 # Objects that share their headers: as many as a small kernel has.
 TOGETHER = 900
+# Where names have several definitions: one object of so many has a definition of its own of a
+# struct of the headers, of one of the first so many, to which nearly all others lead. Of 20,000
+# objects 200 have one, of 200 names.
+DEVIATING = 100
+AMBIGUOUS = 9
 
 # What the digits stand for in the templates.
 _HEADERS = b"h9000"
@@ -39,10 +44,11 @@ def _struct(name: str, number: int, before: list[str], chance: random.Random) ->
     )
 
 
-def _template(number: int) -> str:
-    """C source. Which structs of the headers there are differs, what they are does not."""
+def _template(number: int, other: int | None) -> str:
+    """C source. Which structs of the headers there are differs, what they are does not, but for the
+    struct `other`."""
     chance = random.Random(number)
-    included = set(chance.sample(range(HEADER), INCLUDED))
+    included = set(chance.sample(range(HEADER), INCLUDED)) | ({other} - {None})
     text = ""
     names: list[str] = []
     for i in range(HEADER):
@@ -50,7 +56,8 @@ def _template(number: int) -> str:
         before = [f"{_HEADERS.decode()}_{k}" for k in range(i)]
         struct = _struct(f"{_HEADERS.decode()}_{i}", i, before, random.Random(i))
         if i in included:
-            text += struct.replace("inside;", "*inside;")
+            struct = struct.replace("inside;", "*inside;")
+            text += struct.replace("{ int count;", "{ int count, other;") if i == other else struct
             names.append(f"{_HEADERS.decode()}_{i}")
     own = _OBJECT.decode()
     for i in range(OWN):
@@ -64,18 +71,21 @@ def _template(number: int) -> str:
 
 
 def compile_templates(directory: Path) -> list[bytes]:
-    """The templates as objects, for `written`."""
+    """The templates as objects, for `write_object`: plain ones, and some with another struct."""
     objects = []
-    for number in range(TEMPLATES):
+    others = [None] * TEMPLATES + list(range(AMBIGUOUS))
+    for number, other in enumerate(others):
         source, made = directory / f"{number}.c", directory / f"{number}.o"
-        source.write_text(_template(number))
+        source.write_text(_template(number, other))
         subprocess.run(["gcc", "-g", "-O2", "-c", source, "-o", made], check=True)
         objects.append(made.read_bytes())
     return objects
 
 
-def write_object(templates: list[bytes], path: Path, number: int) -> None:
+def write_object(templates: list[bytes], path: Path, number: int, ambiguous: bool) -> None:
     """The object of a number; no number has the same names as another."""
-    data = templates[number % len(templates)]
-    data = data.replace(_HEADERS, b"h9%03d" % (number // TOGETHER))
+    which = number % TEMPLATES
+    if ambiguous and number % DEVIATING == 0:
+        which = TEMPLATES + number // DEVIATING % AMBIGUOUS
+    data = templates[which].replace(_HEADERS, b"h9%03d" % (number // TOGETHER))
     path.write_bytes(data.replace(_OBJECT, b"o9%05d" % number))

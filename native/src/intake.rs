@@ -181,20 +181,21 @@ impl<'i> Members<'i> {
 }
 
 impl refine::Objects for Members<'_> {
-    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
+    fn holding(&self, ids: &HashSet<Id, Fast>, show: &mut refine::Show<'_>) {
         let marks: Vec<Vec<bool>> = self
             .intakes
             .iter()
             .map(|intake| intake.sieve.numbered.mark(|id| ids.contains(id)))
             .collect();
-        let held = |(&index, &(intake, place)): (&ObjectIndex, &(usize, usize))| {
+        for (&index, &(intake, place)) in &self.places {
             let (intake, marks) = (&self.intakes[intake], &marks[intake]);
             let numbers = intake.members[place].numbers.iter();
             let marked = numbers.filter(|&&number| marks[number as usize]);
             let held: Vec<Id> = marked.map(|&n| intake.sieve.numbered.id(n)).collect();
-            (!held.is_empty()).then_some((index, held))
-        };
-        self.places.iter().filter_map(held).collect()
+            if !held.is_empty() && !show(index, &held) {
+                return;
+            }
+        }
     }
 
     fn load(&mut self, which: &[ObjectIndex]) -> Result<()> {

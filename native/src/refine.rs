@@ -28,8 +28,9 @@ use crate::identity::{self, Space};
 
 /// The objects of a link, which can be looked at again.
 pub trait Objects {
-    /// Which objects have types of these identities, and which of them.
-    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)>;
+    /// Show each object that has types of these identities, and which of them, until it is enough. They
+    /// come in any order.
+    fn holding(&self, ids: &HashSet<Id, Fast>, show: &mut Show<'_>);
     /// Have these at hand.
     fn load(&mut self, which: &[ObjectIndex]) -> Result<()>;
     /// One that is at hand.
@@ -37,19 +38,19 @@ pub trait Objects {
     fn release(&mut self, which: &[ObjectIndex]);
 }
 
+/// Looks at some types of an object; `false`: it is enough.
+pub type Show<'s> = dyn FnMut(ObjectIndex, &[Id]) -> bool + 's;
+
 /// Objects that are in memory anyway, ascending.
 impl Objects for Vec<(ObjectIndex, View<'_>)> {
-    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
-        let held = |view: &View<'_>| {
-            view.ids
-                .iter()
-                .copied()
-                .filter(|id| ids.contains(id))
-                .collect()
-        };
-        let all = self.iter().map(|(index, view)| (*index, held(view)));
-        all.filter(|(_, held): &(_, Vec<Id>)| !held.is_empty())
-            .collect()
+    fn holding(&self, ids: &HashSet<Id, Fast>, show: &mut Show<'_>) {
+        for (index, view) in self {
+            let all = view.ids.iter().copied();
+            let held: Vec<Id> = all.filter(|id| ids.contains(id)).collect();
+            if !held.is_empty() && !show(*index, &held) {
+                return;
+            }
+        }
     }
 
     fn load(&mut self, _: &[ObjectIndex]) -> Result<()> {
@@ -84,11 +85,12 @@ pub fn refine(
         return Ok(Refined::default());
     }
     let others: HashSet<Id, Fast> = names.others.iter().map(|&c| combiner.facts(c).id).collect();
-    let deviating: Vec<ObjectIndex> = objects
-        .holding(&others)
-        .into_iter()
-        .map(|(o, _)| o)
-        .collect();
+    let mut deviating: Vec<ObjectIndex> = Vec::new();
+    objects.holding(&others, &mut |object, _| {
+        deviating.push(object);
+        true
+    });
+    deviating.sort_unstable();
     objects.load(&deviating)?;
     let mut holders = Vec::new();
     for &index in &deviating {
@@ -100,6 +102,7 @@ pub fn refine(
     let mut witnesses = Witnesses {
         base,
         definitions: combiner.definitions(),
+        elsewhere: elsewhere(combiner, &holders, objects),
         asked: 0,
         found: HashSet::new(),
         sought: HashSet::new(),
@@ -523,6 +526,8 @@ impl State {
 struct Witnesses<'b> {
     base: Option<&'b Base>,
     definitions: Definitions,
+    /// Of the types that may be told apart those that objects have which do not deviate.
+    elsewhere: HashSet<Id, Fast>,
     /// How often.
     asked: usize,
     found: HashSet<Pair>,
@@ -562,37 +567,26 @@ impl Witnesses<'_> {
             let classes = definitions.of(name).iter().map(|&(_, class)| class);
             classes.flat_map(|class| [id(class), of_base(class)])
         };
-        let mut sought: HashSet<Id, Fast> = HashSet::default();
-        for &(class, name) in &open {
-            sought.insert(id(class));
-            sought.extend(defining(name));
-        }
-        let holding = objects.holding(&sought);
         let deviating: HashMap<ObjectIndex, &Holder> = holders
             .iter()
             .map(|holder| (holder.index, holder))
             .collect();
-        // An object that has both is asked; most often the first one knows.
-        let mut asked: HashSet<ObjectIndex> = HashSet::new();
-        while !open.is_empty() {
-            let mut hoped: HashSet<Pair> = HashSet::new();
-            let mut ask = Vec::new();
-            for (object, ids) in &holding {
-                if asked.contains(object) {
-                    continue;
-                }
-                let has: HashSet<&Id, Fast> = ids.iter().collect();
-                let may_know = |&&(class, name): &&(Class, Name)| {
-                    !hoped.contains(&(class, name))
-                        && has.contains(&id(class))
-                        && defining(name).any(|id| has.contains(&id))
-                };
-                let more: Vec<Pair> = open.iter().filter(may_know).copied().collect();
-                if !more.is_empty() {
-                    hoped.extend(more);
-                    ask.push(*object);
-                }
+        let is_elsewhere = |&(class, _): &Pair| self.elsewhere.contains(&id(class));
+        let (mut open, only_here): (Vec<Pair>, Vec<Pair>) =
+            open.into_iter().partition(is_elsewhere);
+        for holder in holders.iter().filter(|_| !only_here.is_empty()) {
+            if let Some(view) = objects.view(holder.index) {
+                self.found
+                    .extend(known_by(combiner, &view, Some(holder), &only_here));
             }
+        }
+        let mut asked: BTreeSet<ObjectIndex> = BTreeSet::new();
+        while !open.is_empty() {
+            let ask = may_know(&open, id, defining, |ids, show| {
+                objects.holding(ids, &mut |object, held| {
+                    asked.contains(&object) || show(object, deviating.contains_key(&object), held)
+                });
+            });
             if ask.is_empty() {
                 break;
             }
@@ -614,6 +608,71 @@ impl Witnesses<'_> {
         }
         Ok(())
     }
+}
+
+fn elsewhere(
+    combiner: &Combiner<'_>,
+    holders: &[Holder],
+    objects: &impl Objects,
+) -> HashSet<Id, Fast> {
+    let classes = holders.iter().flat_map(|holder| holder.of_class.keys());
+    let ids: HashSet<Id, Fast> = classes.map(|&class| combiner.facts(class).id).collect();
+    let deviating: HashSet<ObjectIndex> = holders.iter().map(|holder| holder.index).collect();
+    let mut elsewhere: HashSet<Id, Fast> = HashSet::default();
+    objects.holding(&ids, &mut |object, held| {
+        if !deviating.contains(&object) {
+            elsewhere.extend(held);
+        }
+        true
+    });
+    elsewhere
+}
+
+/// For each pair an object that has the type and a definition of the name. One that does not deviate
+/// knows, so that the search ends when each pair has one.
+fn may_know<I: Iterator<Item = Id>>(
+    pairs: &[Pair],
+    id: impl Fn(Class) -> Id,
+    defining: impl Fn(Name) -> I,
+    search: impl FnOnce(&HashSet<Id, Fast>, &mut dyn FnMut(ObjectIndex, bool, &[Id]) -> bool),
+) -> BTreeSet<ObjectIndex> {
+    let mut names: HashMap<Name, usize> = HashMap::new();
+    let mut of_definition: HashMap<Id, Vec<usize>, Fast> = HashMap::default();
+    let mut of_class: HashMap<Id, Vec<usize>, Fast> = HashMap::default();
+    let mut name_of_pair = Vec::new();
+    for (i, &(class, name)) in pairs.iter().enumerate() {
+        let next = names.len();
+        let number = *names.entry(name).or_insert(next);
+        if number == next {
+            for definition in defining(name) {
+                of_definition.entry(definition).or_default().push(number);
+            }
+        }
+        of_class.entry(id(class)).or_default().push(i);
+        name_of_pair.push(number);
+    }
+    let sought = of_class.keys().chain(of_definition.keys()).copied();
+    let mut found: Vec<Option<(bool, ObjectIndex)>> = vec![None; pairs.len()];
+    let mut missing = pairs.len();
+    let mut defined = vec![false; names.len()];
+    search(&sought.collect(), &mut |object, deviates, held| {
+        let definitions = || held.iter().filter_map(|id| of_definition.get(id)).flatten();
+        definitions().for_each(|&name| defined[name] = true);
+        for &i in held.iter().filter_map(|id| of_class.get(id)).flatten() {
+            let is_better = found[i].is_none_or(|(other, _)| !deviates && other);
+            if is_better && defined[name_of_pair[i]] {
+                found[i] = Some((deviates, object));
+                missing -= usize::from(!deviates);
+            }
+        }
+        definitions().for_each(|&name| defined[name] = false);
+        missing > 0
+    });
+    found
+        .into_iter()
+        .flatten()
+        .map(|(_, object)| object)
+        .collect()
 }
 
 /// All that could still be asked for.

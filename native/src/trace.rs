@@ -10,6 +10,7 @@
 //! | lld | `lib/lib.a(l.o)` | `lib/lib.a(l.o)` |
 //! | mold | `trace: lib/lib.a(lib/l.o)` | `trace: lib/lib.a(l.o)` |
 //!
+//! (mold, which links no kernel, also names the members that it leaves.)
 //! So a path within an archive may start at the working directory or at the archive, and the archive
 //! itself says which file it means. An archive that is not thin holds a copy of the object, of which
 //! no more than the last part of the name is left; the object is the file that has these bytes.

@@ -169,8 +169,7 @@ impl<'i, 's> Batches<'i, 's> {
 }
 
 impl refine::Objects for Batches<'_, '_> {
-    fn holding(&self, ids: &HashSet<Id, Fast>) -> Vec<(ObjectIndex, Vec<Id>)> {
-        let mut holding = Vec::new();
+    fn holding(&self, ids: &HashSet<Id, Fast>, show: &mut refine::Show<'_>) {
         for intake in self.intakes.iter() {
             let numbered = intake.met.numbered();
             let marks = numbered.mark(|id| ids.contains(id));
@@ -178,13 +177,11 @@ impl refine::Objects for Batches<'_, '_> {
                 let numbers = intake.numbers[range.clone()].iter();
                 let marked = numbers.filter(|&&number| marks[number as usize]);
                 let held: Vec<Id> = marked.map(|&number| numbered.id(number)).collect();
-                if !held.is_empty() {
-                    holding.push((*index, held));
+                if !held.is_empty() && !show(*index, &held) {
+                    return;
                 }
             }
         }
-        holding.sort_unstable_by_key(|(index, _)| *index);
-        holding
     }
 
     fn load(&mut self, which: &[ObjectIndex]) -> Result<()> {
