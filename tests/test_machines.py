@@ -62,9 +62,9 @@ TARGETS = [
 ]
 # Without thread-local variables in these compilers.
 NO_THREADS = ("bpf", "m68k")
-GCCS = ["m68k-linux-gnu-gcc-12", "s390x-linux-gnu-gcc", "arm-linux-gnueabihf-gcc"]
+GCCS = ["m68k-linux-gnu-gcc", "s390x-linux-gnu-gcc", "arm-linux-gnueabihf-gcc"]
 # What its objects are like was not tried, or is known to be otherwise than the library has it.
-REFUSED = ["sh4-linux-gnu-gcc-12", "alpha-linux-gnu-gcc-12", "hppa-linux-gnu-gcc-12"]
+REFUSED = ["sh4-linux-gnu-gcc", "alpha-linux-gnu-gcc", "hppa-linux-gnu-gcc"]
 REFUSED_CLANG = ["lanai", "ve-linux-gnu", "msp430"]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -102,7 +101,6 @@ def test_bash_completes_verbs_options_and_files(prefix: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_read_theirs(shell: str, prefix: Path) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"not installed: {shell}")
+    require(shell)
     done = run(shell, "-n", prefix / COMPLETIONS[shell])
     assert (done.returncode, done.stderr) == (0, "")

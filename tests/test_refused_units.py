@@ -36,7 +36,7 @@ class Built:
 
 @pytest.fixture(params=["gcc", "clang-16"])
 def built(tmp_path: Path, request: pytest.FixtureRequest) -> Built:
-    require(request.param, "ld")
+    require("g++" if request.param == "gcc" else request.param, "ld")
     c, cc = tmp_path / "c.c", tmp_path / "cc.cc"
     c.write_text(C)
     cc.write_text(CC)
