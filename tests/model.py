@@ -164,7 +164,7 @@ class Refinement:
             leading |= more
 
     def _tell_apart(self) -> None:
-        """All take each step together. See `native/src/refine.rs` for the two depths."""
+        """All take each step together. See `native/src/combine/refine.rs` for the two depths."""
         for i, look in enumerate(self.looks):
             if look in self.others:
                 self.labels[i] = (look, frozenset([look]))

@@ -6,23 +6,15 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use kbuild_btf_native::btf::check::Rules;
-use kbuild_btf_native::elf::{Elf, Mapped};
-use kbuild_btf_native::error;
-use kbuild_btf_native::features::Features;
-use kbuild_btf_native::guard::guarded;
-use kbuild_btf_native::link::{self, Request};
-use kbuild_btf_native::timings::Clock;
-use kbuild_btf_native::{
-    btf, embed as embedding, fit, kbuild, languages, objects, progress as counter, sidecar,
-};
+use kbuild_btf_native as native;
+use kbuild_btf_native::{guarded, languages, Clock, Elf, Error, Features, Mapped, Request, Rules};
 
 /// The exception of the package: errors of both halves are one class.
 fn exception(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import("kbuild_btf.errors")?.getattr("Error")
 }
 
-fn raised(error: error::Error) -> PyErr {
+fn raised(error: Error) -> PyErr {
     Python::attach(|py| {
         let parts = (error.what(), error.place(), error.hint_text());
         match exception(py).and_then(|class| class.call1(parts)) {
@@ -35,8 +27,8 @@ fn raised(error: error::Error) -> PyErr {
 /// What a function of this module fails with: an error of ours or one of Python's, raised alike.
 struct Failure(PyErr);
 
-impl From<error::Error> for Failure {
-    fn from(error: error::Error) -> Failure {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
         Failure(raised(error))
     }
 }
@@ -70,7 +62,7 @@ struct Output {
 }
 
 impl Output {
-    fn new(py: Python<'_>, output: link::Output) -> PyResult<Output> {
+    fn new(py: Python<'_>, output: native::Output) -> PyResult<Output> {
         let report = PyDict::new(py);
         for (name, count) in &output.report {
             report.set_item(name, count)?;
@@ -96,23 +88,20 @@ fn request<'a>(
     jobs: usize,
     base: Option<PathBuf>,
     stable_ids: Option<PathBuf>,
-) -> error::Result<Request<'a>> {
+) -> native::Result<Request<'a>> {
     let features = match features {
         None => Features::STANDARD,
         Some(list) => {
             let mut features = Features::NONE;
             if let Some(name) = features.turn_on(list).first() {
-                return Err(
-                    error::Error::new(format!("BTF feature {name} is not known"))
-                        .hint(format!("known are: {}", Features::NAMES.join(", "))),
-                );
+                return Err(Error::new(format!("BTF feature {name} is not known"))
+                    .hint(format!("known are: {}", Features::NAMES.join(", "))));
             }
             features
         }
     };
     let language = |name: &String| {
-        languages::number(name)
-            .ok_or_else(|| error::Error::new(format!("language {name} is not known")))
+        languages::number(name).ok_or_else(|| Error::new(format!("language {name} is not known")))
     };
     Ok(Request {
         elf,
@@ -120,7 +109,7 @@ fn request<'a>(
         excluded_languages: lang_exclude
             .iter()
             .map(language)
-            .collect::<error::Result<_>>()?,
+            .collect::<native::Result<_>>()?,
         jobs,
         base,
         stable_ids,
@@ -140,7 +129,7 @@ fn encode(
     stable_ids: Option<PathBuf>,
 ) -> Result<Output> {
     let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
-    let output = py.detach(|| guarded(|| link::encode(&request)))?;
+    let output = py.detach(|| guarded(|| native::encode(&request)))?;
     Ok(Output::new(py, output)?)
 }
 
@@ -159,7 +148,7 @@ fn link_objects(
     stable_ids: Option<PathBuf>,
 ) -> Result<Output> {
     let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
-    let output = py.detach(|| guarded(|| link::link(&request, objects.as_deref())))?;
+    let output = py.detach(|| guarded(|| native::link(&request, objects.as_deref())))?;
     Ok(Output::new(py, output)?)
 }
 
@@ -176,7 +165,7 @@ fn explain<'py>(
     jobs: usize,
 ) -> Result<Bound<'py, PyDict>> {
     let request = request(&elf, features, &lang_exclude, jobs, None, None)?;
-    let told = py.detach(|| guarded(|| link::explain(&request, objects.as_deref(), &name)))?;
+    let told = py.detach(|| guarded(|| native::explain(&request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
     let function = match told.function {
         None => None,
@@ -225,7 +214,7 @@ fn check(
     kernel: bool,
 ) -> Result<()> {
     let rules = if kernel { Rules::Kernel } else { Rules::Load };
-    let check = || btf::check::check_raw(btf, base, pointer_size, rules);
+    let check = || native::check_raw(btf, base, pointer_size, rules);
     Ok(py.detach(|| guarded(check))?)
 }
 
@@ -239,7 +228,7 @@ fn check_modules<'py>(
     pointer_size: Option<u64>,
     jobs: usize,
 ) -> Result<Bound<'py, PyList>> {
-    let check = || fit::check(base, pointer_size, &modules, jobs);
+    let check = || native::check_modules(base, pointer_size, &modules, jobs);
     let verdicts = py.detach(|| guarded(check))?;
     let result = PyList::empty(py);
     for verdict in verdicts {
@@ -248,7 +237,7 @@ fn check_modules<'py>(
             Ok(found) => (Some(found), None),
             Err(error) => (None, Some(error)),
         };
-        let text = |error: &Option<error::Error>| error.as_ref().map(|e| e.to_string());
+        let text = |error: &Option<Error>| error.as_ref().map(|e| e.to_string());
         entry.set_item("error", error.map(raised))?;
         entry.set_item("refused", found.as_ref().and_then(|f| text(&f.refused)))?;
         entry.set_item("misread", found.as_ref().and_then(|f| text(&f.misread)))?;
@@ -279,35 +268,35 @@ fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> Resu
         .iter()
         .map(|(name, data)| (name.as_str(), data.as_slice()))
         .collect();
-    Ok(py.detach(|| guarded(|| embedding::embed(&elf, &sections)))?)
+    Ok(py.detach(|| guarded(|| native::embed(&elf, &sections)))?)
 }
 
 #[pyfunction]
 fn linked_objects(elf: PathBuf) -> Result<Vec<PathBuf>> {
-    Ok(guarded(|| kbuild::linked_objects(&elf))?)
+    Ok(guarded(|| native::linked_objects(&elf))?)
 }
 
 #[pyfunction]
 fn sidecar_path(object: PathBuf) -> PathBuf {
-    sidecar::path_of(&object)
+    native::sidecar_path(&object)
 }
 
 #[pyfunction]
 fn write_sidecar(py: Python<'_>, object: PathBuf) -> Result<Option<&'static str>> {
     let mut clock = Clock::start();
-    let event = py.detach(|| guarded(|| objects::write_sidecar(&object, &mut clock)))?;
+    let event = py.detach(|| guarded(|| native::write_sidecar(&object, &mut clock)))?;
     Ok(event.map(|e| e.name()))
 }
 
 #[pyfunction]
 fn progress() -> (&'static str, usize, usize) {
-    counter::now()
+    native::progress::now()
 }
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Error", exception(module.py())?)?;
-    module.add("ENCODER_VERSION", sidecar::ENCODER_VERSION)?;
+    module.add("ENCODER_VERSION", native::ENCODER_VERSION)?;
     module.add("FEATURES", Features::NAMES.to_vec())?;
     module.add_class::<Output>()?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;

@@ -12,10 +12,8 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::start::Memory;
-use kbuild_btf_native::timings::{self, Clock};
-use kbuild_btf_native::{objects, sidecar, start};
+use kbuild_btf_native::{guarded, start, trace, write_sidecar, Clock, ENCODER_VERSION};
 
 #[global_allocator]
 static MEMORY: Memory = Memory {
@@ -42,7 +40,7 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
         match argument.as_bytes() {
             b"--echo" => options.echo = true,
             b"--timings" => options.timings = true,
-            b"--version" => say(sidecar::ENCODER_VERSION),
+            b"--version" => say(ENCODER_VERSION),
             _ => update(Path::new(&argument), &options),
         }
     }
@@ -56,7 +54,7 @@ fn say(line: impl std::fmt::Display) {
 
 fn update(object: &Path, options: &Options) {
     let mut clock = Clock::start();
-    let done = guarded(|| objects::write_sidecar(object, &mut clock));
+    let done = guarded(|| write_sidecar(object, &mut clock));
     let name = object.display();
     if let Ok(None) = done {
         return;
@@ -67,7 +65,7 @@ fn update(object: &Path, options: &Options) {
     if let Err(error) = &done {
         let _ = writeln!(std::io::stderr(), "kbuild-btf-hook: warning: {error}");
     }
-    timings::trace(&format!("hook {name}"), &clock.laps);
+    trace(&format!("hook {name}"), &clock.laps);
     if let (true, Ok(Some(event))) = (options.timings, &done) {
         say(format_args!("{name}: {}", event.name()));
         for lap in &clock.laps {

@@ -10,13 +10,11 @@
 use std::ffi::{c_char, c_int, OsString};
 use std::path::{Path, PathBuf};
 
-use kbuild_btf_native::error::{Error, Result};
-use kbuild_btf_native::features::Features;
-use kbuild_btf_native::guard::guarded;
-use kbuild_btf_native::jobserver::Share;
-use kbuild_btf_native::link::{self, Output, Request};
 use kbuild_btf_native::start::Memory;
-use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar, start};
+use kbuild_btf_native::{
+    embed, guarded, has_dwarf, keep_trace, lacks_dwarf, languages, link, modules, start,
+    write_if_changed, Error, Features, Output, Request, Result, Share,
+};
 
 #[global_allocator]
 static MEMORY: Memory = Memory {
@@ -223,7 +221,7 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
     };
     let output = match make(&request, options.verbose) {
         // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
-        Err(_) if options.base.is_some() && link::lacks_dwarf(file) => {
+        Err(_) if options.base.is_some() && lacks_dwarf(file) => {
             let name = file.display();
             eprintln!("kbuild-btf: {name}: no debug information in its objects, so it gets no BTF");
             return Ok(());
@@ -234,14 +232,14 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         if let Some(base) = &output.base {
             let mut beside = path.clone().into_os_string();
             beside.push(".base");
-            sidecar::write_if_changed(Path::new(&beside), base)?;
+            write_if_changed(Path::new(&beside), base)?;
         }
-        sidecar::write_if_changed(path, &output.btf)?;
+        write_if_changed(path, &output.btf)?;
     } else {
         let mut sections = vec![(".BTF", output.btf.as_slice())];
         sections.extend(output.base.as_deref().map(|base| (".BTF.base", base)));
-        embed::embed(file, &sections)?;
-        kbuild::keep_trace(file);
+        embed(file, &sections)?;
+        keep_trace(file);
     }
     report(&request, &output);
     if options.verbose {
@@ -267,17 +265,17 @@ fn make(request: &Request<'_>, verbose: bool) -> Result<Output> {
     let by_kbuild =
         name.ends_with(".ko") || name.starts_with("vmlinux") || name.starts_with(".tmp_vmlinux");
     if !by_kbuild {
-        return link::encode(request);
+        return kbuild_btf_native::encode(request);
     }
     let linked = match request.base {
         Some(_) if !verbose => modules::link(request),
-        _ => link::link(request, None),
+        _ => link(request, None),
     };
     match linked {
         Ok(output) => Ok(output),
-        Err(cause) if link::has_dwarf(request.elf) => {
+        Err(cause) if has_dwarf(request.elf) => {
             eprintln!("kbuild-btf: {name}: reading its own debug information, because: {cause}");
-            link::encode(request)
+            kbuild_btf_native::encode(request)
         }
         Err(cause) => Err(cause),
     }

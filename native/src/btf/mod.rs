@@ -3,8 +3,10 @@
 //! of a type, shared by encoder, combiner, writer and checker.
 
 pub mod check;
+pub mod load;
 pub mod read;
 pub mod relocate;
+pub mod write;
 
 pub const MAGIC: u16 = 0xeb9f;
 pub const HEADER_LEN: u32 = 24;
@@ -163,4 +165,48 @@ pub fn for_each_field(kind: Kind, words: &[u32], mut visit: impl FnMut(usize, Fi
 pub mod int_encoding {
     pub const SIGNED: u32 = 1 << 0;
     pub const BOOL: u32 = 1 << 2;
+}
+
+pub fn kind_of(words: &[u32]) -> Option<Kind> {
+    Kind::from_info(*words.get(1)?)
+}
+
+/// The space in which a nominal type's name is looked up, as in C: struct, union, enum.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Space {
+    Struct = b's',
+    Union = b'u',
+    Enum = b'e',
+}
+
+/// The space of a nominal type and whether it is only declared; `None` for all other types.
+pub fn nominal(words: &[u32]) -> Option<(Space, bool)> {
+    if words[0] == 0 {
+        return None;
+    }
+    match kind_of(words)? {
+        Kind::Struct => Some((Space::Struct, false)),
+        Kind::Union => Some((Space::Union, false)),
+        Kind::Fwd if words[1] & KIND_FLAG != 0 => Some((Space::Union, true)),
+        Kind::Fwd => Some((Space::Struct, true)),
+        Kind::Enum | Kind::Enum64 => Some((Space::Enum, vlen(words[1]) == 0)),
+        _ => None,
+    }
+}
+
+/// Visit each type that a type refers to.
+pub fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
+    if let Some(kind) = kind_of(words) {
+        for_each_field(kind, words, |i, field| {
+            if field == Field::Type && words[i] != 0 {
+                visit(words[i]);
+            }
+        });
+    }
+}
+
+/// Can BTF have an INT of so many bytes?
+pub fn is_width_of_int(bytes: u32) -> bool {
+    bytes.is_power_of_two() && bytes <= 16
 }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! Reading finished BTF, as the base of a split one.
+//! Reading finished BTF: its sections, and the words of its types.
 
-use super::check::Rules;
 use super::{type_len, vlen, Kind};
-use crate::encoded::{Encoded, Target, Unit};
-use crate::error::{Error, Result};
-use crate::threads::Threads;
+use crate::support::error::{Error, Result};
 
 /// The parts of a BTF file.
 pub struct Parts<'a> {
@@ -23,7 +20,7 @@ pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
     };
     let word = |at: usize| -> Result<usize> {
         let field = raw.get(at..at + 4).ok_or_else(|| bad("short header"))?;
-        Ok(crate::endian::get(field, big) as usize)
+        Ok(crate::support::endian::get(field, big) as usize)
     };
     let header = word(4)?;
     let section = |offset: usize, len: usize, name: &str| {
@@ -50,7 +47,7 @@ pub fn words(parts: &Parts<'_>) -> (Vec<u32>, bool) {
     let chunks = parts.types.chunks_exact(4);
     let whole = chunks.remainder().is_empty();
     let words = chunks
-        .map(|word| crate::endian::get(word, parts.big) as u32)
+        .map(|word| crate::support::endian::get(word, parts.big) as u32)
         .collect();
     (words, whole)
 }
@@ -75,25 +72,4 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
         starts.push(at as u32);
     }
     Ok(starts)
-}
-
-/// As one object whose types are all there already.
-pub fn parse(raw: &[u8], target: Target) -> Result<Encoded> {
-    let pointer_size = Some(u64::from(target.address_size));
-    super::check::check(raw, None, pointer_size, Rules::Kernel, &Threads::ONE)?;
-    let parts = parts(raw)?;
-    let (words, _) = words(&parts);
-    let starts = starts(&words)?;
-    let count = starts.len() as u32 - 1;
-    Ok(Encoded {
-        words,
-        starts,
-        strings: parts.strings.to_vec(),
-        units: vec![Unit {
-            types_end: count,
-            protos_end: count,
-            ..Unit::default()
-        }],
-        ..Encoded::new(target)
-    })
 }

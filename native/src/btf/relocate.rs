@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use super::check::BaseTypes;
 use super::{for_each_field, vlen, Field, Kind, KIND_FLAG};
-use crate::encoded::text_at;
-use crate::error::{Error, Result};
-use crate::identity::kind_of;
+use crate::btf::kind_of;
+use crate::object::text_at;
+use crate::support::error::{Error, Result};
 
 /// The types of a kernel by name, as far as a distilled base can mean them.
 pub struct Names<'b> {

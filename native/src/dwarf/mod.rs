@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use gimli::{EndianSlice, RunTimeEndian};
 
 use crate::elf::{Elf, Section};
-use crate::error::Error;
+use crate::support::error::Error;
 
 pub use abbrev::{number_of, refers_across_units, Abbrevs, Role};
 pub use attr::{Attr, Shape, Value, TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION};

@@ -3,16 +3,17 @@
 
 use super::functions::{self, Judged, Judgement, Parameter};
 use super::known::Meeting;
-use super::raw::{Raw, Strings, Tagged, Type};
+use super::records::{Raw, Tagged, Type};
 use super::signature::Arrival;
+use super::strings::Strings;
 use super::types::{Types, CHAIN};
-use super::words::{Item, Layout, Prototype, Reference, Words};
+use super::words::{Choice, Item, Layout, Prototype, Reference, Words};
 use super::{variables, SymbolIndex};
 use crate::btf::Kind;
-use crate::encoded::{
+use crate::object::{
     function_flags, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, NONE,
 };
-use crate::error::{Error, Result};
+use crate::support::error::{Error, Result};
 
 struct Emit<'r> {
     raw: &'r Raw<'r>,
@@ -109,16 +110,6 @@ impl Words for Nowhere {
     fn parameter(&mut self, _: u32, _: u32) {}
 }
 
-/// Which types are wanted in words.
-pub trait Choice {
-    /// Types are about to come, of these raw records.
-    fn begin(&mut self, layout: &Layout<'_>, int: Option<u32>) -> Result<()>;
-    /// A unit is about to come, of the language.
-    fn unit(&mut self, language: u32);
-    /// Is the next type wanted? `proper`: it is one of the unit itself.
-    fn wants(&mut self, layout: &Layout<'_>, item: &Item<'_>, proper: bool) -> Result<bool>;
-}
-
 /// Each object's whole content.
 struct All;
 
@@ -193,7 +184,7 @@ fn resolve_gnu_annotations(raw: &mut Raw<'_>) {
                     }
                     raw.type_tags.push(annotation.value);
                 }
-                _ if annotation.is_decl_tag => raw.tags.push(super::raw::Tag {
+                _ if annotation.is_decl_tag => raw.tags.push(super::records::Tag {
                     on,
                     component,
                     value: annotation.value,
@@ -247,7 +238,7 @@ impl Emit<'_> {
     }
 
     /// Declaration tags on the types of a unit.
-    fn type_tags_of(&self, unit: usize) -> impl Iterator<Item = (u32, &super::raw::Tag)> + '_ {
+    fn type_tags_of(&self, unit: usize) -> impl Iterator<Item = (u32, &super::records::Tag)> + '_ {
         let before = |u: usize| match u.checked_sub(1) {
             Some(last) => self.raw.units[last].types_end,
             None => 0,

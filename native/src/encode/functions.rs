@@ -7,14 +7,15 @@
 
 use super::convention::Convention;
 use super::location;
-use super::raw::{Function, Param, Raw, Strings, UnitFacts};
+use super::records::{Function, Param, Raw, UnitFacts};
 use super::signature::{self, Arrival, Evidence, Finding};
+use super::strings::Strings;
 use super::types::Types;
 use super::SymbolIndex;
 use crate::btf::Kind;
+use crate::elf::image::base_name;
 use crate::elf::Target;
-use crate::encoded::function_flags as flag;
-use crate::image::base_name;
+use crate::object::function_flags as flag;
 
 /// A parameter of a function DIE, judged.
 #[derive(Clone, Copy, Default)]
@@ -376,9 +377,4 @@ pub fn symbol(index: &SymbolIndex<'_>, target: Target, name: &[u8]) -> Option<u3
     index
         .functions_around(target.section, target.offset)
         .min_by_key(rank)
-}
-
-/// Kinds that a by-value struct parameter may hide behind.
-pub fn strips_to_struct(kind: Option<Kind>) -> bool {
-    matches!(kind, None | Some(Kind::Const | Kind::Typedef))
 }

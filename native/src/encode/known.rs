@@ -10,14 +10,13 @@
 
 use hashbrown::hash_table::HashTable;
 
-use super::emit::Choice;
-use super::raw::Type;
-use super::words::{Item, Layout, Reference, Words};
-use crate::btf::Kind;
-use crate::encoded::{push_text, Id, Short};
-use crate::error::{Error, Result};
-use crate::identity::{self, Meaning, Render, Space, DEPTH};
-use crate::sieve::{Numbered, Sifted};
+use super::records::Type;
+use super::words::{Choice, Item, Layout, Reference, Words};
+use crate::btf::{Kind, Space};
+use crate::object::identity::{self, Meaning, Render, DEPTH};
+use crate::object::numbering::{Numbered, Sifted};
+use crate::object::{push_text, Id, Short};
+use crate::support::error::{Error, Result};
 
 /// Number of a key; 0 is void.
 type Number = u32;

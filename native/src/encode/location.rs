@@ -7,7 +7,7 @@
 use gimli::constants as dw;
 use gimli::{LocationLists, Operation, RawLocListEntry};
 
-use super::raw::{Raw, UnitFacts};
+use super::records::{Raw, UnitFacts};
 use crate::dwarf::{Reader, Value};
 
 /// What a location says of a parameter when the function is entered.

@@ -11,8 +11,9 @@ mod functions;
 mod known;
 mod location;
 mod ranges;
-mod raw;
+mod records;
 mod signature;
+mod strings;
 mod types;
 mod variables;
 mod walk;
@@ -21,7 +22,6 @@ mod words;
 use known::Meeting;
 
 pub use known::{Known, MAX_STRINGS};
-pub use raw::Fast;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -31,11 +31,10 @@ use object::elf;
 
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
 use crate::elf::{Elf, Section};
-use crate::encoded::{Encoded, Id, Target, View};
-use crate::error::{Error, Result};
-use crate::identity;
-use crate::languages;
-use crate::sieve::Sifted;
+use crate::object::numbering::Sifted;
+use crate::object::{identity, languages, Encoded, Id, Target, View};
+use crate::support::error::{Error, Result};
+use crate::support::hash::Fast;
 
 /// What the units of one file have in common, loaded once and shared by threads.
 pub struct Source<'a> {
@@ -123,13 +122,13 @@ pub fn encode_units(
 
 /// Encodes a file batch by batch. The batches share one set of strings, and what was allocated.
 pub struct Encoder<'s> {
-    raw: raw::Raw<'s>,
+    raw: records::Raw<'s>,
 }
 
 impl<'s> Encoder<'s> {
     pub fn new(source: &'s Source<'s>) -> Self {
         Encoder {
-            raw: raw::Raw::new(source),
+            raw: records::Raw::new(source),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use gimli::constants as dw;
 
-use super::raw::{Address, Raw, UnitFacts};
+use super::records::{Address, Raw, UnitFacts};
 use crate::dwarf::cursor::{Cursor, Truncated};
 use crate::dwarf::Value;
 use crate::elf::Section;

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::functions;
-use super::raw::{DieIndex, Member, Raw, Strings, Type};
+use super::records::{end_of_storage, DieIndex, Member, Raw, Type};
+use super::strings::Strings;
 use crate::btf::Kind;
 
 /// The types of an object by DIE, for questions about layout.
@@ -61,14 +61,14 @@ impl<'r> Types<'r> {
 
     /// A struct, perhaps behind a typedef or const: passed by value.
     pub fn is_struct(&self, reference: u32) -> bool {
-        self.strip(reference, functions::strips_to_struct)
+        self.strip(reference, strips_to_struct)
             .is_some_and(|t| t.kind == Some(Kind::Struct))
     }
 
     /// Name and type of the member of a struct, perhaps behind a typedef or const, at an offset in
     /// bytes; `None` for a member without a name.
     pub fn member_at(&self, strings: &Strings, reference: u32, offset: u64) -> Option<(u32, u32)> {
-        let t = self.strip(reference, functions::strips_to_struct)?;
+        let t = self.strip(reference, strips_to_struct)?;
         let named = |m: &Member| !strings.get(m.name).is_empty();
         let found = |m: &&Member| named(m) && u64::from(self.bit_offset(m)) == offset * 8;
         let member = self.members(t).iter().find(found)?;
@@ -202,7 +202,7 @@ impl<'r> Types<'r> {
     }
 }
 
-/// Of a storage unit of so many bytes, in bits.
-pub fn end_of_storage(byte: u64, storage: u64) -> u64 {
-    byte.wrapping_add(storage).wrapping_mul(8)
+/// Kinds that a by-value struct parameter may hide behind.
+pub fn strips_to_struct(kind: Option<Kind>) -> bool {
+    matches!(kind, None | Some(Kind::Const | Kind::Typedef))
 }

@@ -4,7 +4,7 @@
 use gimli::constants as dw;
 use object::elf;
 
-use super::raw::{Address, Raw, UnitFacts};
+use super::records::{Address, Raw, UnitFacts};
 use super::SymbolIndex;
 use crate::dwarf::Value;
 use crate::elf::Target;

@@ -8,62 +8,18 @@ use gimli::constants as dw;
 use gimli::DwTag;
 
 use super::ranges;
-use super::raw::{
-    Annotation, Enumerator, Function, Member, Param, Raw, Tag, Tagged, Type, UnitFacts, Unplaced,
-    Variable,
+use super::records::{
+    end_of_storage, Annotation, Enumerator, Frame, Function, Member, Open, Param, Raw, Tag, Tagged,
+    Type, UnitFacts, Unplaced, Variable, What,
 };
-use super::types::end_of_storage;
-use super::words::is_width_of_int;
-use crate::btf::Kind;
+use crate::btf::{is_width_of_int, Kind};
 use crate::dwarf::cursor::Cursor;
 use crate::dwarf::{
     number_of, Abbrevs, Attr, Attrs, Decoder, Malformed, Reader, Role, Shape, Value,
     TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION,
 };
-use crate::encoded::LANG_ASM;
-use crate::error::{Error, Result};
-use crate::languages;
-
-/// A DIE whose children are being read.
-#[derive(Clone, Copy)]
-struct Frame {
-    what: What,
-    /// Index of the record that the children belong to.
-    index: u32,
-    /// Length of the pending pool when the frame was opened.
-    start: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Unit,
-    Aggregate,
-    Enum,
-    Array,
-    FunctionType,
-    Function,
-    Pointer,
-    /// Child of an aggregate; `index` is the aggregate, the component is the last member.
-    Member,
-    Param,
-    Typedef,
-    Variable,
-    /// Children are read for the types they may hold.
-    Scope,
-    /// Children hold nothing.
-    Nothing,
-}
-
-impl What {
-    /// Do children become part of its record?
-    #[inline]
-    fn collects(self) -> bool {
-        !matches!(
-            self,
-            What::Nothing | What::Scope | What::Member | What::Param
-        )
-    }
-}
+use crate::object::{languages, LANG_ASM};
+use crate::support::error::{Error, Result};
 
 struct Walk<'r, 's> {
     raw: &'r mut Raw<'s>,
@@ -99,20 +55,6 @@ impl Die<'_> {
     fn flag(&self, attr: Attr) -> bool {
         self.others.is_some_and(|attrs| attrs.flag(attr))
     }
-}
-
-/// The DIEs that are open, and what was met of their children. An inner DIE is closed before its
-/// outer one goes on, so each pool is a stack, too, and the share of a DIE is contiguous when it
-/// closes.
-#[derive(Default)]
-pub struct Open {
-    stack: Vec<Frame>,
-    members: Vec<Member>,
-    enumerators: Vec<Enumerator>,
-    params: Vec<Param>,
-    type_params: Vec<(u32, u32)>,
-    dimensions: Vec<u32>,
-    type_tags: Vec<u32>,
 }
 
 /// Read a unit. `refused`: it is known already that BTF cannot hold it, and why. Where that is no

@@ -3,10 +3,10 @@
 
 use gimli::constants as dw;
 
-use super::raw::{Member, Raw, Type};
+use super::records::{Member, Raw, Type};
 use super::types::Types;
-use crate::btf::{self, Kind};
-use crate::error::{Error, Result};
+use crate::btf::{self, is_width_of_int, Kind};
+use crate::support::error::{Error, Result};
 
 /// A type that becomes one of BTF.
 #[derive(Clone, Copy)]
@@ -297,11 +297,6 @@ fn plain(kind: Kind) -> u32 {
     btf::info(kind, 0, false)
 }
 
-/// Can BTF have an INT of so many bytes?
-pub fn is_width_of_int(bytes: u32) -> bool {
-    bytes.is_power_of_two() && bytes <= 16
-}
-
 #[inline(always)]
 fn write_float(t: &Type, size: u32, to: &mut impl Words) -> Result<()> {
     if t.name == 0 {
@@ -344,4 +339,14 @@ fn check_vlen(vlen: u32) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Which types are wanted in words.
+pub trait Choice {
+    /// Types are about to come, of these raw records.
+    fn begin(&mut self, layout: &Layout<'_>, int: Option<u32>) -> Result<()>;
+    /// A unit is about to come, of the language.
+    fn unit(&mut self, language: u32);
+    /// Is the next type wanted? `proper`: it is one of the unit itself.
+    fn wants(&mut self, layout: &Layout<'_>, item: &Item<'_>, proper: bool) -> Result<bool>;
 }

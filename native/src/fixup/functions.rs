@@ -10,22 +10,22 @@ use std::collections::HashMap;
 use super::prototypes::{Prototypes, Widths};
 use super::{add_decl_tag, id_of, kfuncs, Outcome};
 use crate::btf::{self, Kind};
-use crate::combine::{printable, Class, Combiner, Signature};
-use crate::encode::Fast;
-use crate::encoded::{function_flags as flag, Id};
-use crate::error::Result;
-use crate::explain::{facts, Candidate, FunctionVerdict};
-use crate::features::Features;
-use crate::image::{base_name, Image, Location};
-use crate::names::Names;
-use crate::resolve::Resolution;
-use crate::spelling::declaration;
-use crate::threads::Threads;
+use crate::combine::{printable, Combiner, Signature};
+use crate::elf::image::{base_name, Image, Location};
+use crate::fixup::names::Names;
+use crate::fixup::origins::Resolution;
+use crate::object::features::Features;
+use crate::object::function_flags as flag;
+use crate::object::numbering::Class;
+use crate::object::Id;
+use crate::support::error::Result;
+use crate::support::hash::Fast;
+use crate::support::threads::Threads;
 
 /// The symbols of one base name, and the candidates that describe them.
 #[derive(Default)]
-pub(super) struct Named {
-    symbols: Vec<(usize, Location)>,
+pub struct Named {
+    pub symbols: Vec<(usize, Location)>,
     states: Vec<State>,
 }
 
@@ -43,6 +43,11 @@ impl Named {
             }
         }
         false
+    }
+
+    /// Does any object describe it?
+    pub fn is_described(&self) -> bool {
+        !self.states.is_empty()
     }
 
     fn is_consistent(&self, prototypes: &mut Prototypes<'_, '_>) -> bool {
@@ -117,13 +122,13 @@ impl State {
 
 /// What the BTF tells of a name.
 #[derive(Clone, Copy)]
-struct Chosen {
-    class: usize,
+pub struct Chosen {
+    pub class: usize,
     proto: Class,
     /// Identity of the FUNC.
     id: Id,
     /// The symbol whose full name it goes by; `None`: the base name.
-    clone: Option<usize>,
+    pub clone: Option<usize>,
 }
 
 /// Identity of a FUNC of this name.
@@ -158,13 +163,13 @@ struct Case<'a, 'c> {
 }
 
 /// Functions of the image by base name, and where each name is among them by its number.
-pub(super) struct ByBaseName<'i> {
+pub struct ByBaseName<'i> {
     named: Vec<(&'i [u8], Named)>,
     places: HashMap<u32, usize, Fast>,
 }
 
 /// Only names that candidates have. Parts that the compiler split off are no functions.
-pub(super) fn by_base_name<'i>(image: &Image<'i>, names: &Names) -> ByBaseName<'i> {
+pub fn by_base_name<'i>(image: &Image<'i>, names: &Names) -> ByBaseName<'i> {
     let mut places: HashMap<u32, usize, Fast> = HashMap::default();
     let mut named: Vec<(&[u8], Named)> = Vec::new();
     for (i, symbol) in image.symbols.iter().enumerate() {
@@ -191,7 +196,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Functions of the image by base name, and for each its candidates in an order that follows from
 /// what they are.
-pub(super) fn gather<'i>(
+pub fn gather<'i>(
     combiner: &Combiner<'_>,
     image: &Image<'i>,
     by_base_name: ByBaseName<'i>,
@@ -234,74 +239,22 @@ pub(super) fn gather<'i>(
     Ok(named)
 }
 
-/// The verdict on one name with all its evidence. `None`: nothing is known of it.
-pub fn explain(
+/// The verdict on one name: how it is told of, or why it is left out.
+pub fn decide(
     combiner: &Combiner<'_>,
     image: &Image<'_>,
-    names: &Names,
-    resolution: &Resolution,
     features: &Features,
-    objects: &[String],
-    name: &[u8],
-) -> Result<Option<FunctionVerdict>> {
-    let by_base_name = by_base_name(image, names);
-    let named = gather(
+    named: &Named,
+) -> std::result::Result<Chosen, Reason> {
+    let widths = Widths::new(combiner);
+    let case = Case {
         combiner,
         image,
-        by_base_name,
-        resolution,
         features,
-        &Threads::ONE,
-    )?;
-    let place = named.iter().position(|(n, _)| *n == name);
-    if place.is_none() && combiner.watched_functions.is_empty() {
-        return Ok(None);
-    }
-    let decision = match place.map(|i| &named[i].1) {
-        None => Err("the linked file has no function symbol of this name"),
-        Some(named) if named.states.is_empty() => Err("no object describes it"),
-        Some(named) => {
-            let widths = Widths::new(combiner);
-            let case = Case {
-                combiner,
-                image,
-                features,
-                named,
-                consistent: named.is_consistent(&mut Prototypes::new(combiner, &widths)),
-            };
-            case.decide().map_err(Reason::text)
-        }
+        named,
+        consistent: named.is_consistent(&mut Prototypes::new(combiner, &widths)),
     };
-    let at = |class: u32, object, die| {
-        let placed = combiner
-            .placed_functions
-            .iter()
-            .find(|p| (p.class, p.object, p.die) == (class, object, die))?;
-        resolution.locate(image, placed.place).map(|l| l.value)
-    };
-    let text = |proto| declaration(combiner, proto, &printable(name));
-    let candidate = |&(class, object, die): &(u32, u32, u64)| {
-        let function = &combiner.functions[class as usize];
-        let passed = function.passed_proto;
-        Candidate {
-            object: objects.get(object as usize).cloned().unwrap_or_default(),
-            die,
-            prototype: text(function.proto),
-            passed: (passed != function.proto).then(|| text(passed)),
-            facts: facts(function.flags),
-            address: at(class, object, die),
-            chosen: matches!(&decision, Ok(chosen) if chosen.class == class as usize),
-        }
-    };
-    let symbol = |i: usize| printable(image.symbols[i].name).into_owned();
-    let symbols = place.map_or(&[][..], |i| &named[i].1.symbols);
-    let clone = decision.as_ref().ok().and_then(|chosen| chosen.clone);
-    Ok(Some(FunctionVerdict {
-        symbols: symbols.iter().map(|&(i, l)| (symbol(i), l.value)).collect(),
-        clone: clone.map(symbol).unwrap_or_default(),
-        candidates: combiner.watched_functions.iter().map(candidate).collect(),
-        reason: decision.err().unwrap_or(""),
-    }))
+    case.decide()
 }
 
 pub(super) fn add(

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use super::id_of;
 use crate::btf::{self, Kind};
-use crate::combine::{Class, Combiner};
-use crate::endian;
-use crate::image::Image;
+use crate::combine::Combiner;
+use crate::elf::image::Image;
+use crate::object::numbering::Class;
+use crate::support::endian;
 
 const SET: &[u8] = b"__BTF_ID__set8__";
 const FUNC: &[u8] = b"__BTF_ID__func__";

@@ -6,18 +6,24 @@
 
 pub mod functions;
 pub mod kfuncs;
+mod linked_dwarf;
+pub mod names;
+pub mod origins;
 mod prototypes;
+pub mod sections;
 pub mod variables;
 
+use self::linked_dwarf::Relink;
 use crate::btf::{self, Kind};
-use crate::combine::{Class, Combiner};
-use crate::encoded::Id;
-use crate::error::Result;
-use crate::features::Features;
-use crate::image::Image;
-use crate::names::Names;
-use crate::resolve::Resolution;
-use crate::threads::Threads;
+use crate::combine::Combiner;
+use crate::elf::image::Image;
+use crate::fixup::names::Names;
+use crate::fixup::origins::Resolution;
+use crate::object::features::Features;
+use crate::object::numbering::Class;
+use crate::object::Id;
+use crate::support::error::Result;
+use crate::support::threads::Threads;
 
 /// What the fix-up did, for the report.
 #[derive(Default, Debug, Clone)]
@@ -38,6 +44,7 @@ pub fn fix_up(
     objects: &[String],
     features: &Features,
     threads: &Threads,
+    relink: Relink,
 ) -> Result<Outcome> {
     let names = Names::new(image, &combiner.strings, threads)?;
     let (resolution, named) = threads.join(
@@ -49,7 +56,7 @@ pub fn fix_up(
         settled_by_dwarf: resolution.open_names(),
         ..Outcome::default()
     };
-    resolution.settle(image, combiner, objects)?;
+    resolution.settle(image, combiner, objects, relink)?;
     let named = functions::gather(combiner, image, named, &resolution, features, threads)?;
     functions::add(combiner, image, &named, features, threads, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;

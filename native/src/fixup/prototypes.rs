@@ -10,10 +10,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::btf::{self, Kind};
-use crate::combine::{Class, Combiner};
-use crate::encode::Fast;
-use crate::encoded::Id;
-use crate::identity;
+use crate::combine::Combiner;
+use crate::object::numbering::Class;
+use crate::object::Id;
+use crate::support::hash::Fast;
 
 /// The loose identities that one thread has met.
 pub struct Prototypes<'a, 'c> {
@@ -30,9 +30,8 @@ impl Widths {
     pub fn new(combiner: &Combiner<'_>) -> Widths {
         let defined = |kind: Kind| {
             let classes = combiner.numbers().map(|class| combiner.class_words(class));
-            let names = classes.filter(move |words| {
-                identity::kind_of(words) == Some(kind) && btf::vlen(words[1]) != 0
-            });
+            let names = classes
+                .filter(move |words| btf::kind_of(words) == Some(kind) && btf::vlen(words[1]) != 0);
             names.map(|words| words[0])
         };
         let mut names: HashSet<u32, Fast> = defined(Kind::Enum64).collect();
@@ -77,7 +76,7 @@ impl<'a, 'c> Prototypes<'a, 'c> {
 
     fn of_words(&mut self, class: Class) -> Id {
         let words = self.combiner.class_words(class);
-        let Some(kind) = identity::kind_of(words) else {
+        let Some(kind) = btf::kind_of(words) else {
             return Id::default();
         };
         let named = |kind: Kind| loose(kind, &[words[0]], &[]);

@@ -7,14 +7,14 @@ use object::elf;
 
 use super::{add_decl_tag, id_of, Outcome};
 use crate::btf::{self, Kind};
-use crate::combine::{printable, Class, Combiner, PlacedVariable};
-use crate::encoded::{variable_flags, Variable, View, NONE};
-use crate::error::{Error, Result};
-use crate::features::Features;
-use crate::image::Image;
-use crate::resolve::Resolution;
-
-pub const PERCPU: &[u8] = b".data..percpu";
+use crate::combine::{printable, Combiner, PlacedVariable};
+use crate::elf::image::Image;
+use crate::fixup::origins::Resolution;
+use crate::fixup::sections::{is_included, PERCPU};
+use crate::object::features::Features;
+use crate::object::numbering::Class;
+use crate::object::variable_flags;
+use crate::support::error::{Error, Result};
 
 /// Variables that only serve the build: nobody looks for them, and there are thousands.
 const SERVICE: [&[u8]; 5] = [
@@ -27,38 +27,6 @@ const SERVICE: [&[u8]; 5] = [
 
 /// Longest name that kernels of all versions accept (`KSYM_NAME_LEN` before 6.1).
 const NAME_LEN: usize = 128;
-
-/// Does the section of the linked file count? Linker scripts fold the sub-sections of per-CPU
-/// data into one.
-pub fn is_included(section: &[u8], features: &Features) -> bool {
-    features.global_var || (features.var && section == PERCPU)
-}
-
-/// Before the link: may the candidate end in a section that counts?
-pub fn is_wanted(
-    features: &Features,
-    image: &Image<'_>,
-    view: &View<'_>,
-    variable: &Variable,
-) -> bool {
-    if features.global_var {
-        return true;
-    }
-    if !features.var {
-        return false;
-    }
-    if view.target.relocatable == 0 {
-        return image
-            .section_of(variable.address)
-            .is_some_and(|s| image.sections[s as usize].name == PERCPU);
-    }
-    if variable.symbol == NONE {
-        return false;
-    }
-    let section = view.string(view.symbols[variable.symbol as usize].section);
-    // Defined elsewhere: the link decides.
-    section.is_empty() || section.starts_with(PERCPU)
-}
 
 fn is_service(name: &[u8]) -> bool {
     SERVICE.iter().any(|prefix| name.starts_with(prefix))
@@ -76,7 +44,7 @@ struct Chosen {
     offset: u64,
     size: u32,
     /// Smaller is better, among variables at one offset.
-    rank: (bool, crate::encoded::Id),
+    rank: (bool, crate::object::Id),
     variable: usize,
 }
 

@@ -14,9 +14,9 @@ use std::ops::Range;
 
 use super::read::{parts, starts, words, Parts};
 use super::{Kind, KIND_FLAG};
-use crate::encoded::View;
-use crate::error::{Error, Result};
-use crate::threads::Threads;
+use crate::object::View;
+use crate::support::error::{Error, Result};
+use crate::support::threads::Threads;
 
 /// Highest id, void included, and highest offset of a name (include/uapi/linux/btf.h).
 const MAX_TYPES: usize = 0xf_ffff;

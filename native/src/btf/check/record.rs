@@ -3,7 +3,7 @@
 
 use super::{fail, is_modifier, place, Types, CHAIN, MAX_NAME_OFFSET};
 use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG};
-use crate::error::{Error, Result};
+use crate::support::error::{Error, Result};
 
 /// `KSYM_NAME_LEN` since Linux 6.1.
 const NAME_LEN: usize = 512;

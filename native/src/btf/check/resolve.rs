@@ -4,7 +4,7 @@
 
 use super::{fail, is_modifier, place, Rules, Types, CHAIN};
 use crate::btf::{Kind, KIND_FLAG};
-use crate::error::Result;
+use crate::support::error::Result;
 
 /// Deepest nesting where only our own stack counts.
 const DEPTH: usize = 1024;

@@ -5,7 +5,7 @@
 
 use super::{fail, place, Types};
 use crate::btf::{for_each_field, Field, Kind, KIND_FLAG};
-use crate::error::Result;
+use crate::support::error::Result;
 
 /// Size of the strings of the base that it was made against: the highest name is the last string of
 /// its own, since encoders write no string that nothing names. `None` where that does not explain

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Serving a feature list that leaves kinds out: type tags, floating point, 64-bit enums.
+//!
+//! Objects are encoded with everything, since one sidecar serves every list. Where a kind is not
+//! wanted, its types are replaced in the combined set, which may make others equal; so the set is
+//! combined once more, as if it were one object.
+
+use crate::btf::{self, Field, Kind};
+use crate::combine::base::Base;
+use crate::combine::{declarations, leaf, refine, Combiner};
+use crate::object::features::Features;
+use crate::object::numbering::Class;
+use crate::object::{identity, Encoded, Unit};
+use crate::support::error::Result;
+
+/// Longest chain of type tags.
+const TAGS: usize = 64;
+
+pub fn is_needed(features: &Features) -> bool {
+    !(features.type_tag && features.float && features.enum64)
+}
+
+pub fn reduce<'a>(
+    combiner: Combiner<'a>,
+    features: &Features,
+    base: Option<&Base>,
+) -> Result<Combiner<'a>> {
+    let forward = declarations::resolve_declarations(&combiner);
+    let one = as_object(&combiner, &forward, features)?;
+    let view = one.view();
+    let mut reduced = Combiner::new(combiner.wanted());
+    reduced.add(0, &view, None)?;
+    // Which definition is the default was decided by all objects, not by this one.
+    for facts in &mut reduced.classes {
+        facts.holders = 0;
+    }
+    for (facts, id) in combiner.classes.iter().zip(view.ids) {
+        if let Some(class) = reduced.find(*id) {
+            reduced.classes[class as usize - 1].holders += facts.holders;
+        }
+    }
+    base.map(|base| base.join(&mut reduced)).transpose()?;
+    let refined = refine::refine(&mut reduced, &mut vec![(0, view)], base)?;
+    let overrides = refined.overrides.into_iter().next().map(|(_, o)| o);
+    // Where each class went, and what of it is remembered there.
+    let mut moved: Vec<Class> = vec![0; combiner.classes.len() + 1];
+    for facts in &mut reduced.classes {
+        facts.required = false;
+    }
+    for class in combiner.numbers() {
+        let source = resolve(&combiner, &forward, class, features);
+        if source == 0 {
+            continue;
+        }
+        let id = overrides
+            .as_ref()
+            .and_then(|o| o.get(&source).copied())
+            .unwrap_or(view.ids[source as usize - 1]);
+        let Some(target) = reduced.find(id) else {
+            continue;
+        };
+        moved[class as usize] = target;
+        let (old, new) = (
+            combiner.facts(class),
+            &mut reduced.classes[target as usize - 1],
+        );
+        new.required |= old.required && !old.dead && source == class && old.base_id == 0;
+        if new.base_id == 0 && !old.dead && !leaf::is_leaf(combiner.class_words(class)) {
+            new.base_id = old.base_id;
+        }
+    }
+    carry_candidates(combiner, &mut reduced, &moved);
+    Ok(reduced)
+}
+
+/// The class that stands for this one: itself, what it declares, or what a type tag is on.
+fn resolve(combiner: &Combiner<'_>, forward: &[Class], class: Class, features: &Features) -> Class {
+    let meant = |class: Class| match forward[class as usize] {
+        0 => class,
+        instead => instead,
+    };
+    let mut class = meant(class);
+    for _ in 0..TAGS {
+        if features.type_tag || class == 0 || combiner.kind(class) != Some(Kind::TypeTag) {
+            break;
+        }
+        class = meant(combiner.class_words(class)[2]);
+    }
+    class
+}
+
+fn as_object(combiner: &Combiner<'_>, forward: &[Class], features: &Features) -> Result<Encoded> {
+    let mut one = Encoded::new(combiner.target.unwrap_or_default());
+    one.strings = combiner.strings.bytes.clone();
+    let placeholder = one.strings.len() as u32;
+    one.strings.extend_from_slice(b"__SANITIZED_FAKE_INT__\0");
+    for class in combiner.numbers() {
+        let source = combiner.class_words(class);
+        let in_base = combiner.facts(class).base_id != 0;
+        let words = match btf::kind_of(source) {
+            _ if combiner.facts(class).dead => vec![0, btf::info(Kind::Ptr, 0, false), 0],
+            Some(Kind::Float) if !features.float && !in_base => {
+                let (name, size) = match source[2] {
+                    size if size.is_power_of_two() && size <= 16 => (source[0], size),
+                    _ => (placeholder, 4),
+                };
+                vec![name, btf::info(Kind::Int, 0, false), size, size * 8]
+            }
+            Some(Kind::Enum64) if !features.enum64 && !in_base => {
+                let vlen = btf::vlen(source[1]) as u32;
+                let mut words = vec![source[0], btf::info(Kind::Enum, vlen, false), source[2]];
+                words.extend(source[3..].chunks_exact(3).flat_map(|e| [e[0], e[1]]));
+                words
+            }
+            Some(Kind::Enum) if !features.enum64 && !in_base => {
+                let mut words = source.to_vec();
+                words[1] &= !btf::KIND_FLAG;
+                words
+            }
+            // Of what is only a name here, the base has the definition.
+            Some(kind) if leaf::is_leaf(source) => {
+                let of_union = kind == Kind::Union;
+                match kind {
+                    Kind::Enum | Kind::Enum64 => {
+                        vec![source[0], btf::info(Kind::Enum, 0, false), 4]
+                    }
+                    _ => vec![source[0], btf::info(Kind::Fwd, 0, of_union), 0],
+                }
+            }
+            Some(kind) => {
+                let mut words = source.to_vec();
+                btf::for_each_field(kind, source, |i, field| {
+                    if field == Field::Type {
+                        words[i] = resolve(combiner, forward, source[i], features);
+                    }
+                });
+                words
+            }
+            None => source.to_vec(),
+        };
+        one.words.extend_from_slice(&words);
+        one.starts.push(one.words.len() as u32);
+    }
+    let count = combiner.classes.len() as u32;
+    one.units.push(Unit {
+        types_end: count,
+        protos_end: count,
+        ..Unit::default()
+    });
+    identity::of_types(&mut one)?;
+    Ok(one)
+}
+
+fn carry_candidates(from: Combiner<'_>, to: &mut Combiner<'_>, moved: &[Class]) {
+    let strings = from.strings;
+    let carry = |to: &mut Combiner<'_>, name: u32| to.strings.add(strings.get(name));
+    for mut function in from.functions {
+        function.proto = moved[function.proto as usize];
+        function.passed_proto = moved[function.passed_proto as usize];
+        function.dead |= function.proto == 0 || function.passed_proto == 0;
+        function.name = carry(to, function.name);
+        for tag in &mut function.tags {
+            tag.0 = carry(to, tag.0);
+        }
+        to.functions.push(function);
+    }
+    to.placed_functions = from.placed_functions;
+    for mut variable in from.variables {
+        variable.class = moved[variable.class as usize];
+        variable.name = carry(to, variable.name);
+        for tag in &mut variable.tags {
+            tag.0 = carry(to, tag.0);
+        }
+        to.variables.push(variable);
+    }
+    for mut symbol in from.symbols {
+        symbol.name = carry(to, symbol.name);
+        symbol.section = carry(to, symbol.section);
+        symbol.file = carry(to, symbol.file);
+        to.symbols.push(symbol);
+    }
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Stage 4, finish: resolve declarations, choose the types that belong to the result, put them in
+//! canonical order, number them, lay out the strings, serialise.
+//!
+//! Canonical order: types without a name first, then by name, as newer kernels want it for their
+//! binary search; equal names by kind, equal kinds by identity.
+
+pub mod stable;
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use crate::btf::write::{file, layout_section, put};
+use crate::btf::{self, Field, Kind};
+use crate::combine::base::Base;
+use crate::combine::declarations::resolve_declarations;
+use crate::combine::Combiner;
+use crate::object::features::Features;
+use crate::object::numbering::Class;
+use crate::object::Id;
+use crate::support::error::{Error, Result};
+use crate::support::hash::Fast;
+use crate::support::threads::Threads;
+
+pub struct Finished {
+    pub bytes: Vec<u8>,
+    /// The distilled base that `bytes` are split against, where it was asked for.
+    pub base: Option<Vec<u8>>,
+    /// Number of types, without void; those of a distilled base are not counted.
+    pub types: u64,
+    /// How many of each kind, by `Kind as usize`.
+    pub kinds: [u64; 20],
+}
+
+pub fn finish(
+    combiner: &Combiner<'_>,
+    features: &Features,
+    base: Option<&Base>,
+    threads: &Threads,
+) -> Result<Finished> {
+    let forward = resolve_declarations(combiner);
+    let distilled = base.filter(|_| features.distilled_base);
+    let (own, of_base) = choose(combiner, &forward, features, distilled);
+    let own = in_order(combiner, &own, threads)?;
+    let mut ids = vec![0u32; combiner.classes.len() + 1];
+    if distilled.is_none() {
+        for class in combiner.numbers() {
+            ids[class as usize] = combiner.facts(class).base_id;
+        }
+    }
+    let of_base = in_order(combiner, &of_base, threads)?;
+    let first = match base {
+        None => 1,
+        Some(base) if distilled.is_none() => base.count() + 1,
+        Some(_) => of_base.len().max(1) as u32 + 1,
+    };
+    for (id, &class) in (1..).zip(&of_base).chain((first..).zip(&own)) {
+        ids[class as usize] = id;
+    }
+    for class in combiner.numbers() {
+        let target = forward[class as usize];
+        if target != 0 {
+            ids[class as usize] = ids[target as usize];
+        }
+    }
+    let writer = Writer {
+        combiner,
+        ids: &ids,
+        big: combiner.target.is_some_and(|t| t.big_endian != 0),
+    };
+    let Some(whole) = distilled else {
+        let below = base.map(|base| Below {
+            length: base.strings().len() as u32,
+            find: Box::new(|text| base.find_string(text)),
+        });
+        return writer.whole(&own, below, features.layout && base.is_none());
+    };
+    let shown = |class: Class| shown_of_base(combiner, class, whole);
+    let mut strings = Strings::new(combiner, None);
+    let (mut types, _) = writer.types(of_base.iter().map(|&class| shown(class)), &mut strings)?;
+    if of_base.is_empty() {
+        // Linux 6.12 takes a base without types, but does not count void then, and moves each id of
+        // the module to its neighbour. `int` is in every kernel.
+        let name = strings.bytes.len() as u32;
+        strings.bytes.extend_from_slice(b"int\0");
+        btf::int(name)
+            .iter()
+            .for_each(|&word| put(&mut types, writer.big, word));
+    }
+    let below = Below {
+        length: strings.bytes.len() as u32,
+        find: Box::new(|text| {
+            let name = combiner.strings.find(text)?;
+            strings.placed.get(&name).copied()
+        }),
+    };
+    let finished = writer.whole(&own, Some(below), false)?;
+    Ok(Finished {
+        base: Some(file(&types, &[], &strings.bytes, writer.big)?),
+        ..finished
+    })
+}
+
+/// Does a type of the base stay in a distilled one? Those that a kernel can find again by name.
+fn stays_in_base(words: &[u32]) -> bool {
+    let by_name = matches!(
+        btf::kind_of(words),
+        Some(
+            Kind::Int
+                | Kind::Float
+                | Kind::Fwd
+                | Kind::Struct
+                | Kind::Union
+                | Kind::Enum
+                | Kind::Enum64
+        )
+    );
+    by_name && words[0] != 0
+}
+
+/// What a distilled base says of a type: of structs, unions and enums name and size alone.
+fn shown_of_base<'c>(combiner: &'c Combiner<'_>, class: Class, base: &Base) -> Cow<'c, [u32]> {
+    let words = combiner.class_words(class);
+    let kind = match btf::kind_of(words) {
+        Some(Kind::Enum64) => Kind::Enum,
+        Some(kind @ (Kind::Struct | Kind::Union | Kind::Enum)) => kind,
+        _ => return Cow::Borrowed(words),
+    };
+    let size = base.type_words(combiner.facts(class).base_id)[2];
+    Cow::Owned(vec![words[0], btf::info(kind, 0, false), size])
+}
+
+/// The classes of the result, and those of a distilled base.
+fn choose(
+    combiner: &Combiner<'_>,
+    forward: &[Class],
+    features: &Features,
+    distilled: Option<&Base>,
+) -> (Vec<Class>, Vec<Class>) {
+    let mut seen = vec![false; combiner.classes.len() + 1];
+    let (mut own, mut of_base) = (Vec::new(), Vec::new());
+    let in_base = |class: Class| {
+        let meant = match forward[class as usize] {
+            0 => class,
+            definition => definition,
+        };
+        combiner.facts(meant).base_id != 0
+    };
+    let mut queue: Vec<Class> = combiner
+        .numbers()
+        .filter(|&class| {
+            let facts = combiner.facts(class);
+            facts.required
+                && !facts.dead
+                && !in_base(class)
+                && (features.decl_tag || combiner.kind(class) != Some(Kind::DeclTag))
+        })
+        .collect();
+    while let Some(class) = queue.pop() {
+        let class = match forward[class as usize] {
+            0 => class,
+            definition => definition,
+        };
+        let in_base = in_base(class);
+        if (in_base && distilled.is_none()) || std::mem::replace(&mut seen[class as usize], true) {
+            continue;
+        }
+        let words = combiner.class_words(class);
+        if in_base && stays_in_base(words) {
+            of_base.push(class);
+            continue;
+        }
+        own.push(class);
+        if let Some(kind) = btf::kind_of(words) {
+            btf::for_each_field(kind, words, |i, field| {
+                if field == Field::Type && words[i] != 0 {
+                    queue.push(words[i]);
+                }
+            });
+        }
+    }
+    (own, of_base)
+}
+
+/// What comes first in the canonical order. Compared as it stands, it decides but for long names that
+/// start alike.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The first bytes of the name, as a number; the rest is looked at where these are equal.
+    name: u128,
+    kind: Option<Kind>,
+    id: Id,
+    class: Class,
+}
+
+fn in_order(combiner: &Combiner<'_>, classes: &[Class], threads: &Threads) -> Result<Vec<Class>> {
+    let name = |class: Class| combiner.strings.get(combiner.class_words(class)[0]);
+    let rank = |class: Class| {
+        let mut first = [0; 16];
+        for (to, from) in first.iter_mut().zip(name(class)) {
+            *to = *from;
+        }
+        Rank {
+            name: u128::from_be_bytes(first),
+            kind: combiner.kind(class),
+            id: combiner.facts(class).id,
+            class,
+        }
+    };
+    let mut order: Vec<Rank> = threads.map(classes, || (), |_, &class| Ok(rank(class)))?;
+    threads.sort(&mut order, |a, b| {
+        a.name.cmp(&b.name).then_with(|| {
+            let is_long = a.name & 0xff != 0;
+            let names = is_long.then(|| name(a.class).cmp(name(b.class)));
+            names.unwrap_or(Ordering::Equal).then_with(|| a.cmp(b))
+        })
+    });
+    Ok(order.into_iter().map(|rank| rank.class).collect())
+}
+
+/// Where a string is, if it is there.
+type Find<'b> = dyn Fn(&[u8]) -> Option<u32> + 'b;
+
+/// The strings of what a split BTF is based on.
+struct Below<'b> {
+    length: u32,
+    find: Box<Find<'b>>,
+}
+
+/// The string section of the result; strings that the base has are not repeated.
+struct Strings<'b> {
+    combiner: &'b Combiner<'b>,
+    bytes: Vec<u8>,
+    placed: HashMap<u32, u32, Fast>,
+    below: Option<Below<'b>>,
+}
+
+impl<'b> Strings<'b> {
+    fn new(combiner: &'b Combiner<'b>, below: Option<Below<'b>>) -> Self {
+        Strings {
+            combiner,
+            // Offset 0 is the empty string; a split BTF takes it from its base.
+            bytes: if below.is_none() { vec![0] } else { Vec::new() },
+            placed: HashMap::with_capacity_and_hasher(combiner.strings.count(), Fast::default()),
+            below,
+        }
+    }
+
+    fn place(&mut self, name: u32) -> u32 {
+        if name == 0 {
+            return 0;
+        }
+        if let Some(&at) = self.placed.get(&name) {
+            return at;
+        }
+        let text = self.combiner.strings.get(name);
+        let below = self.below.as_ref();
+        let at = match below.and_then(|below| (below.find)(text)) {
+            Some(at) => at,
+            None => {
+                let at = below.map_or(0, |below| below.length) + self.bytes.len() as u32;
+                self.bytes.extend_from_slice(text);
+                self.bytes.push(0);
+                at
+            }
+        };
+        self.placed.insert(name, at);
+        at
+    }
+}
+
+struct Writer<'c> {
+    combiner: &'c Combiner<'c>,
+    ids: &'c [u32],
+    big: bool,
+}
+
+impl Writer<'_> {
+    /// The types given by their words, and how many there are of each kind.
+    fn types<'w>(
+        &self,
+        all: impl Iterator<Item = Cow<'w, [u32]>>,
+        strings: &mut Strings<'_>,
+    ) -> Result<(Vec<u8>, [u64; 20])> {
+        let mut types = Vec::with_capacity(4 * self.combiner.words.len());
+        let mut kinds = [0; 20];
+        let mut words = Vec::new();
+        for source in all {
+            let Some(kind) = btf::kind_of(&source) else {
+                return Err(Error::new("type of unknown kind"));
+            };
+            words.clear();
+            words.extend_from_slice(&source);
+            btf::for_each_field(kind, &source, |i, field| {
+                words[i] = match field {
+                    Field::Name => strings.place(source[i]),
+                    Field::Type => self.ids[source[i] as usize],
+                };
+            });
+            kinds[kind as usize] += 1;
+            words
+                .iter()
+                .for_each(|&word| put(&mut types, self.big, word));
+        }
+        Ok((types, kinds))
+    }
+
+    fn whole(&self, own: &[Class], below: Option<Below<'_>>, layout: bool) -> Result<Finished> {
+        let mut strings = Strings::new(self.combiner, below);
+        let all = own
+            .iter()
+            .map(|&c| Cow::Borrowed(self.combiner.class_words(c)));
+        let (types, kinds) = self.types(all, &mut strings)?;
+        let layout = if layout { layout_section() } else { Vec::new() };
+        Ok(Finished {
+            bytes: file(&types, &layout, &strings.bytes, self.big)?,
+            base: None,
+            types: own.len() as u64,
+            kinds,
+        })
+    }
+}

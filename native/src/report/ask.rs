@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! `kbuild-btf explain`: the road as far as the fix-up, and then the verdicts.
+
+use std::path::PathBuf;
+
+use super::functions;
+use crate::fixup::names::Names;
+use crate::fixup::origins::Resolution;
+use crate::kbuild;
+use crate::link::request::Request;
+use crate::link::{combine_objects, combine_units, Combined};
+use crate::report::explain::{self, Explanation};
+use crate::support::error::Result;
+
+/// Why a function is in the BTF or not, how definitions of a type differ. Reads the objects of the
+/// link where they are known, else the debug information of the file itself.
+pub fn explain(
+    request: &Request<'_>,
+    objects: Option<&[PathBuf]>,
+    name: &str,
+) -> Result<Explanation> {
+    let watch = Some(name.as_bytes());
+    let tell = |combined: Combined<'_, '_>| {
+        let Combined {
+            combiner,
+            image,
+            names,
+            threads,
+            ..
+        } = combined;
+        let symbols = Names::new(image, &combiner.strings, threads)?;
+        let resolution = Resolution::new(image, &symbols, &combiner, names, &request.features)?;
+        Ok(Explanation {
+            function: functions::explain(
+                &combiner,
+                image,
+                &symbols,
+                &resolution,
+                &request.features,
+                names,
+                name.as_bytes(),
+            )?,
+            definitions: explain::definitions(&combiner, names),
+        })
+    };
+    if objects.is_none() && kbuild::linked_objects(request.elf).is_err() {
+        return combine_units(request, watch, tell);
+    }
+    combine_objects(request, objects, watch, tell)
+}

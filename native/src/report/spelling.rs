@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Types as C spells them, for messages: short, and only as deep as a reader wants.
+
+use crate::btf::{self, Kind};
+use crate::combine::{printable, Combiner};
+use crate::object::numbering::Class;
+
+/// How deep types are spelled before they become an ellipsis.
+const DEPTH: usize = 8;
+
+/// A declaration of `name` (may be empty) with the type of a class.
+pub fn declaration(combiner: &Combiner<'_>, class: Class, name: &str) -> String {
+    declare(combiner, class, name.to_owned(), 0)
+}
+
+fn declare(combiner: &Combiner<'_>, class: Class, inner: String, depth: usize) -> String {
+    let join = |left: &str, inner: String| match inner.is_empty() {
+        true => left.to_owned(),
+        false => format!("{left} {inner}"),
+    };
+    if class == 0 {
+        return join("void", inner);
+    }
+    if depth > DEPTH {
+        return join("...", inner);
+    }
+    let words = combiner.class_words(class);
+    let Some(kind) = btf::kind_of(words) else {
+        return join("?", inner);
+    };
+    let name = printable(combiner.strings.get(words[0])).into_owned();
+    let tagged = |keyword: &str| match name.is_empty() {
+        true => format!("{keyword} {{...}}"),
+        false => format!("{keyword} {name}"),
+    };
+    let through = |inner: String| declare(combiner, words[2], inner, depth + 1);
+    match kind {
+        Kind::Int | Kind::Float | Kind::Typedef => join(&name, inner),
+        Kind::Struct => join(&tagged("struct"), inner),
+        Kind::Union => join(&tagged("union"), inner),
+        Kind::Enum | Kind::Enum64 => join(&tagged("enum"), inner),
+        Kind::Fwd if words[1] & btf::KIND_FLAG != 0 => join(&tagged("union"), inner),
+        Kind::Fwd => join(&tagged("struct"), inner),
+        Kind::Ptr => {
+            let pointee = combiner.kind_or_void(words[2]);
+            let grouped = matches!(pointee, Some(Kind::FuncProto | Kind::Array));
+            through(if grouped {
+                format!("(*{inner})")
+            } else {
+                format!("*{inner}")
+            })
+        }
+        Kind::Const => through(join("const", inner)),
+        Kind::Volatile => through(join("volatile", inner)),
+        Kind::Restrict => through(join("restrict", inner)),
+        Kind::TypeTag => through(join(&format!("__attribute__(({name}))"), inner)),
+        Kind::Array => declare(
+            combiner,
+            words[3],
+            format!("{inner}[{}]", words[5]),
+            depth + 1,
+        ),
+        Kind::FuncProto => {
+            let parameter = |p: &[u32]| match p {
+                [0, 0] => "...".to_owned(),
+                _ => {
+                    let name = printable(combiner.strings.get(p[0])).into_owned();
+                    declare(combiner, p[1], name, depth + 1)
+                }
+            };
+            let list: Vec<String> = words[3..].chunks_exact(2).map(parameter).collect();
+            let list = if list.is_empty() {
+                "void".to_owned()
+            } else {
+                list.join(", ")
+            };
+            through(format!("{inner}({list})"))
+        }
+        Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag => join(&name, inner),
+    }
+}

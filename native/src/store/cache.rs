@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The content-addressed cache of sidecars and of finished modules: a directory, no daemon, no lock.
+//! Entries never change, but for the stamps of sidecars; writers of one entry write the same bytes.
+//! Size and statistics are kept by the Python side.
+
+use std::fs::{self, File, FileTimes};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::object::Id;
+use crate::store::key;
+use crate::store::sidecar::Sidecar;
+use crate::support::files::Unnamed;
+
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// What happened to one object; counted as one byte appended to a file, which needs no lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The sidecar beside the object was right already.
+    Unchanged,
+    Hit,
+    Miss,
+    /// An entry was damaged; it is replaced. Counted besides the miss.
+    Damaged,
+    Error,
+    /// The finished BTF of a module was there.
+    ModuleReused,
+    ModuleEncoded,
+}
+
+impl Event {
+    fn letter(self) -> u8 {
+        match self {
+            Event::Unchanged => b'u',
+            Event::Hit => b'h',
+            Event::Miss => b'm',
+            Event::Damaged => b'd',
+            Event::Error => b'e',
+            Event::ModuleReused => b'r',
+            Event::ModuleEncoded => b'n',
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::Unchanged => "unchanged",
+            Event::Hit => "hit",
+            Event::Miss => "miss",
+            Event::Damaged => "damaged",
+            Event::Error => "error",
+            Event::ModuleReused => "module reused",
+            Event::ModuleEncoded => "module encoded",
+        }
+    }
+}
+
+impl Cache {
+    /// `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` (a relative one does not count, by the rule of
+    /// XDG) or `~/.cache`. Set but empty: no cache.
+    pub fn from_env() -> Option<Cache> {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+        let root = match std::env::var_os("KBUILD_BTF_CACHE") {
+            Some(value) if value.is_empty() => return None,
+            Some(value) => PathBuf::from(value),
+            None => match (set("XDG_CACHE_HOME"), set("HOME")) {
+                (Some(cache), _) if Path::new(&cache).is_absolute() => {
+                    PathBuf::from(cache).join("kbuild-btf")
+                }
+                (_, Some(home)) => PathBuf::from(home).join(".cache/kbuild-btf"),
+                (_, None) => return None,
+            },
+        };
+        Some(Cache {
+            root: root.join("v1"),
+        })
+    }
+
+    fn entry(&self, key: Id) -> PathBuf {
+        let name = key::name(key);
+        self.root.join(&name[..2]).join(format!("{name}.kbtf"))
+    }
+
+    /// The sidecar of a key.
+    pub fn get(&self, key: Id) -> Option<Sidecar<Vec<u8>>> {
+        self.load(key, |bytes| {
+            Sidecar::check(bytes).filter(|s| s.key() == key)
+        })
+    }
+
+    /// The entry of a key, as `check` takes it. One that it does not take is damaged, and removed.
+    pub fn load<T>(&self, key: Id, check: impl FnOnce(Vec<u8>) -> Option<T>) -> Option<T> {
+        let path = self.entry(key);
+        let file = File::open(&path).ok()?;
+        let len = file.metadata().ok()?.len();
+        let mut bytes = Vec::with_capacity(len as usize);
+        (&file).take(len).read_to_end(&mut bytes).ok()?;
+        let sound = check(bytes);
+        match &sound {
+            Some(_) => {
+                // The time of access orders entries by last use: that of modification tells of the
+                // sidecar, which may be the same file. A read-only cache stays as it is.
+                let now = FileTimes::new().set_accessed(SystemTime::now());
+                let _ = file.set_times(now);
+            }
+            None => {
+                let _ = fs::remove_file(&path);
+                self.count(Event::Damaged);
+            }
+        }
+        sound
+    }
+
+    /// Keep an entry; a file of another name as well, if it can be the same. Could it? A cache that
+    /// cannot be written is no reason to fail.
+    pub fn put(&self, key: Id, parts: &[&[u8]], also: Option<&Path>) -> bool {
+        let path = self.entry(key);
+        let write = || Unnamed::write(&path, parts);
+        let written = write().or_else(|error| match path.parent() {
+            // Most likely the first entry of its directory.
+            Some(directory) => fs::create_dir_all(directory).and_then(|()| write()),
+            None => Err(error),
+        });
+        let Ok(file) = written else { return false };
+        // First, so that it is this very file: another writer may replace the entry at any time.
+        let both = also.is_some_and(|also| file.also_name(also).is_ok());
+        let _ = file.name(&path);
+        both
+    }
+
+    pub fn count(&self, event: Event) {
+        let path = self.root.join("events");
+        let open = || File::options().append(true).create(true).open(&path);
+        let file = open().or_else(|_| fs::create_dir_all(&self.root).and_then(|()| open()));
+        if let Ok(mut file) = file {
+            let _ = file.write_all(&[event.letter()]);
+        }
+    }
+}

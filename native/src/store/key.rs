@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The key of a sidecar: a hash over exactly what can change it. Code, line tables and unwind data
+//! are not in it.
+
+use gimli::constants;
+use object::elf;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::dwarf::cursor::{Cursor, Truncated};
+use crate::elf::Elf;
+use crate::object::Id;
+use crate::store::sidecar::ENCODER_VERSION;
+
+/// Sections that the encoder reads.
+const SECTIONS: [&[u8]; 11] = [
+    b".debug_info",
+    b".debug_types",
+    b".debug_abbrev",
+    b".debug_str",
+    b".debug_line_str",
+    b".debug_str_offsets",
+    b".debug_addr",
+    b".debug_loc",
+    b".debug_loclists",
+    b".debug_ranges",
+    b".debug_rnglists",
+];
+
+/// Compilers put the names of files and directories there. Nothing else: then it does not count,
+/// and the same source built in another directory has the same key.
+const LINE_STRINGS: &[u8] = b".debug_line_str";
+
+/// Does any DIE but the unit itself have a string in `.debug_line_str`? A table of abbreviations
+/// that cannot be read counts as if it had.
+fn uses_line_strings(abbrev: &[u8], big: bool) -> bool {
+    let mut at = Cursor::new(abbrev, 0, big);
+    let mut scan = || -> Result<bool, Truncated> {
+        while !at.at_end() {
+            if at.uleb()? == 0 {
+                continue;
+            }
+            let tag = at.uleb()?;
+            at.u8()?;
+            loop {
+                let (name, form) = (at.uleb()?, at.uleb()?);
+                if form == u64::from(constants::DW_FORM_implicit_const.0) {
+                    at.sleb()?;
+                }
+                if (name, form) == (0, 0) {
+                    break;
+                }
+                if form == u64::from(constants::DW_FORM_line_strp.0)
+                    && tag != u64::from(constants::DW_TAG_compile_unit.0)
+                {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    };
+    scan().unwrap_or(true)
+}
+
+fn add(hash: &mut Xxh3, name: &[u8], data: &[u8]) {
+    hash.update(&(name.len() as u64).to_le_bytes());
+    hash.update(name);
+    hash.update(&(data.len() as u64).to_le_bytes());
+    hash.update(data);
+}
+
+/// A few at a time: an object has more relocations than anything else.
+fn add_relocations(hash: &mut Xxh3, elf: &Elf<'_>, name: &[u8], ignored: &[u8]) {
+    let mut some = [[0u64; 4]; 128];
+    let mut filled = 0;
+    elf.for_each_relocation(name, ignored, |relocation| {
+        some[filled] = relocation;
+        filled += 1;
+        if filled == some.len() {
+            add(hash, b"relocations", bytemuck::cast_slice(&some));
+            filled = 0;
+        }
+    });
+    add(hash, b"relocations", bytemuck::cast_slice(&some[..filled]));
+}
+
+pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
+    let mut hash = Xxh3::new();
+    add(&mut hash, b"encoder", ENCODER_VERSION.as_bytes());
+    let target = crate::encode::target(elf);
+    add(&mut hash, b"target", bytemuck::bytes_of(&target));
+    let sections = elf.stored_sections(|name| SECTIONS.contains(&name))?;
+    let has_debug = !sections.is_empty();
+    let line_strings = sections
+        .iter()
+        .any(|(name, data)| *name == b".debug_abbrev" && uses_line_strings(data, elf.big_endian()));
+    for (name, data) in sections {
+        let ignored: &[u8] = if line_strings { b"" } else { LINE_STRINGS };
+        if name == ignored {
+            continue;
+        }
+        add(&mut hash, name, data);
+        if elf.is_relocatable() {
+            add_relocations(&mut hash, elf, name, ignored);
+        }
+    }
+    if has_debug {
+        let names: std::collections::HashMap<u32, &[u8]> = elf
+            .sections()
+            .into_iter()
+            .map(|s| (s.index, s.name))
+            .collect();
+        for symbol in elf.symbols() {
+            if ![
+                elf::STT_FUNC.0,
+                elf::STT_OBJECT.0,
+                elf::STT_FILE.0,
+                elf::STT_SECTION.0,
+                elf::STT_NOTYPE.0,
+            ]
+            .contains(&symbol.kind)
+            {
+                continue;
+            }
+            add(
+                &mut hash,
+                symbol.name,
+                names.get(&symbol.section).copied().unwrap_or(b""),
+            );
+            let numbers = [
+                symbol.value,
+                symbol.size,
+                u64::from(symbol.kind),
+                u64::from(symbol.binding),
+            ];
+            add(&mut hash, b"", bytemuck::cast_slice(&numbers));
+        }
+    }
+    let digest = hash.digest128();
+    Ok(Id {
+        high: (digest >> 64) as u64,
+        low: digest as u64,
+    })
+}
+
+/// As file name: 32 hexadecimal digits.
+pub fn name(key: Id) -> String {
+    format!("{:016x}{:016x}", key.high, key.low)
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! What is kept from build to build, and the cheapest way to an object.
+
+pub mod cache;
+pub mod key;
+pub mod objects;
+pub mod sidecar;

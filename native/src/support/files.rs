@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! Files: mapped to be read, written as a whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{IoSlice, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use memmap2::{Mmap, MmapOptions};
+
+use crate::support::error::{io, Error, Result};
+
+/// A file mapped read-only. A length change by another process while we read would be a fault in
+/// any reader; make never rewrites an object that a later step of the same build is reading.
+pub struct Mapped {
+    pub path: PathBuf,
+    content: Memory,
+}
+
+enum Memory {
+    Map(Mmap),
+    Copy(Vec<u8>),
+}
+
+impl Mapped {
+    pub fn open(path: &Path) -> Result<Mapped> {
+        Self::map(path, MmapOptions::new())
+    }
+
+    /// For a small file that will be read whole: its pages are mapped at once, not one fault after
+    /// the other.
+    pub fn open_whole(path: &Path) -> Result<Mapped> {
+        let mut options = MmapOptions::new();
+        options.populate();
+        Self::map(path, options)
+    }
+
+    /// For one of many small files that several threads read: memory is used again, while each
+    /// unmapping would interrupt the other threads.
+    pub fn read(path: &Path) -> Result<Mapped> {
+        let (mut file, len) = open(path)?;
+        let mut bytes = Vec::with_capacity(len);
+        Read::by_ref(&mut file)
+            .take(len as u64)
+            .read_to_end(&mut bytes)
+            .map_err(io("read", path))?;
+        Ok(Mapped {
+            path: path.to_owned(),
+            content: Memory::Copy(bytes),
+        })
+    }
+
+    /// For a large file of which a few scattered pages will be read: none is mapped beside them.
+    pub fn open_scattered(path: &Path) -> Result<Mapped> {
+        let mapped = Self::open(path)?;
+        if let Memory::Map(map) = &mapped.content {
+            // It is only advice.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+        Ok(mapped)
+    }
+
+    fn map(path: &Path, mut options: MmapOptions) -> Result<Mapped> {
+        let (file, len) = open(path)?;
+        // An empty file cannot be mapped.
+        let content = if len == 0 {
+            Memory::Copy(Vec::new())
+        } else {
+            // SAFETY: the map is private to this process and only read.
+            let map = unsafe { options.len(len).map(&file) };
+            Memory::Map(map.map_err(io("map", path))?)
+        };
+        Ok(Mapped {
+            path: path.to_owned(),
+            content,
+        })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match &self.content {
+            Memory::Map(map) => map,
+            Memory::Copy(bytes) => bytes,
+        }
+    }
+}
+
+/// A regular file and its length in bytes.
+fn open(path: &Path) -> Result<(File, usize)> {
+    let file = File::open(path).map_err(io("open", path))?;
+    let meta = file.metadata().map_err(io("read", path))?;
+    if !meta.is_file() {
+        return Err(Error::new("not a regular file").at(path.display()));
+    }
+    Ok((file, meta.len() as usize))
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+/// Write a file so that readers see the old content or the new, never a part.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_parts_atomically(path, &[bytes])
+}
+
+/// Put a file in the place of another; no reader sees it with other permissions than these.
+pub fn replace(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> Result<()> {
+    Unnamed::write(path, &[bytes])
+        .and_then(|file| {
+            fs::set_permissions(&file.temporary, permissions)?;
+            file.name(path)
+        })
+        .map_err(io("write", path))
+}
+
+/// `write_atomically` for content in parts.
+pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    Unnamed::write(path, parts)
+        .and_then(|file| file.name(path))
+        .map_err(io("write", path))
+}
+
+/// A finished file that has no name yet but one for the time being, in the directory of that which
+/// it will get. Without one it is removed.
+pub struct Unnamed {
+    temporary: PathBuf,
+}
+
+impl Unnamed {
+    pub fn write(path: &Path, parts: &[&[u8]]) -> std::io::Result<Unnamed> {
+        let temporary = beside(path);
+        let mut file = File::create(&temporary)?;
+        let unnamed = Unnamed { temporary };
+        write_parts(&mut file, parts)?;
+        Ok(unnamed)
+    }
+
+    /// Put it in the place of what has this name. The last name that it gets.
+    pub fn name(self, path: &Path) -> std::io::Result<()> {
+        fs::rename(&self.temporary, path)?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    /// Put it in the place of what has this name, which may be in another directory of the file
+    /// system, if that knows several names of one file.
+    pub fn also_name(&self, path: &Path) -> std::io::Result<()> {
+        match fs::hard_link(&self.temporary, path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                let temporary = beside(path);
+                fs::hard_link(&self.temporary, &temporary)?;
+                Unnamed { temporary }.name(path)
+            }
+            done => done,
+        }
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        // Best effort: why it got no name is what matters.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// A name of its own in the same directory.
+fn beside(path: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mut name = std::ffi::OsString::from(".tmp_");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(
+        ".{}.{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ));
+    path.with_file_name(name)
+}
+
+fn write_parts(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = &mut slices[..];
+    // Leave out what is empty from the start: no write is told from a full disk by its length.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// `write_atomically`, but a file that has this content already stays as it is, with its time stamp, so that
+/// make does nothing again because of it.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    match Mapped::open(path) {
+        Ok(old) if old.bytes() == bytes => Ok(()),
+        _ => write_atomically(path, bytes),
+    }
+}
+
+/// A file that lives as long as this.
+pub struct Temporary(pub PathBuf);
+
+impl Temporary {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! What any stage may need, and what knows of none.
+
+pub mod endian;
+pub mod error;
+pub mod files;
+pub mod guard;
+pub mod hash;
+pub mod jobserver;
+pub mod progress;
+pub mod start;
+pub mod threads;
+pub mod timings;
