@@ -40,10 +40,10 @@ from kbuild_btf.btf import (
     Union,
     Var,
 )
-from kbuild_btf.verify import running, units, verify
-from kbuild_btf.verify.dies import Die, Section, uleb
-from kbuild_btf.verify.facts import Features
-from kbuild_btf.verify.image import load
+from kbuild_btf.verification import running, units, verify
+from kbuild_btf.verification.dies import Die, Section, uleb
+from kbuild_btf.verification.facts import Features
+from kbuild_btf.verification.image import load
 
 ONE = """
 struct list { struct list *next, **prev; };
@@ -543,15 +543,16 @@ def test_several_processes_say_the_same(sample: Sample) -> None:
     """In a process of its own: forking one that has threads is not safe."""
     program = (
         "import sys\n"
-        "from kbuild_btf.verify import facts, image, units\n"
+        "from kbuild_btf.verification import facts, image, units\n"
         "units._WORTH_IT, units._BATCH = 0, 1\n"
         "section = image.load(sys.argv[1])[1]\n"
-        "one, two = (units.read(section, [0, 1], facts.Features(), frozenset(), jobs)\n"
+        "one, two = (units.read(section, [0, 1], facts.Features(), frozenset(), jobs,\n"
+        "                       lambda done, total: None)\n"
         "            for jobs in (1, 2))\n"
         "assert len(one.layouts) > 10 and one == two\n"
         "print('equal')\n"
     )
-    done = run(sys.executable, "-c", program, sample.elf)
+    done = run(sys.executable, "-I", "-c", program, sample.elf)
     assert (done.stdout, done.stderr) == ("equal\n", "")
 
 
@@ -608,7 +609,7 @@ def test_split_btf(sample: Sample, tmp_path: Path) -> None:
     base.write_bytes(_native.encode(sample.objects[1]).btf)
     split = tmp_path / "split.btf"
     split.write_bytes(_native.encode(sample.objects[0], base=base).btf)
-    verdict = verify(sample.objects[0], btf=split, base=base)
+    verdict = verify(sample.objects[0], btf=split, base=base, kernel=True)
     assert verdict.problems == []
     assert "running kernel: not asked; programs cannot load split BTF" in verdict.notes
     assert {kind: own for kind, own, _, _ in verdict.compared}["struct"] < 4
@@ -698,7 +699,7 @@ def test_the_running_kernel_is_not_asked_about_other_machines(sample: Sample) ->
     for outcome in (running.load(swapped), running.load(sample.btf, 32)):
         assert outcome.accepted is None
         assert outcome.why
-    verdict = verify(sample.elf, btf=sample.written(sample.btf))
+    verdict = verify(sample.elf, btf=sample.written(sample.btf), kernel=True)
     assert any(note.startswith("running kernel") for note in verdict.notes)
 
 
@@ -706,7 +707,7 @@ _INTERRUPTED = """
 import sys, time
 from kbuild_btf import progress
 from kbuild_btf.cli import main
-from kbuild_btf.verify import dwarf, units
+from kbuild_btf.verification import dwarf, units
 progress._PATIENCE = progress._INTERVAL = units._WORTH_IT = 0
 units._BATCH = 1
 describe = dwarf.Reader.describe

@@ -27,7 +27,7 @@ from worlds import TAGGED, Files, Function, Part, Source, Type, World, random_wo
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Func, Ptr
-from kbuild_btf.verify import running
+from kbuild_btf.verification import running
 
 WORLDS = 10_000
 BATCH = 500

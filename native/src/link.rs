@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use crate::base::{self, Base};
 use crate::btf;
 use crate::btf::check::{self, Rules};
+use crate::cache::Cache;
 use crate::combine::{Combiner, Wanted};
 use crate::dwarf::Dwarf;
 use crate::elf::{Elf, Mapped};
@@ -43,6 +44,10 @@ pub struct Request<'a> {
     pub stable_ids: Option<PathBuf>,
     /// Leave sidecars beside objects that had none, as a build does.
     pub keep_sidecars: bool,
+    /// Where encoded objects are kept, and looked for.
+    pub cache: Option<Cache>,
+    /// The file that the stages are appended to.
+    pub trace: Option<PathBuf>,
 }
 
 impl Request<'_> {
@@ -235,6 +240,7 @@ fn combine_objects<T>(
         target,
         elf: request.elf,
         keep_sidecars: request.keep_sidecars,
+        cache: request.cache.as_ref(),
     };
     progress::begin("objects", objects.len());
     let take = |intake: &mut Intake, i: usize, path: &PathBuf| {
@@ -307,7 +313,7 @@ fn combine_objects<T>(
     );
     let refined = match &base {
         None => {
-            let mut again = Members::new(&intakes, objects, &threads);
+            let mut again = Members::new(&intakes, objects, &threads, request.cache.as_ref());
             refine::refine(&mut combiner, &mut again, None)?
         }
         Some(_) => refine::refine(&mut combiner, &mut parts, base.as_ref())?,
@@ -507,7 +513,8 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     };
     checked.map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check", finished.types, bytes);
-    timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
+    let what = format!("BTF {}", request.elf.display());
+    timings::trace(request.trace.as_deref(), &what, &clock.laps);
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
     report.push(("variables".to_owned(), outcome.variables));

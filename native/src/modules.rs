@@ -7,7 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
-use crate::cache::{Cache, Event};
+use crate::cache::Event;
 use crate::elf::{Elf, Mapped};
 use crate::encoded::Id;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub const FROM_CACHE: &str = "from_cache";
 /// From the objects of the module, or what was made of the same before.
 pub fn link(request: &Request<'_>) -> Result<Output> {
     let mut clock = Clock::start();
-    let Some(cache) = Cache::from_env() else {
+    let Some(cache) = &request.cache else {
         return link::link(request, None);
     };
     // What is wrong with an object or the base, the long way says.
@@ -37,7 +37,8 @@ pub fn link(request: &Request<'_>) -> Result<Output> {
         cache.count(Event::ModuleReused);
         let size = made.btf.len() + made.base.as_ref().map_or(0, Vec::len);
         clock.lap("read cache", made.types, size as u64);
-        timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
+        let what = format!("BTF {}", request.elf.display());
+        timings::trace(request.trace.as_deref(), &what, &clock.laps);
         return Ok(made.into_output(clock));
     }
     let output = link::link(request, None)?;

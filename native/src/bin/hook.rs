@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use kbuild_btf_native::cache::Cache;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::timings::{self, Clock};
@@ -56,7 +57,7 @@ fn say(line: impl std::fmt::Display) {
 
 fn update(object: &Path, options: &Options) {
     let mut clock = Clock::start();
-    let done = guarded(|| objects::write_sidecar(object, &mut clock));
+    let done = guarded(|| objects::write_sidecar(object, Cache::from_env().as_ref(), &mut clock));
     let name = object.display();
     if let Ok(None) = done {
         return;
@@ -67,7 +68,8 @@ fn update(object: &Path, options: &Options) {
     if let Err(error) = &done {
         let _ = writeln!(std::io::stderr(), "kbuild-btf-hook: warning: {error}");
     }
-    timings::trace(&format!("hook {name}"), &clock.laps);
+    let file = timings::trace_file();
+    timings::trace(file.as_deref(), &format!("hook {name}"), &clock.laps);
     if let (true, Ok(Some(event))) = (options.timings, &done) {
         say(format_args!("{name}: {}", event.name()));
         for lap in &clock.laps {

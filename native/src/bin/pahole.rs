@@ -10,13 +10,14 @@
 use std::ffi::{c_char, c_int, OsString};
 use std::path::{Path, PathBuf};
 
+use kbuild_btf_native::cache::Cache;
 use kbuild_btf_native::error::{Error, Result};
 use kbuild_btf_native::features::Features;
 use kbuild_btf_native::guard::guarded;
 use kbuild_btf_native::jobserver::Share;
 use kbuild_btf_native::link::{self, Output, Request};
 use kbuild_btf_native::start::Memory;
-use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar, start};
+use kbuild_btf_native::{embed, kbuild, languages, modules, sidecar, start, timings};
 
 #[global_allocator]
 static MEMORY: Memory = Memory {
@@ -220,6 +221,8 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
             Some(_) => None,
         },
         keep_sidecars: true,
+        cache: Cache::from_env(),
+        trace: timings::trace_file(),
     };
     let output = match make(&request, options.verbose) {
         // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
