@@ -70,7 +70,7 @@ def test_modules(features: str, size: int, files: tuple[Path, Path]) -> None:
         assert split.pointer_size == size
         (own,) = split.find(Struct, "own")
         last = own.members[-1]
-        assert last.bit_offset // 8 + split.size_of(last.type_id) == own.size
+        assert last.bit_offset // 8 + split.sizeof(last.type_id) == own.size
     assert verify(module, base=base, kernel=False).problems == []
 
 
