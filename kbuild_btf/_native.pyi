@@ -50,10 +50,12 @@ def link(
 ) -> Output: ...
 
 class Candidate(TypedDict):
+    """As in kbuild_btf.explanation, but types are ids in the BTF that comes with it."""
+
     object: str
     die: int
-    prototype: str
-    passed: str | None
+    prototype: int
+    passed: int | None
     facts: list[str]
     address: int | None
     chosen: bool
@@ -65,14 +67,13 @@ class FunctionVerdict(TypedDict):
     candidates: list[Candidate]
 
 class Definition(TypedDict):
-    kind: str
-    size: int
+    type: int
     objects: list[str]
-    difference: str
 
 class Explanation(TypedDict):
     function: FunctionVerdict | None
     definitions: list[Definition]
+    types: bytes
 
 def explain(
     elf: str | PathLike[str],

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import _native
-from .errors import Error
+from .btf import Btf, Composite, Enumeration, Fwd, Kind, Type, Typedef
+from .btf.spelling import declare, keyword
+from .errors import NotFoundError
 from .paths import StrPath
 
 __all__ = ["Candidate", "Definition", "Explanation", "FunctionVerdict", "Symbol", "explain"]
@@ -94,7 +96,7 @@ def explain(
     ``struct``. Read are the objects that ``elf`` was linked from, as ``link`` does; where the tree
     does not tell them, the debug information of ``elf``. The other arguments are those of ``link``.
 
-    Raises Error when nobody knows the name, and as ``link`` does.
+    Raises NotFoundError when nobody knows the name, and Error as ``link`` does.
     """
     # No name of C has a dot: what follows it the compiler has added to the symbol.
     base = name.partition(".")[0]
@@ -107,22 +109,20 @@ def explain(
         jobs=jobs,
         cache=cache,
     )
-    function = _verdict(told["function"]) if told["function"] else None
-    definitions = tuple(
-        Definition(d["kind"], d["size"], tuple(d["objects"]), d["difference"])
-        for d in told["definitions"]
-    )
+    btf = Btf.from_bytes(told["types"], where=str(elf))
+    function = _verdict(btf, base, told["function"]) if told["function"] else None
+    definitions = tuple(_definitions(btf, told["definitions"]))
     if name != base:
         # A symbol was named, so no type is meant.
         definitions = ()
         if function and all(symbol.name != name for symbol in function.symbols):
             function = None
     if not function and not definitions:
-        raise Error(f"no function and no type is named {name}", str(elf))
+        raise NotFoundError(f"no function and no type is named {name}", str(elf))
     return Explanation(base, function, definitions)
 
 
-def _verdict(told: _native.FunctionVerdict) -> FunctionVerdict:
+def _verdict(btf: Btf, name: str, told: _native.FunctionVerdict) -> FunctionVerdict:
     return FunctionVerdict(
         told["reason"],
         told["clone"],
@@ -131,8 +131,8 @@ def _verdict(told: _native.FunctionVerdict) -> FunctionVerdict:
             Candidate(
                 c["object"],
                 c["die"],
-                c["prototype"],
-                c["passed"],
+                declare(btf, c["prototype"], name),
+                None if c["passed"] is None else declare(btf, c["passed"], name),
                 tuple(c["facts"]),
                 c["address"],
                 c["chosen"],
@@ -140,3 +140,64 @@ def _verdict(told: _native.FunctionVerdict) -> FunctionVerdict:
             for c in told["candidates"]
         ),
     )
+
+
+def _definitions(btf: Btf, told: list[_native.Definition]) -> Iterator[Definition]:
+    firsts: dict[str, Type] = {}
+    for one in told:
+        found, objects = btf[one["type"]], tuple(one["objects"])
+        if isinstance(found, Fwd) or (isinstance(found, Enumeration) and not found.values):
+            yield Definition(Kind.FWD.name, 0, objects, "")
+            continue
+        first = firsts.setdefault(keyword(found), found)
+        size = 0 if isinstance(found, Typedef) else btf.sizeof(found)
+        difference = "" if first is found else _difference(first, found)
+        yield Definition(found.kind.name, size, objects, difference)
+
+
+# --- where two types of one name and space part first ---------------------------------------------
+
+
+def _difference(a: Type, b: Type) -> str:
+    match a, b:
+        case (Typedef(), Typedef()):
+            left, right = declare(a.btf, a.type_id, a.name), declare(b.btf, b.type_id, b.name)
+            if left == right and _has_no_name(a.type) and _has_no_name(b.type):
+                return _difference(a.type, b.type)
+            return _two(left, right)
+        case (Enumeration(), Enumeration()):
+            return _in_values(a, b)
+        case (Composite(), Composite()):
+            return _in_members(a, b)
+    return f"{a.kind.name} or {b.kind.name}"
+
+
+def _two(left: str, right: str) -> str:
+    return f"{left}, whose type differs in turn" if left == right else f"{left} or {right}"
+
+
+def _has_no_name(found: Type) -> bool:
+    """It is spelled out where it is used."""
+    return isinstance(found, (Composite, Enumeration)) and not found.name
+
+
+def _in_values(a: Enumeration, b: Enumeration) -> str:
+    for number, (x, y) in enumerate(zip(a.values, b.values, strict=False)):
+        if x != y:
+            return f"enumerator {number}: {x.name} = {x.value} or {y.name} = {y.value}"
+    if len(a.values) != len(b.values):
+        return f"{len(a.values)} or {len(b.values)} enumerators"
+    return f"size {a.size} or {b.size}"
+
+
+def _in_members(a: Composite, b: Composite) -> str:
+    for number, (x, y) in enumerate(zip(a.members, b.members, strict=False)):
+        if x == y:
+            continue
+        left, right = str(x), str(y)
+        if left == right and x.bit_offset != y.bit_offset:
+            return f"member {number}: {left} at bit {x.bit_offset} or {y.bit_offset}"
+        return f"member {number}: {_two(left, right)}"
+    if len(a.members) != len(b.members):
+        return f"{len(a.members)} or {len(b.members)} members"
+    return f"size {a.size} or {b.size}"

@@ -104,8 +104,8 @@ def test_the_definitions_of_a_typedef(program: Program) -> None:
     told = explain(program.image, "lock_t", structs).definitions
     assert {told[0].difference, told[1].difference} <= {
         "",
-        "member 1: int owner:3 or int owner:4",
-        "member 1: int owner:4 or int owner:3",
+        "member 1: int owner : 3 or int owner : 4",
+        "member 1: int owner : 4 or int owner : 3",
     }
     assert told[1].difference
 

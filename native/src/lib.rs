@@ -39,7 +39,6 @@ pub mod refused;
 pub mod resolve;
 pub mod sidecar;
 pub mod sieve;
-pub mod spelling;
 pub mod stable;
 pub mod start;
 pub mod threads;

@@ -251,13 +251,12 @@ fn explain<'py>(
     let definitions = PyList::empty(py);
     for d in told.definitions {
         let definition = PyDict::new(py);
-        definition.set_item("kind", d.kind)?;
-        definition.set_item("size", d.size)?;
+        definition.set_item("type", d.class)?;
         definition.set_item("objects", d.objects)?;
-        definition.set_item("difference", d.difference)?;
         definitions.append(definition)?;
     }
     result.set_item("definitions", definitions)?;
+    result.set_item("types", PyBytes::new(py, &told.types))?;
     Ok(result)
 }
 

@@ -19,7 +19,6 @@ use crate::features::Features;
 use crate::image::{base_name, Image, Location};
 use crate::names::Names;
 use crate::resolve::Resolution;
-use crate::spelling::declaration;
 use crate::threads::Threads;
 
 /// The symbols of one base name, and the candidates that describe them.
@@ -279,15 +278,14 @@ pub fn explain(
             .find(|p| (p.class, p.object, p.die) == (class, object, die))?;
         resolution.locate(image, placed.place).map(|l| l.value)
     };
-    let text = |proto| declaration(combiner, proto, &printable(name));
     let candidate = |&(class, object, die): &(u32, u32, u64)| {
         let function = &combiner.functions[class as usize];
         let passed = function.passed_proto;
         Candidate {
             object: objects.get(object as usize).cloned().unwrap_or_default(),
             die,
-            prototype: text(function.proto),
-            passed: (passed != function.proto).then(|| text(passed)),
+            prototype: function.proto,
+            passed: (passed != function.proto).then_some(passed),
             facts: facts(function.flags),
             address: at(class, object, die),
             chosen: matches!(&decision, Ok(chosen) if chosen.class == class as usize),
