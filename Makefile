@@ -11,6 +11,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# CI runs it under coverage.
+PYTEST ?= $(BIN)/pytest
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CARGO_ARGS := --quiet --locked --manifest-path native/Cargo.toml
 
@@ -33,10 +35,10 @@ demo: setup-demo install
 	@$(BIN)/kbuild-btf demo
 
 test: setup-test lint cargo-test kernel
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 test-quick: setup-quick lint cargo-test
-	@$(BIN)/pytest -m "not kernel"
+	@$(PYTEST) -m "not kernel"
 
 # Before pytest, which has a deadline for each test: the kernel is built once, and again by programs
 # that have changed.
@@ -87,4 +89,4 @@ wheel: setup-demo $(VENV)/created
 	@tools/wheel
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info native/target .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info native/target .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

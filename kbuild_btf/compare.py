@@ -79,13 +79,25 @@ class KindDiff:
         return bool(self.only_a or self.only_b or self.changed or self.follows_a or self.follows_b)
 
 
-def compare(a: Btf, b: Btf) -> list[KindDiff]:
-    """Differences kind by kind, in the order of the kinds' numbers; kinds without types left out.
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Kind by kind, in the order of the kinds' numbers; kinds without types are left out."""
+
+    kinds: tuple[KindDiff, ...]
+
+    @property
+    def same(self) -> bool:
+        """Do both mean the same?"""
+        return not any(kind.differs for kind in self.kinds)
+
+
+def diff(a: Btf, b: Btf) -> Difference:
+    """What differs in meaning between two BTFs, whatever their ids, order and strings.
 
     Of split BTF only its own types are compared; what they mention of the base counts, what they
     repeat of it does not.
     """
-    return _Comparison(a, b).result()
+    return Difference(tuple(_Comparison(a, b).result()))
 
 
 def _namespace(found: Type) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""The one exception of the package."""
+"""The exception of the package, and its one special case."""
 
 from __future__ import annotations
 
@@ -19,3 +19,7 @@ class Error(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}; {self.hint}" if self.hint else text
+
+
+class NotFoundError(Error, KeyError):
+    """Nothing of that name; a KeyError, too, since types are looked up in brackets."""

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, TypedDict
 from .errors import Error
 
 if TYPE_CHECKING:
-    from ._native import Output
+    from .encoder import Output
 
 
 _STANDARD_OUTPUT = Path("-")
 
 
 class Options(TypedDict):
-    """The keyword arguments that both native functions take."""
+    """The keyword arguments that ``encode`` and ``link`` share."""
 
     features: str | None
     lang_exclude: list[str]
     jobs: int
     base: str | None
     stable_ids: str | None
+    trace: str | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,18 +69,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def options(args: argparse.Namespace) -> Options:
-    """What the native functions want of the command line."""
+    """What these functions want of the command line and the environment."""
     if args.jobs < 0:
         raise Error(f"-j {args.jobs}: a number of threads is wanted")
-    if args.trace:
-        # The native half reads it, as the programs that make starts do.
-        os.environ["KBUILD_BTF_TRACE"] = args.trace
     return {
         "features": args.features,
         "lang_exclude": [name for name in args.lang_exclude.split(",") if name],
         "jobs": args.jobs,
         "base": args.base,
         "stable_ids": args.stable_ids,
+        "trace": args.trace or os.environ.get("KBUILD_BTF_TRACE") or None,
     }
 
 
@@ -144,12 +143,12 @@ def write(made: Output, to: Destination) -> None:
     need not be made again.
     """
     if to.file is None:
-        from . import _native
+        from .sections import embed
 
         sections = [(".BTF", made.btf)]
         if made.base is not None:
             sections.append((".BTF.base", made.base))
-        _native.embed(to.elf, sections)
+        embed(to.elf, sections)
         return
     if to.direct:
         if made.base is not None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from .errors import Error
 
+StrPath = str | os.PathLike[str]
+"""What the public functions take as a path."""
+
 EXECUTABLES = ("kbuild-btf-hook", "kbuild-btf-pahole")
 
 _PACKAGE = Path(__file__).resolve().parent

@@ -7,12 +7,13 @@ whose terminal belongs to all that it runs, in a line of its own now and then.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 # Seconds before the first word, and between two: on a terminal, and in a log.
@@ -52,23 +53,14 @@ class Line:
             self._shown = False
 
 
-class Progress:
-    """Counts towards ``total`` in any unit; ``label`` says what is being done."""
-
-    def __init__(self, label: str, total: int) -> None:
-        self.label = label
-        self.total = max(total, 1)
-        self.done = 0
-        self._line = Line()
-
-    def add(self, amount: int) -> None:
-        """So much more is done."""
-        self.done += amount
-        self._line.show(f"{self.label}: {100 * self.done // self.total} %")
-
-    def close(self) -> None:
-        """Take the line away."""
-        self._line.close()
+@contextlib.contextmanager
+def percent(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Called with how much is done and how much there is, says it in percent."""
+    line = Line()
+    try:
+        yield lambda done, total: line.show(f"{label}: {100 * done // max(total, 1)} %")
+    finally:
+        line.close()
 
 
 def watched(label: str, work: Callable[[], _T]) -> _T:

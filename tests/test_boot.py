@@ -23,9 +23,9 @@ from support import missing, require
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Struct
-from kbuild_btf.compare import compare
+from kbuild_btf.compare import diff
 from kbuild_btf.errors import Error
-from kbuild_btf.verify import modules
+from kbuild_btf.verification import modules
 
 pytestmark = pytest.mark.kernel
 
@@ -213,7 +213,7 @@ def rebuilt(
         kernel.make("vmlinux", "bzImage")
         vmlinux = directory / "vmlinux"
         shutil.copy2(kernel.vmlinux, vmlinux)
-        _, failures = modules.check(vmlinux, before)
+        _, failures = modules.verify_modules(vmlinux, before)
         booted = boot(kernel, directory, ["outside"], modules=before)
         yield Rebuilt(booted, before, failures, vmlinux_before, vmlinux)
     finally:
@@ -289,7 +289,7 @@ def test_the_kernel_and_verify_agree_on_damaged_modules(
     assert sum(line.startswith("tried ") for line in booted.said) == len(trials)
     assert booted.refused
     assert booted.refused < names
-    _, failures = modules.check(kernel.vmlinux, trials)
+    _, failures = modules.verify_modules(kernel.vmlinux, trials)
     failed = {Path(failure.module).stem: failure.what for failure in failures}
     assert booted.refused - failed.keys() == set()
     # What a distilled base asks of vmlinux is asked by the kernel's rules and nothing else.
@@ -340,12 +340,12 @@ def test_with_stable_ids_modules_of_before_stay(
         shutil.copy(module, of_room[-1])
         made = _native.encode(module, features=kernel.features, base=room)
         _native.embed(of_room[-1], [(".BTF", made.btf)])
-    assert modules.check(room, of_room)[1] == []
-    assert modules.check(after, of_room)[1] == []
+    assert modules.verify_modules(room, of_room)[1] == []
+    assert modules.verify_modules(after, of_room)[1] == []
     # Where ids are not kept, they do not fit.
-    _, failures = modules.check(rebuilt.vmlinux_before, of_room)
+    _, failures = modules.verify_modules(rebuilt.vmlinux_before, of_room)
     assert {Path(failure.module) for failure in failures} == set(of_room)
     # They mean the same types as before, too.
     bases = Btf.load(room), Btf.load(after)
     for path in (path for path in of_room if path.name in ("bridge.ko", "tun.ko", "veth.ko")):
-        assert not any(kind.differs for kind in compare(*(Btf.load(path, base) for base in bases)))
+        assert diff(*(Btf.load(path, base) for base in bases)).same

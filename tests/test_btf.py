@@ -59,9 +59,9 @@ def test_find_by_kind_and_name() -> None:
 
 def test_sizes_follow_typedefs_arrays_and_qualifiers() -> None:
     read = btf(EVERY_KIND)
-    assert [read.size_of(type_id) for type_id in (1, 2, 3, 8, 10, 0, 12)] == [4, 8, 20, 32, 4, 0, 0]
+    assert [read.sizeof(type_id) for type_id in (1, 2, 3, 8, 10, 0, 12)] == [4, 8, 20, 32, 4, 0, 0]
     narrow = btf([Int(1, "long unsigned int", 4, 0, 0, 32), Ptr(2, "", 0), Array(3, "", 2, 1, 3)])
-    assert narrow.size_of(3) == 12
+    assert narrow.sizeof(3) == 12
 
 
 def test_split_counts_on_from_its_base() -> None:
@@ -196,7 +196,7 @@ def test_unknown_kinds_are_refused_with_their_number() -> None:
 
 def test_a_type_that_names_itself_has_no_size() -> None:
     with pytest.raises(Error, match=r"type \[1\]"):
-        btf([Const(1, "", 2), Typedef(2, "t", 1)]).size_of(1)
+        btf([Const(1, "", 2), Typedef(2, "t", 1)]).sizeof(1)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ from kbuild_btf.btf import (
     Var,
     Volatile,
 )
-from kbuild_btf.verify import running, verify
+from kbuild_btf.verification import running, verify
 
 HEADER = 24
 
@@ -309,7 +309,7 @@ def test_what_c_allows_is_no_error(what: str, tmp_path: Path) -> None:
     outcome = running.load(raw)
     assert not outcome.accepted
     (tmp_path / "a.btf").write_bytes(raw)
-    verdict = verify(elf, btf=tmp_path / "a.btf", features="+global_var")
+    verdict = verify(elf, btf=tmp_path / "a.btf", features="+global_var", kernel=True)
     assert [str(problem) for problem in verdict.problems] == []
     assert any("BPF_BTF_LOAD" in note for note in verdict.notes)
 

@@ -264,7 +264,7 @@ def test_split_dwarf_is_refused(chain: Toolchain, version: str, tmp_path: Path) 
     done = run(HOOK, split)
     assert done.returncode == 0
     assert "split DWARF" in done.stderr
-    assert not Path(_native.sidecar_path(split)).exists()
+    assert not _native.sidecar_path(split).exists()
 
 
 LTO = [
@@ -287,7 +287,7 @@ def test_link_time_optimisation(
     for path in objects:
         done = run(HOOK, "--echo", path)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        assert not Path(_native.sidecar_path(path)).exists()
+        assert not _native.sidecar_path(path).exists()
     # As the kernel's build names it, and with the list of its objects as our linker wrapper does.
     image = chain.lto(objects, tmp_path / ".tmp_vmlinux1", "use", "use_again", "takes_big", "six")
     trace = tmp_path / ".tmp_kbuild-btf..tmp_vmlinux1.trace"

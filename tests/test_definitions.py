@@ -16,7 +16,7 @@ from support import compiled, pahole, recent_pahole
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Composite, Enum, Func, Fwd, Kind, Struct
-from kbuild_btf.compare import compare
+from kbuild_btf.compare import diff
 
 pytestmark = pytest.mark.kernel
 
@@ -63,7 +63,7 @@ def private(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> World:
     directory = tmp_path_factory.mktemp("private")
     source = directory / "private.c"
     source.write_text(PRIVATE)
-    more = str(compiled(source, directory / "private.o", "-O2"))
+    more = compiled(source, directory / "private.o", "-O2")
     objects = [*_native.linked_objects(kernel.vmlinux), more]
     made = _native.link(kernel.vmlinux, features=kernel.features, objects=objects)
     return World.of(kernel, made.btf, directory / "vmlinux.btf")
@@ -86,7 +86,7 @@ def functions(btf: Btf, among: set[str]) -> Counter[str]:
 
 def test_a_private_struct_is_one_type_more(plain: World, private: World) -> None:
     """With the pointer to it; what reaches the name in all other objects is what it was."""
-    differing = {diff.kind: diff for diff in compare(plain.btf, private.btf) if diff.differs}
+    differing = {one.kind: one for one in diff(plain.btf, private.btf).kinds if one.differs}
     assert {kind: diff.only_a + diff.follows_a for kind, diff in differing.items()} == {
         Kind.PTR: [],
         Kind.STRUCT: [],

@@ -40,7 +40,7 @@ from kbuild_btf.btf import (
     Var,
 )
 from kbuild_btf.cli import main
-from kbuild_btf.compare import KindDiff, compare
+from kbuild_btf.compare import KindDiff, diff
 
 INT = Int(1, "int", 4, Int.SIGNED, 0, 32)
 LONG = Int(2, "long", 8, Int.SIGNED, 0, 64)
@@ -48,22 +48,22 @@ LONG = Int(2, "long", 8, Int.SIGNED, 0, 64)
 
 def differences(a: Sequence[Type], b: Sequence[Type]) -> dict[Kind, KindDiff]:
     """Only the kinds that differ."""
-    return {diff.kind: diff for diff in compare(btf(a), btf(b)) if diff.differs}
+    return {found.kind: found for found in diff(btf(a), btf(b)).kinds if found.differs}
 
 
 def changes(a: Sequence[Type], b: Sequence[Type]) -> dict[str, list[str]]:
     """What changed under which name; nothing else may differ."""
     found = differences(a, b)
-    for diff in found.values():
-        assert [*diff.only_a, *diff.only_b, *diff.follows_a, *diff.follows_b] == []
-    return {change.name: change.what for diff in found.values() for change in diff.changed}
+    for kind in found.values():
+        assert [*kind.only_a, *kind.only_b, *kind.follows_a, *kind.follows_b] == []
+    return {change.name: change.what for kind in found.values() for change in kind.changed}
 
 
 # --- the same ---------------------------------------------------------------------------------
 
 
 def test_counts_of_every_kind() -> None:
-    found = compare(btf(EVERY_KIND), btf(EVERY_KIND))
+    found = diff(btf(EVERY_KIND), btf(EVERY_KIND)).kinds
     assert not any(diff.differs for diff in found)
     assert {diff.kind for diff in found} == set(Kind) - {Kind.VOID}
     assert {diff.kind.name: (diff.a, diff.b) for diff in found}["FWD"] == (2, 2)
@@ -78,7 +78,7 @@ def test_order_has_no_meaning(types: list[Type], data: st.DataObject) -> None:
 @given(models())
 def test_byte_order_has_no_meaning(types: list[Type]) -> None:
     swapped = Btf.from_bytes(write(types, order=">"))
-    assert not any(diff.differs for diff in compare(btf(types), swapped))
+    assert diff(btf(types), swapped).same
 
 
 @given(models(), st.data())
@@ -452,8 +452,8 @@ def test_compiled_code(tmp_path: Path) -> None:
         Btf.load(pahole(compiled(path, tmp_path / f"{n}.o"), tmp_path / f"{n}.btf"))
         for n, path in enumerate((source, other, changed))
     )
-    assert not any(diff.differs for diff in compare(first, second))
-    found = {diff.kind: diff for diff in compare(first, third) if diff.differs}
+    assert diff(first, second).same
+    found = {one.kind: one for one in diff(first, third).kinds if one.differs}
     assert set(found) == {Kind.STRUCT}
     names = [change.name for change in found[Kind.STRUCT].changed]
     # What contains it by value becomes larger.

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from support import compiled, kbuild_btf, run
 from test_link import Program
 
-from kbuild_btf import _native
+from kbuild_btf import explain
+from kbuild_btf.explanation import FunctionVerdict
 
 PARTS = [
     "int plain(int a) { return a; }",
@@ -39,47 +41,47 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return Program(tmp_path_factory.mktemp("explain"), PARTS)
 
 
-def verdict(program: Program, name: str) -> _native.FunctionVerdict:
-    function = _native.explain(program.image, name, objects=program.objects)["function"]
+def verdict(program: Program, name: str) -> FunctionVerdict:
+    function = explain(program.image, name, program.objects).function
     assert function is not None
     return function
 
 
 def test_a_function_that_is_in(program: Program) -> None:
     told = verdict(program, "plain")
-    ((symbol, address),) = told["symbols"]
-    (candidate,) = told["candidates"]
-    assert (told["reason"], symbol) == ("", "plain")
-    assert (candidate["object"], candidate["address"]) == (program.objects[0], address)
-    assert candidate["prototype"] == "int plain(int a)"
-    assert candidate["chosen"]
+    ((symbol, address),) = told.symbols
+    (candidate,) = told.candidates
+    assert (told.reason, symbol) == ("", "plain")
+    assert (candidate.object, candidate.address) == (program.objects[0], address)
+    assert candidate.prototype == "int plain(int a)"
+    assert candidate.chosen
 
 
 def test_two_functions_of_one_name(program: Program) -> None:
     told = verdict(program, "twice")
-    assert "several functions have this name" in told["reason"]
-    assert len({address for _, address in told["symbols"]}) == 2
-    where = {candidate["object"]: candidate["address"] for candidate in told["candidates"]}
+    assert "several functions have this name" in told.reason
+    assert len({address for _, address in told.symbols}) == 2
+    where = {candidate.object: candidate.address for candidate in told.candidates}
     assert set(where) == set(program.objects[1:3])
-    assert sorted(where.values(), key=str) == sorted((a for _, a in told["symbols"]), key=str)
+    assert sorted(where.values(), key=str) == sorted((a for _, a in told.symbols), key=str)
 
 
 def test_an_inline_function_that_contradicts(program: Program) -> None:
     told = verdict(program, "disputed")
-    assert told["reason"] == "objects disagree about its parameters or result"
-    prototypes = {c["object"]: c["prototype"] for c in told["candidates"]}
+    assert told.reason == "objects disagree about its parameters or result"
+    prototypes = {c.object: c.prototype for c in told.candidates}
     assert prototypes[program.objects[3]] == "int disputed(int a)"
     assert prototypes[program.objects[4]] == "long int disputed(char *b)"
 
 
 def test_the_definitions_of_a_type(program: Program) -> None:
-    told = _native.explain(program.image, "task", objects=program.objects)["definitions"]
-    assert sorted((d["kind"], d["objects"]) for d in told) == [
-        ("FWD", [program.objects[7]]),
-        ("STRUCT", [program.objects[5]]),
-        ("STRUCT", [program.objects[6]]),
+    told = explain(program.image, "task", program.objects).definitions
+    assert sorted((d.kind, d.objects) for d in told) == [
+        ("FWD", (program.objects[7],)),
+        ("STRUCT", (program.objects[5],)),
+        ("STRUCT", (program.objects[6],)),
     ]
-    (difference,) = filter(None, (d["difference"] for d in told))
+    (difference,) = filter(None, (d.difference for d in told))
     assert difference in (
         "member 1: long int state or char state",
         "member 1: char state or long int state",
@@ -87,35 +89,35 @@ def test_the_definitions_of_a_type(program: Program) -> None:
 
 
 def test_the_definitions_of_an_enumeration(program: Program) -> None:
-    told = _native.explain(program.image, "level", objects=program.objects)["definitions"]
-    assert [len(d["objects"]) for d in told] == [1, 1]
-    assert "HIGH = 2" in told[1]["difference"]
-    assert "HIGH = 3" in told[1]["difference"]
+    told = explain(program.image, "level", program.objects).definitions
+    assert [len(d.objects) for d in told] == [1, 1]
+    assert "HIGH = 2" in told[1].difference
+    assert "HIGH = 3" in told[1].difference
 
 
 def test_the_definitions_of_a_typedef(program: Program) -> None:
     """Behind one of an unnamed struct stands the struct."""
-    told = _native.explain(program.image, "lock_t", objects=program.objects)["definitions"]
-    assert {d["kind"] for d in told} == {"TYPEDEF"}
-    assert sorted(d["objects"] for d in told) == sorted([path] for path in program.objects[10:13])
+    told = explain(program.image, "lock_t", program.objects).definitions
+    assert {d.kind for d in told} == {"TYPEDEF"}
+    assert sorted(d.objects for d in told) == sorted((path,) for path in program.objects[10:13])
     structs = program.objects[10:12]
-    told = _native.explain(program.image, "lock_t", objects=structs)["definitions"]
-    assert {told[0]["difference"], told[1]["difference"]} <= {
+    told = explain(program.image, "lock_t", structs).definitions
+    assert {told[0].difference, told[1].difference} <= {
         "",
-        "member 1: int owner:3 or int owner:4",
-        "member 1: int owner:4 or int owner:3",
+        "member 1: int owner : 3 or int owner : 4",
+        "member 1: int owner : 4 or int owner : 3",
     }
-    assert told[1]["difference"]
+    assert told[1].difference
 
 
 def test_the_definitions_of_a_wide_enumeration(program: Program) -> None:
-    told = _native.explain(program.image, "wide", objects=program.objects)["definitions"]
-    assert sorted((d["kind"], d["objects"]) for d in told) == [
-        ("ENUM64", [program.objects[13]]),
-        ("ENUM64", [program.objects[14]]),
-        ("FWD", [program.objects[15]]),
+    told = explain(program.image, "wide", program.objects).definitions
+    assert sorted((d.kind, d.objects) for d in told) == [
+        ("ENUM64", (program.objects[13],)),
+        ("ENUM64", (program.objects[14],)),
+        ("FWD", (program.objects[15],)),
     ]
-    (difference,) = filter(None, (d["difference"] for d in told))
+    (difference,) = filter(None, (d.difference for d in told))
     assert sorted(re.findall(r"TOP = (\d+)", difference)) == sorted([str(1 << 40), str(1 << 41)])
 
 
@@ -123,9 +125,9 @@ def test_from_linked_debug_information_alone(program: Program, tmp_path: Path) -
     """Somewhere where nothing tells which objects there were."""
     image = tmp_path / "image"
     image.write_bytes(Path(program.image).read_bytes())
-    told = _native.explain(str(image), "disputed")["function"]
+    told = explain(str(image), "disputed").function
     assert told is not None
-    assert told["reason"] == verdict(program, "disputed")["reason"]
+    assert told.reason == verdict(program, "disputed").reason
 
 
 def test_command(program: Program) -> None:
@@ -174,9 +176,10 @@ def test_json(program: Program) -> None:
     done = kbuild_btf("explain", "twice", program.image, *program.objects, "--json")
     shown = json.loads(done.stdout)
     told = verdict(program, "twice")
-    symbols = [{"name": name, "address": address} for name, address in told["symbols"]]
+    symbols = [{"name": name, "address": address} for name, address in told.symbols]
     assert shown["name"] == "twice"
-    assert shown["function"] == {**told, "symbols": symbols}
+    candidates = [{**asdict(one), "facts": list(one.facts)} for one in told.candidates]
+    assert shown["function"] == {**asdict(told), "symbols": symbols, "candidates": candidates}
     done = kbuild_btf("explain", "task", program.image, *program.objects, "--json")
     shown = json.loads(done.stdout)
     assert shown["function"] is None

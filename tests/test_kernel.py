@@ -16,8 +16,8 @@ from support import missing, pahole, recent_pahole, require, run
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Kind, Struct
-from kbuild_btf.compare import compare
-from kbuild_btf.verify import running, verify
+from kbuild_btf.compare import diff
+from kbuild_btf.verification import running, verify
 
 pytestmark = pytest.mark.kernel
 
@@ -86,11 +86,11 @@ def test_objects_in_any_order(kernel: Kernel) -> None:
 def test_types_are_those_of_pahole(kernel: Kernel, vmlinux: Btf, tmp_path: Path) -> None:
     """No type differs but for what only a function or variable of one side mentions."""
     theirs = Btf.load(pahole(kernel.vmlinux, tmp_path / "pahole.btf"))
-    kinds = {diff.kind: diff for diff in compare(vmlinux, theirs)}
+    kinds = {one.kind: one for one in diff(vmlinux, theirs).kinds}
     for kind in _TYPE_KINDS:
         if kind in kinds:
-            diff = kinds[kind]
-            assert (diff.only_a, diff.only_b, diff.changed) == ([], [], []), kind
+            found = kinds[kind]
+            assert (found.only_a, found.only_b, found.changed) == ([], [], []), kind
     assert kinds[Kind.STRUCT].a > 2000
 
 
@@ -104,7 +104,7 @@ def test_everything_is_that_of_a_recent_pahole(kernel: Kernel, tmp_path: Path) -
     assert "decl_tag_kfuncs" not in kernel.features or "DECL_TAG" in found
     if recent_pahole():
         theirs = Btf.load(pahole(kernel.vmlinux, tmp_path / "pahole.btf", kernel.features))
-        differing = [diff for diff in compare(ours, theirs) if diff.differs]
+        differing = [one for one in diff(ours, theirs).kinds if one.differs]
         assert [(d.kind, d.only_a[:9], d.only_b[:9], d.changed[:9]) for d in differing] == []
         assert found == digests.of(theirs)
     else:
@@ -191,8 +191,7 @@ def test_after_an_edit_only_that_object_is_encoded(kernel: Kernel) -> None:
     restored = _native.read_section(str(kernel.vmlinux), ".BTF")
     assert original
     assert restored
-    differences = compare(Btf.from_bytes(original), Btf.from_bytes(restored))
-    assert [diff for diff in differences if diff.differs] == []
+    assert diff(Btf.from_bytes(original), Btf.from_bytes(restored)).same
     # `all`, since pytest would print two megabytes of difference.
     assert all([restored == original])
 

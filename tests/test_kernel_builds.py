@@ -17,7 +17,7 @@ from support import SCRIPTS, SOURCES, require
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Struct
 from kbuild_btf.cache import Cache
-from kbuild_btf.verify import modules
+from kbuild_btf.verification import modules
 
 pytestmark = pytest.mark.kernel
 
@@ -94,7 +94,7 @@ def test_external_modules(kernel: Kernel, btf: bytes, tmp_path: Path) -> None:
         assert {"alone": "net_device_stats", "outside": "list_head"}[module.stem] in {
             found.name for found in below
         }
-    assert modules.check(kernel.vmlinux, made)[1] == []
+    assert modules.verify_modules(kernel.vmlinux, made)[1] == []
 
     with another_vmlinux(kernel, btf):
         again = kernel.outside(tmp_path / "raw")
@@ -127,7 +127,7 @@ def test_external_modules_and_the_wrong_vmlinux(kernel: Kernel, btf: bytes, tmp_
         assert not list(directory.glob("*.ko")) or name != "running"
     with another_vmlinux(kernel, None):
         (alone, outside) = kernel.outside(tmp_path / "without")
-    _, failures = modules.check(kernel.vmlinux, [alone, outside])
+    _, failures = modules.verify_modules(kernel.vmlinux, [alone, outside])
     assert ["no .BTF section" in failure.what for failure in failures] == [True, True]
 
 

@@ -231,7 +231,7 @@ def test_reuses_sidecars_and_says_so(program: Program, btf: bytes, tmp_path: Pat
     assert (made.btf, made.report["reused"]) == (btf, 5)
     assert made.report["linked"] == made.report["reused"] + made.report["encoded"]
     for path in program.objects[:5]:
-        Path(_native.sidecar_path(path)).unlink()
+        _native.sidecar_path(path).unlink()
 
 
 def test_btf_that_is_there_already_changes_nothing(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def refused(elf: Path) -> None:
     assert str(failed.value) == f"{elf}: {said}"
     done = run(SCRIPTS / "kbuild-btf-hook", elf)
     assert done.stderr == f"kbuild-btf-hook: warning: {elf}: {said}\n"
-    assert not Path(_native.sidecar_path(elf)).exists()
+    assert not _native.sidecar_path(elf).exists()
 
 
 @pytest.mark.parametrize("gcc", REFUSED)

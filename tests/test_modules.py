@@ -18,8 +18,7 @@ from support import SCRIPTS, compiled, kbuild_btf, missing, run
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Composite, Enumeration, Func, Fwd, Int, Ptr, Struct, Typedef, Var
-from kbuild_btf.verify import modules as verify_modules
-from kbuild_btf.verify import running
+from kbuild_btf.verification import modules, running
 
 FRONT = SCRIPTS / "kbuild-btf-pahole"
 
@@ -473,7 +472,7 @@ def test_a_distilled_base_of_which_nothing_is_wanted(text: str, base: Path, tmp_
     split = Btf.load(module)
     assert meaning_of_own(split) == whole
     _native.check(_native.read_section(module, ".BTF.base") or b"")
-    assert verify_modules.check(base, [module])[1] == []
+    assert modules.verify_modules(base, [module])[1] == []
     raw, beside = tmp_path / "split", tmp_path / "below"
     raw.write_bytes(_native.read_section(module, ".BTF") or b"")
     beside.write_bytes(_native.read_section(module, ".BTF.base") or b"")
@@ -492,7 +491,7 @@ def test_a_module_that_is_left_out_whole(features: str, base: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     btf = _native.read_section(module, ".BTF") or b""
     assert btf == b"\x9f\xeb\x01\0" + struct.pack("<5I", 24, 0, 0, 0, 0)
-    assert verify_modules.check(base, [module])[1] == []
+    assert modules.verify_modules(base, [module])[1] == []
     # A kernel without types is none.
     done = run(FRONT, "-J", "--lang_exclude=c11", module)
     assert done.returncode == 1

@@ -14,7 +14,7 @@ from support import SCRIPTS, compiled, kbuild_btf, run
 from kbuild_btf import _native
 from kbuild_btf.btf import Btf, Struct
 from kbuild_btf.errors import Error
-from kbuild_btf.verify import modules, verify
+from kbuild_btf.verification import modules, verify
 
 BASE = """
 struct pair { char *a; char *b; int x; };
@@ -60,7 +60,7 @@ def test_modules(features: str, size: int, files: tuple[Path, Path]) -> None:
     options: list[str | Path] = [f"--btf_features={features}", "--btf_base", base]
     done = run(SCRIPTS / "kbuild-btf-pahole", "-J", *options, module)
     assert done.returncode == 0, done.stderr
-    assert modules.check(base, [module])[1] == []
+    assert modules.verify_modules(base, [module])[1] == []
     below = Btf.load(base)
     for split in (
         (Btf.load(module, below), Btf.load(module))
@@ -70,7 +70,7 @@ def test_modules(features: str, size: int, files: tuple[Path, Path]) -> None:
         assert split.pointer_size == size
         (own,) = split.find(Struct, "own")
         last = own.members[-1]
-        assert last.bit_offset // 8 + split.size_of(last.type_id) == own.size
+        assert last.bit_offset // 8 + split.sizeof(last.type_id) == own.size
     assert verify(module, base=base, kernel=False).problems == []
 
 

@@ -168,13 +168,11 @@ def test_a_count_is_shown_in_percent(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setattr(progress, "_PATIENCE", patience)
         monkeypatch.setattr(progress, "_PATIENCE_OF_LOG", 99)
-        line = progress.Progress("reading", 200)
-        line.add(50)
-        line.close()
+        with progress.percent("reading") as tell:
+            tell(50, 200)
         assert ("reading: 25 %" in terminal.getvalue()) == shown
     monkeypatch.setattr(sys, "stderr", plain := io.StringIO())
     monkeypatch.setattr(progress, "_PATIENCE_OF_LOG", 0)
-    line = progress.Progress("reading", 200)
-    line.add(50)
-    line.close()
+    with progress.percent("reading") as tell:
+        tell(50, 200)
     assert plain.getvalue() == "reading: 25 %\n"

@@ -19,7 +19,7 @@ from elfwriter import RISCV64, X86_64, Address, Section, Symbol, Target
 from support import kbuild_btf, recent_pahole
 from toolchains import CLANGS, COMPILERS, GCC, Toolchain, pahole_says
 
-from kbuild_btf import Btf, _native
+from kbuild_btf import Btf, _native, explain
 
 TRUE = "default,true_signature"
 CC_NOCALL = 3
@@ -257,8 +257,8 @@ def test_a_clone_goes_by_its_full_name(tmp_path: Path) -> None:
     assert "changed" not in ours(elf)
     if recent_pahole():
         assert ours(elf) == theirs(elf)
-    told = _native.explain(str(elf), "changed", objects=objects, features=TRUE)["function"]
-    assert told and (told["clone"], told["reason"]) == ("changed.constprop.0", "")
+    told = explain(elf, "changed", objects, features=TRUE).function
+    assert told and (told.clone, told.reason) == ("changed.constprop.0", "")
     done = kbuild_btf("explain", "changed", elf, *objects, "--features", TRUE)
     assert done.stdout.startswith("function changed: in the BTF as changed.constprop.0\n")
 
@@ -271,8 +271,8 @@ def test_clones_whose_full_names_are_equal(tmp_path: Path) -> None:
     encoded = _native.encode(str(elf), features=TRUE).btf
     for order in (objects, objects[::-1]):
         assert _native.link(str(elf), objects=order, features=TRUE).btf == encoded
-    told = _native.explain(str(elf), "changed", objects=objects, features=TRUE)["function"]
-    assert told and "several functions" in told["reason"]
+    told = explain(elf, "changed", objects, features=TRUE).function
+    assert told and "several functions" in told.reason
 
 
 def test_of_several_clones_the_first_in_the_image(tmp_path: Path) -> None:
@@ -305,13 +305,13 @@ def test_of_several_clones_the_first_in_the_image(tmp_path: Path) -> None:
 
 def test_explain_tells_of_both_prototypes(tmp_path: Path) -> None:
     elf = image([[("int", None), ("int", RDI)], [("int", None), ("int", RDX)]], tmp_path / "image")
-    told = _native.explain(str(elf), "f0", features=TRUE)["function"]
-    assert told and told["reason"] == ""
-    (candidate,) = told["candidates"]
-    assert candidate["prototype"] == "void f0(int a, int b)"
-    assert candidate["passed"] == "void f0(int b)"
-    assert "the compiler changed the signature" in candidate["facts"]
-    assert candidate["address"] == START and candidate["die"]
+    told = explain(elf, "f0", features=TRUE).function
+    assert told and told.reason == ""
+    (candidate,) = told.candidates
+    assert candidate.prototype == "void f0(int a, int b)"
+    assert candidate.passed == "void f0(int b)"
+    assert "the compiler changed the signature" in candidate.facts
+    assert candidate.address == START and candidate.die
     done = kbuild_btf("explain", "f0", elf, "--features", "default")
     assert "left out, a parameter is not in the register that the ABI gives it" in done.stdout
     assert "passed: void f0(int b)" in done.stdout

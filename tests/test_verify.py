@@ -40,10 +40,10 @@ from kbuild_btf.btf import (
     Union,
     Var,
 )
-from kbuild_btf.verify import running, units, verify
-from kbuild_btf.verify.dies import Die, Section, uleb
-from kbuild_btf.verify.facts import Features
-from kbuild_btf.verify.image import load
+from kbuild_btf.verification import running, units, verify
+from kbuild_btf.verification.dies import Die, Section, uleb
+from kbuild_btf.verification.facts import Features
+from kbuild_btf.verification.image import load
 
 ONE = """
 struct list { struct list *next, **prev; };
@@ -170,33 +170,43 @@ def test_relocatable_object(sample: Sample) -> None:
 
 # Each: what to change of the types, and what must be said. A function that returns nothing has
 # changed the list itself.
+def put(types: list[Type], found: Type, **changes: Any) -> None:
+    """A changed copy in the place of a type."""
+    place = next(i for i, known in enumerate(types) if known is found)
+    types[place] = replace(found, **changes)
+
+
 def _list_next(types: list[Type]) -> None:
     found = one(types, Struct, "list")
     first, second = found.members
-    found.members = (replace(first, bit_offset=64), second)
+    put(types, found, members=(replace(first, bit_offset=64), second))
 
 
 def _list_name(types: list[Type]) -> None:
     found = one(types, Struct, "list")
-    found.members = (replace(found.members[0], name="nixt"), found.members[1])
+    put(types, found, members=(replace(found.members[0], name="nixt"), found.members[1]))
 
 
 def _list_type(types: list[Type]) -> None:
     found = one(types, Struct, "list")
-    found.members = (replace(found.members[0], type_id=found.members[1].type_id), found.members[1])
+    put(
+        types,
+        found,
+        members=(replace(found.members[0], type_id=found.members[1].type_id), found.members[1]),
+    )
 
 
 def _list_size(types: list[Type]) -> None:
-    one(types, Struct, "list").size = 24
+    put(types, one(types, Struct, "list"), size=24)
 
 
 def _list_member_less(types: list[Type]) -> None:
     found = one(types, Struct, "list")
-    found.members = found.members[:1]
+    put(types, found, members=found.members[:1])
 
 
 def _renamed(types: list[Type]) -> None:
-    one(types, Union, "number").name = "lost"
+    put(types, one(types, Union, "number"), name="lost")
 
 
 def _struct_more(types: list[Type]) -> None:
@@ -209,7 +219,11 @@ def _second_definition(types: list[Type]) -> None:
 
 def _bit_size(types: list[Type]) -> None:
     found = one(types, Struct, "record")
-    found.members = tuple(replace(m, bit_size=4) if m.name == "low" else m for m in found.members)
+    put(
+        types,
+        found,
+        members=tuple(replace(m, bit_size=4) if m.name == "low" else m for m in found.members),
+    )
 
 
 def _inner(types: list[Type]) -> None:
@@ -217,44 +231,44 @@ def _inner(types: list[Type]) -> None:
     (found,) = (
         t for t in types if isinstance(t, Struct) and not t.name and t.members[0].name == "colour"
     )
-    found.members = (replace(found.members[0], bit_offset=32), *found.members[1:])
+    put(types, found, members=(replace(found.members[0], bit_offset=32), *found.members[1:]))
 
 
 def _union_member(types: list[Type]) -> None:
     found = one(types, Union, "number")
-    found.members = found.members[::-1]
+    put(types, found, members=found.members[::-1])
 
 
 def _array(types: list[Type]) -> None:
     (found,) = (t for t in types if isinstance(t, Array) and t.nelems == 12)
-    found.nelems = 13
+    put(types, found, nelems=13)
 
 
 def _enum_value(types: list[Type]) -> None:
     found = one(types, Enum, "colour")
-    found.values = (replace(found.values[0], value=-2), *found.values[1:])
+    put(types, found, values=(replace(found.values[0], value=-2), *found.values[1:]))
 
 
 def _enum_less(types: list[Type]) -> None:
     found = one(types, Enum, "colour")
-    found.values = found.values[:2]
+    put(types, found, values=found.values[:2])
 
 
 def _enum_wide(types: list[Type]) -> None:
     found = one(types, Enum64, "wide")
-    found.values = (replace(found.values[0], value=1),)
+    put(types, found, values=(replace(found.values[0], value=1),))
 
 
 def _typedef(types: list[Type]) -> None:
-    one(types, Typedef, "size").type_id = one(types, Int, "int").id
+    put(types, one(types, Typedef, "size"), type_id=one(types, Int, "int").id)
 
 
 def _base_type(types: list[Type]) -> None:
-    one(types, Int, "int").encoding = 0
+    put(types, one(types, Int, "int"), encoding=0)
 
 
 def _forward(types: list[Type]) -> None:
-    one(types, Fwd, "only_declared").name = "declared_nowhere"
+    put(types, one(types, Fwd, "only_declared"), name="declared_nowhere")
 
 
 def _proto(types: list[Type], name: str) -> FuncProto:
@@ -264,37 +278,37 @@ def _proto(types: list[Type], name: str) -> FuncProto:
 
 
 def _result(types: list[Type]) -> None:
-    _proto(types, "nothing").type_id = one(types, Int, "int").id
+    put(types, _proto(types, "nothing"), type_id=one(types, Int, "int").id)
 
 
 def _parameter_name(types: list[Type]) -> None:
     found = _proto(types, "something")
-    found.params = (replace(found.params[0], name="recorder"), *found.params[1:])
+    put(types, found, params=(replace(found.params[0], name="recorder"), *found.params[1:]))
 
 
 def _parameter_less(types: list[Type]) -> None:
     found = _proto(types, "something")
-    found.params = found.params[:1]
+    put(types, found, params=found.params[:1])
 
 
 def _variadic(types: list[Type]) -> None:
     found = _proto(types, "second")
-    found.params = found.params[:1]
+    put(types, found, params=found.params[:1])
 
 
 def _function_renamed(types: list[Type]) -> None:
-    one(types, Func, "something").name = "anything"
+    put(types, one(types, Func, "something"), name="anything")
 
 
 def _function_less(types: list[Type]) -> None:
     """Another in its place, so that the numbers stay."""
-    one(types, Func, "nothing").name = "second"
+    put(types, one(types, Func, "nothing"), name="second")
 
 
 def _entries(types: list[Type], change: Callable[[str, SecInfo], SecInfo | None]) -> None:
     found = one(types, Datasec, ".data..percpu")
     changed = (change(types[entry.type_id - 1].name, entry) for entry in found.entries)
-    found.entries = tuple(entry for entry in changed if entry)
+    put(types, found, entries=tuple(entry for entry in changed if entry))
 
 
 def _offset(types: list[Type]) -> None:
@@ -314,32 +328,33 @@ def _entry_less(types: list[Type]) -> None:
 
 
 def _variable_type(types: list[Type]) -> None:
-    one(types, Var, "counter").type_id = one(types, Typedef, "size").id
+    put(types, one(types, Var, "counter"), type_id=one(types, Typedef, "size").id)
 
 
 def _linkage(types: list[Type]) -> None:
-    one(types, Var, "counter").linkage = 0
+    put(types, one(types, Var, "counter"), linkage=0)
 
 
 def _variable_renamed(types: list[Type]) -> None:
-    one(types, Var, "counter").name = "encounter"
+    put(types, one(types, Var, "counter"), name="encounter")
 
 
 def _section(types: list[Type]) -> None:
-    one(types, Datasec, ".data..percpu").name = ".data..nowhere"
+    put(types, one(types, Datasec, ".data..percpu"), name=".data..nowhere")
 
 
 def _function_linkage(types: list[Type]) -> None:
-    one(types, Func, "nothing").linkage = 1
+    put(types, one(types, Func, "nothing"), linkage=1)
 
 
 def _section_size(types: list[Type]) -> None:
-    one(types, Datasec, ".data..percpu").size += 100
+    found = one(types, Datasec, ".data..percpu")
+    put(types, found, size=found.size + 100)
 
 
 def _index(types: list[Type]) -> None:
     found = next(t for t in types if isinstance(t, Array))
-    found.index_type_id = one(types, Int, "char").id
+    put(types, found, index_type_id=one(types, Int, "char").id)
 
 
 PLANTED = [
@@ -445,7 +460,7 @@ def test_planted_errors_are_found(
 
 def test_the_kernels_rules_are_asked(sample: Sample) -> None:
     types: list[Type] = [replace(found) for found in sample.types]
-    one(types, Struct, "list").size = 1
+    put(types, one(types, Struct, "list"), size=1)
     path = sample.written(btfwriter.write(types))
     problems = verify(sample.elf, btf=path, kernel=False).problems
     (rules,) = (str(problem) for problem in problems if problem.what.startswith(RULES))
@@ -543,15 +558,16 @@ def test_several_processes_say_the_same(sample: Sample) -> None:
     """In a process of its own: forking one that has threads is not safe."""
     program = (
         "import sys\n"
-        "from kbuild_btf.verify import facts, image, units\n"
+        "from kbuild_btf.verification import facts, image, units\n"
         "units._WORTH_IT, units._BATCH = 0, 1\n"
         "section = image.load(sys.argv[1])[1]\n"
-        "one, two = (units.read(section, [0, 1], facts.Features(), frozenset(), jobs)\n"
+        "one, two = (units.read(section, [0, 1], facts.Features(), frozenset(), jobs,\n"
+        "                       lambda done, total: None)\n"
         "            for jobs in (1, 2))\n"
         "assert len(one.layouts) > 10 and one == two\n"
         "print('equal')\n"
     )
-    done = run(sys.executable, "-c", program, sample.elf)
+    done = run(sys.executable, "-I", "-c", program, sample.elf)
     assert (done.stdout, done.stderr) == ("equal\n", "")
 
 
@@ -566,7 +582,7 @@ def test_a_sample_says_only_what_it_knows(sample: Sample) -> None:
     _offset(types)
     assert len(sample.verify(types, sample=1)) == 4
     types = [replace(found) for found in sample.types]
-    one(types, Struct, "two").size = 99
+    put(types, one(types, Struct, "two"), size=99)
     _variadic(types)
     assert sample.verify(types, sample=1) == []
     assert len(sample.verify(types)) == 2
@@ -608,7 +624,7 @@ def test_split_btf(sample: Sample, tmp_path: Path) -> None:
     base.write_bytes(_native.encode(sample.objects[1]).btf)
     split = tmp_path / "split.btf"
     split.write_bytes(_native.encode(sample.objects[0], base=base).btf)
-    verdict = verify(sample.objects[0], btf=split, base=base)
+    verdict = verify(sample.objects[0], btf=split, base=base, kernel=True)
     assert verdict.problems == []
     assert "running kernel: not asked; programs cannot load split BTF" in verdict.notes
     assert {kind: own for kind, own, _, _ in verdict.compared}["struct"] < 4
@@ -681,7 +697,7 @@ def test_the_running_kernel(sample: Sample) -> None:
     """It takes what is good and refuses what is not; where it cannot be asked, both say so."""
     good = running.load(sample.btf)
     types: list[Type] = [replace(found) for found in sample.types]
-    one(types, Struct, "list").size = 1
+    put(types, one(types, Struct, "list"), size=1)
     bad = running.load(btfwriter.write(types))
     if good.accepted is None:
         assert bad == good
@@ -698,7 +714,7 @@ def test_the_running_kernel_is_not_asked_about_other_machines(sample: Sample) ->
     for outcome in (running.load(swapped), running.load(sample.btf, 32)):
         assert outcome.accepted is None
         assert outcome.why
-    verdict = verify(sample.elf, btf=sample.written(sample.btf))
+    verdict = verify(sample.elf, btf=sample.written(sample.btf), kernel=True)
     assert any(note.startswith("running kernel") for note in verdict.notes)
 
 
@@ -706,7 +722,7 @@ _INTERRUPTED = """
 import sys, time
 from kbuild_btf import progress
 from kbuild_btf.cli import main
-from kbuild_btf.verify import dwarf, units
+from kbuild_btf.verification import dwarf, units
 progress._PATIENCE = progress._INTERVAL = units._WORTH_IT = 0
 units._BATCH = 1
 describe = dwarf.Reader.describe

@@ -22,7 +22,7 @@ from support import PAHOLE, SCRIPTS, compiled, kbuild_btf, missing, recent_pahol
 
 from kbuild_btf import _native
 from kbuild_btf.errors import Error
-from kbuild_btf.verify import modules
+from kbuild_btf.verification import modules
 
 FRONT = SCRIPTS / "kbuild-btf-pahole"
 
@@ -89,7 +89,7 @@ def raw(elf: Path, name: str = ".BTF") -> bytes:
 
 def failure(base: Path, module: Path) -> str:
     """What is wrong with it; empty when nothing is."""
-    _, failures = modules.check(base, [module])
+    _, failures = modules.verify_modules(base, [module])
     return str(failures[0]) if failures else ""
 
 
@@ -203,7 +203,9 @@ def test_damaged_modules(base: Path, tmp_path: Path) -> None:
     packed = [tmp_path / "packed.ko.xz", tmp_path / "packed.ko.gz"]
     packed[0].write_bytes(lzma.compress(sound.read_bytes()))
     packed[1].write_bytes(gzip.compress(sound.read_bytes()))
-    _, failures = modules.check(base, [*paths, stripped, text, *packed, tmp_path / "absent.ko"])
+    _, failures = modules.verify_modules(
+        base, [*paths, stripped, text, *packed, tmp_path / "absent.ko"]
+    )
     said = {failure.module: str(failure) for failure in failures}
     assert all("\n" not in line for line in said.values())
     assert "no .BTF section; build it again" in said[str(stripped)]

@@ -25,9 +25,11 @@ from model import Model, Tag, difference, of_btf, unequal
 from support import missing, pahole, recent_pahole, require, run
 from worlds import TAGGED, Files, Function, Part, Source, Type, World, random_world, write
 
-from kbuild_btf import Btf, _native
+from kbuild_btf import Btf, _native, explain
 from kbuild_btf.btf import Func, Ptr
-from kbuild_btf.verify import running
+from kbuild_btf.errors import NotFoundError
+from kbuild_btf.explanation import Definition
+from kbuild_btf.verification import running
 
 WORLDS = 10_000
 BATCH = 500
@@ -174,16 +176,18 @@ def test_worlds_that_shrink(random: Random, tmp_path_factory: pytest.TempPathFac
     assert faults_of(world, random, tmp_path_factory.mktemp("world")) == []
 
 
-def explained(program: Program, name: str) -> list[_native.Definition]:
-    told = _native.explain(
-        program.image, name, objects=program.objects, lang_exclude=EXCLUDED, jobs=1
-    )
-    return told["definitions"]
+def explained(program: Program, name: str) -> Sequence[Definition]:
+    try:
+        return explain(
+            program.image, name, program.objects, lang_exclude=EXCLUDED, jobs=1
+        ).definitions
+    except NotFoundError:
+        return ()
 
 
-def of_tag(found: list[_native.Definition], tag: Tag) -> list[_native.Definition]:
+def of_tag(found: Sequence[Definition], tag: Tag) -> Sequence[Definition]:
     kinds = {"struct": ["STRUCT"], "union": ["UNION"], "enum": ["ENUM", "ENUM64"]}
-    return [d for d in found if d["kind"] in kinds[tag[0]]]
+    return [d for d in found if d.kind in kinds[tag[0]]]
 
 
 @pytest.mark.parametrize("first", range(0, 600, 100))
@@ -200,26 +204,26 @@ def test_explain_names_the_objects_and_the_place(first: int, tmp_path: Path) -> 
                     sorted({program.objects[model.nodes[n].unit] for n in nodes})
                     for nodes in model.definitions(tag).values()
                 ]
-                assert sorted(d["objects"] for d in of_tag(told, tag)) == sorted(expected), seed
+                assert sorted(list(d.objects) for d in of_tag(told, tag)) == sorted(expected), seed
                 parted += parts_where_it_says(model, tag, of_tag(told, tag), program)
             aliases: dict[int, set[str]] = {}
             for node, of_class in zip(model.nodes, model.classes, strict=True):
                 if node.words == ("TYPEDEF", name):
                     aliases.setdefault(of_class, set()).add(program.objects[node.unit])
-            found = [d["objects"] for d in told if d["kind"] == "TYPEDEF"]
+            found = [list(d.objects) for d in told if d.kind == "TYPEDEF"]
             assert sorted(found) == sorted(sorted(paths) for paths in aliases.values()), seed
             declaring = {
                 program.objects[model.nodes[n].unit]
                 for space in TAGGED
                 for n in model.declarations((space, name))
             }
-            listed = {path for d in told if d["kind"] == "FWD" for path in d["objects"]}
+            listed = {path for d in told if d.kind == "FWD" for path in d.objects}
             assert listed == declaring, seed
     assert parted > 10, "the worlds are too simple"
 
 
 def parts_where_it_says(
-    model: Model, tag: Tag, told: list[_native.Definition], program: Program
+    model: Model, tag: Tag, told: Sequence[Definition], program: Program
 ) -> int:
     """Check each difference for which the objects tell which two definitions it is between."""
     by_objects: dict[tuple[str, ...], list[int]] = {}
@@ -228,12 +232,10 @@ def parts_where_it_says(
         by_objects.setdefault(tuple(paths), []).append(nodes[0])
     checked = 0
     for definition in told[1:]:
-        (one, *more), (other, *others) = (
-            by_objects[tuple(d["objects"])] for d in (told[0], definition)
-        )
+        (one, *more), (other, *others) = (by_objects[d.objects] for d in (told[0], definition))
         if more or others:
             continue
-        found = re.match(r"(member|enumerator) (\d+):", definition["difference"])
+        found = re.match(r"(member|enumerator) (\d+):", definition.difference)
         assert (int(found[2]) if found else None) == first_difference(model, one, other)
         checked += 1
     return checked

@@ -308,13 +308,13 @@ class Header:
     def _natural(self, member: Member, end: int, packed: bool) -> int:
         """Bit offset the compiler would give to a member that follows bit ``end``."""
         if member.bit_size:
-            unit = self.btf.size_of(member.type_id) * 8
+            unit = self.btf.sizeof(member.type_id) * 8
             fits = packed or not unit or end // unit == (end + member.bit_size - 1) // unit
             return end if fits else _round_up(end, unit)
         return _round_up(end, 8 * (1 if packed else self.align_of(member.type_id)))
 
     def _bits(self, member: Member) -> int:
-        return member.bit_size or self.btf.size_of(member.type_id) * 8
+        return member.bit_size or self.btf.sizeof(member.type_id) * 8
 
     def align_of(self, type_id: int) -> int:
         """Alignment in bytes of the type as this header declares it."""
@@ -349,7 +349,7 @@ class Header:
 
     def _is_misplaced(self, member: Member) -> bool:
         if member.bit_size:
-            unit = self.btf.size_of(member.type_id) * 8
+            unit = self.btf.sizeof(member.type_id) * 8
             last = member.bit_offset + member.bit_size - 1
             return bool(unit) and member.bit_offset // unit != last // unit
         return member.bit_offset % (8 * self.align_of(member.type_id)) != 0

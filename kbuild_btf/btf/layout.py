@@ -171,7 +171,7 @@ class Layouts:
 
     def _storage(self, member: Member) -> tuple[int, int]:
         """Offset and size in bytes of the type, or of the unit that a bitfield starts in."""
-        size = self.btf.size_of(member.type_id)
+        size = self.btf.sizeof(member.type_id)
         if not member.bit_size:
             return member.bit_offset // 8, size
         unit = max(size, 1)
@@ -179,7 +179,7 @@ class Layouts:
 
     def _end(self, member: Member) -> int:
         """The bit behind the member."""
-        return member.bit_offset + (member.bit_size or self.btf.size_of(member.type_id) * 8)
+        return member.bit_offset + (member.bit_size or self.btf.sizeof(member.type_id) * 8)
 
     def _is_natural(self, found: Composite, alignment: int) -> bool:
         """Could members lie there, and the type end there, without ``packed``?"""
@@ -230,7 +230,7 @@ def as_dict(layouts: Layouts, found: Type) -> dict[str, Any]:
         target = btf[found.type_id]
         inside = {} if _has_name(target) else {"inside": as_dict(layouts, target)}
         head = {"kind": found.kind.name, "name": found.name, "type": declare(btf, found.type_id)}
-        return {**head, "size": btf.size_of(found.id), **inside}
+        return {**head, "size": btf.sizeof(found.id), **inside}
     if isinstance(found, Enumeration):
         values = [{"name": value.name, "value": value.value} for value in found.values]
         head = {"kind": found.kind.name, "name": found.name}

@@ -323,7 +323,7 @@ class _Outline:
         if not isinstance(found, Struct) or not found.members:
             return ""
         kinds = [self.btf.strip(member.type_id) for member in found.members]
-        if isinstance(kinds[-1], Array) and not self.btf.size_of(found.members[-1].type_id):
+        if isinstance(kinds[-1], Array) and not self.btf.sizeof(found.members[-1].type_id):
             return "end"
         return "middle" if any(map(self._flexible, kinds)) else ""
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TypeVar, cast
 
-from ..errors import Error
+from ..errors import Error, NotFoundError
 from . import elf
+from .spelling import keyword
 from .types import (
     Array,
     Composite,
@@ -66,16 +69,17 @@ _ELEMENTS: dict[Kind, tuple[int, int | None, int | None]] = {
     Kind.DATASEC: (3, None, 0),
     Kind.ENUM64: (3, 0, None),
 }
-# The same by number, for the loops.
-_WORDS = [3 + _FIXED.get(kind, 0) for kind in Kind]
-_PER_ELEMENT = [_ELEMENTS.get(kind, (0,))[0] for kind in Kind]
-_NAME_WORD: dict[int, int] = {
-    kind: name for kind, (_, name, _) in _ELEMENTS.items() if name is not None
-}
-_ID_WORD: dict[int, int] = {kind: ref for kind, (_, _, ref) in _ELEMENTS.items() if ref is not None}
+# The same by number, for the loops; 32 numbers fit, and those that mean nothing have no words.
+_NUMBERS = range(32)
+_KINDS = set(Kind) - {Kind.VOID}
+_WORDS = [3 + _FIXED.get(Kind(n), 0) if n in _KINDS else 0 for n in _NUMBERS]
+_PER_ELEMENT = [_ELEMENTS[Kind(n)][0] if n in _ELEMENTS else 0 for n in _NUMBERS]
+_NAME_WORD = [_ELEMENTS[Kind(n)][1] if n in _ELEMENTS else None for n in _NUMBERS]
+_ID_WORD = [_ELEMENTS[Kind(n)][2] if n in _ELEMENTS else None for n in _NUMBERS]
 # The third word is an id; for the other kinds a size, or nothing.
-_HAS_TYPE = frozenset(
-    {
+_HAS_TYPE = [
+    n
+    in (
         Kind.PTR,
         Kind.TYPEDEF,
         Kind.VOLATILE,
@@ -86,9 +90,17 @@ _HAS_TYPE = frozenset(
         Kind.VAR,
         Kind.DECL_TAG,
         Kind.TYPE_TAG,
-    }
-)
+    )
+    for n in _NUMBERS
+]
 
+_CLASSES: dict[int, type[Type]] = {
+    cls.kind: cls
+    for cls in (
+        *(Int, Ptr, Array, Struct, Union, Enum, Fwd, Typedef, Volatile, Const, Restrict, Func),
+        *(FuncProto, Var, Datasec, Float, DeclTag, TypeTag, Enum64),
+    )
+}
 _SIMPLE: dict[int, type[Ptr | Typedef | Volatile | Const | Restrict]] = {
     Kind.PTR: Ptr,
     Kind.TYPEDEF: Typedef,
@@ -102,13 +114,35 @@ _NEEDS_BASE = "if this is split BTF (a module's), give its base: --base FILE"
 _REBUILD = "the file is damaged or not BTF: build it again"
 
 
+# Of things of one name, which one the name alone means: as in C a tag needs its keyword, so that
+# what needs none comes first. DECL_TAG and TYPE_TAG are not named but name something.
+_RANK: dict[Kind, int] = {
+    Kind.TYPEDEF: 0,
+    Kind.INT: 0,
+    Kind.FLOAT: 0,
+    Kind.STRUCT: 1,
+    Kind.UNION: 1,
+    Kind.ENUM: 1,
+    Kind.ENUM64: 1,
+    Kind.FWD: 2,
+    Kind.FUNC: 3,
+    Kind.VAR: 3,
+    Kind.DATASEC: 4,
+}
+_STRING = re.compile(rb"[^\0]*\0")
+# A step of a designator: `.name` or `[index]`.
+_STEP = re.compile(r"(?:^|\.)\s*([A-Za-z_]\w*)\s*|\[\s*(\d+)\s*\]\s*")
+
+
 class Btf:
-    """All types of one BTF, by id.
+    """All types of one BTF, by id or by name.
 
-    ``btf[id]`` is one type (0 is void); iterating yields the types of this file in the order
-    of their ids, for split BTF only its own; ``len`` is one more than the highest id.
+    ``btf[id]`` is one type (0 is void), ``btf[name]`` the first of a name, ``btf.type()`` that of a
+    name as C has it; iterating yields the types of this file in the order of their ids, for split
+    BTF only its own; ``len`` is one more than the highest id.
 
-    ``pointer_size`` is that of the machine in bytes, where the file that the BTF is of tells it.
+    ``where`` names the file, ``base`` is the BTF that split BTF builds on. ``pointer_size`` is that
+    of the machine in bytes, where the file that the BTF is of tells it.
     """
 
     def __init__(
@@ -126,10 +160,13 @@ class Btf:
         self._words, self._strings, self.big_endian = self._header(memoryview(data))
         self._string_end: int = self._string_start + len(self._strings)
         self._names: dict[int, str] = {}
-        self._starts = self._scan()
+        self._starts, self._heads = self._scan()
         self._types: list[Type | None] = [None] * len(self._starts)
-        self._index: dict[tuple[Kind, str], list[int]] | None = None
-        self._check()
+        self._index: dict[bytes, int | list[int]] | None = None
+
+    def __repr__(self) -> str:
+        own = len(self) - self.start
+        return f"<Btf {self.where}: {own} types{' of its own' if self.base else ''}>"
 
     @classmethod
     def from_bytes(cls, data: bytes, base: Btf | None = None, where: str = "BTF") -> Btf:
@@ -180,33 +217,111 @@ class Btf:
     def __len__(self) -> int:
         return self.start + len(self._starts)
 
-    def __getitem__(self, type_id: int) -> Type:
-        index = type_id - self.start
+    def __getitem__(self, key: int | str) -> Type:
+        """The type of an id, or of a name: of several typedefs and base types come first, then
+        structs, unions and enums, declarations, functions and variables, sections; of these the
+        one with the lowest id. A name may have a keyword, as in ``type``.
+
+        Raises IndexError for an id that is not there, NotFoundError for such a name.
+        """
+        if isinstance(key, str):
+            return self._of_name(key)
+        index = key - self.start
         if index < 0:
             if self.base:
-                return self.base[type_id]
-            if type_id == 0:
-                return _VOID
-            raise IndexError(type_id)
+                return self.base[key]
+            if key == 0:
+                return Void(0, "", _btf=self)
+            raise IndexError(key)
         found = self._types[index]
         if found is None:
-            found = self._types[index] = self._make(type_id, self._starts[index])
+            found = self._types[index] = self._make(key, self._starts[index])
         return found
+
+    def __contains__(self, key: object) -> bool:
+        """Is there a type of that id or name? Is this type one of this file or its base?"""
+        if isinstance(key, str):
+            try:
+                self[key]
+            except NotFoundError:
+                return False
+            return True
+        if isinstance(key, Type):
+            return key._btf is self or bool(self.base and key in self.base)
+        return isinstance(key, int) and 0 <= key < len(self)
 
     def __iter__(self) -> Iterator[Type]:
         return (self[type_id] for type_id in range(self.start, len(self)))
 
-    def find(self, cls: type[_T], name: str) -> list[_T]:
-        """Types of a class with that name, base first, in the order of ids."""
-        if self._index is None:
-            self._index = {}
-            for position, start in enumerate(self._starts):
-                kind = Kind(self._words[start + 1] >> 24 & 0x1F)
-                key = kind, self._name(self._words[start])
-                self._index.setdefault(key, []).append(position + self.start)
+    def find(self, cls: type[_T], name: str | None = None) -> list[_T]:
+        """Types of a class, base first, in the order of ids; only those of a name where one is
+        given. A class of several kinds finds them all: ``Composite``, ``Enumeration``, ``Type``."""
         found = self.base.find(cls, name) if self.base else []
-        ids = self._index.get((cls.kind, name), ())
-        return found + cast("list[_T]", [self[type_id] for type_id in ids])
+        ids = range(self.start, len(self)) if name is None else self._ids_of(name)
+        kinds = {kind for kind, known in _CLASSES.items() if issubclass(known, cls)}
+        words, starts, first = self._words, self._starts, self.start
+        chosen = (i for i in ids if words[starts[i - first] + 1] >> 24 & 0x1F in kinds)
+        return found + cast("list[_T]", [self[type_id] for type_id in chosen])
+
+    def type(self, name: str) -> Type:
+        """The type that C means by a name: ``struct page``, ``enum zone_type``, ``u32``,
+        ``unsigned long``. Of several definitions that with the lowest id; see ``find``.
+
+        Raises NotFoundError.
+        """
+        words = name.split()
+        if words == ["void"]:
+            return self[0]
+        if len(words) == 2 and words[0] in ("struct", "union", "enum"):
+            return self._best(name, (t for t in self._named(words[1]) if keyword(t) == words[0]))
+        plain = " ".join(words)
+        # gcc writes `long unsigned int`, clang `unsigned long`.
+        alike = _words_of_integer(plain)
+        found = (t for t in self._named(plain) if isinstance(t, (Typedef, Int, Float)))
+        same = (t for t in self.find(Int) if words and _words_of_integer(t.name) == alike)
+        return self._best(name, chain(found, same))
+
+    def sizeof(self, of: Type | int | str) -> int:
+        """Size in bytes as C's ``sizeof`` gives it, of a type, an id or a name (see ``btf[name]``);
+        0 for void, functions and forward declarations. Raises NotFoundError."""
+        type_id = self[of].id if isinstance(of, str) else of.id if isinstance(of, Type) else of
+        return self._sizeof(type_id, self.pointer_size)
+
+    def offsetof(self, of: Type | int | str, member: str) -> int:
+        """Offset in bytes as C's ``offsetof`` gives it: ``se.vruntime``, ``children[1].next``.
+
+        Typedefs are looked through, and members without a name, as in C. Raises NotFoundError when
+        there is no such member, Error for what has no offset in C: a bitfield, or no struct.
+        """
+        found = self[of.id if isinstance(of, Type) else of]
+        offset = place = 0
+        for step in _STEP.finditer(member):
+            if step.start() != place:
+                break
+            place = step.end()
+            inside = self.strip(found.id)
+            name, index = step.groups()
+            if name and isinstance(inside, Composite):
+                part = inside.member(name)
+                if part.bit_size:
+                    raise Error(
+                        f"{member}: {name} is a bitfield", self.where, "member() tells its place"
+                    )
+                offset += part.offset
+                found = part.type
+            elif index and place > 0 and isinstance(inside, Array):
+                offset += int(index) * self.sizeof(inside.type_id)
+                found = inside.type
+            else:
+                what = "has no members" if name else "is no array"
+                raise Error(f"{member}: {inside!r} {what}", self.where)
+        if place != len(member) or not member:
+            raise Error(
+                f"{member!r} is no member",
+                self.where,
+                "name one as in C: se.vruntime, list[1].next",
+            )
+        return offset
 
     def strip(self, type_id: int) -> Type:
         """The type behind typedefs, qualifiers and type tags."""
@@ -227,21 +342,65 @@ class Btf:
                 return found.size
         return 8
 
-    def size_of(self, type_id: int) -> int:
-        """Size in bytes as sizeof() gives it; 0 for void, functions and forward declarations."""
-        return self._size_of(type_id, self.pointer_size)
-
-    def _size_of(self, type_id: int, pointer: int) -> int:
+    def _sizeof(self, type_id: int, pointer: int) -> int:
         found = self.strip(type_id)
         if isinstance(found, (Int, Composite, Enumeration, Float, Datasec)):
             return found.size
         if isinstance(found, Ptr):
             return pointer
         if isinstance(found, Array):
-            return found.nelems * self._size_of(found.type_id, pointer)
+            return found.nelems * self._sizeof(found.type_id, pointer)
         if isinstance(found, Var):
-            return self._size_of(found.type_id, pointer)
+            return self._sizeof(found.type_id, pointer)
         return 0
+
+    # --- names --------------------------------------------------------------------------
+
+    def _by_name(self) -> dict[bytes, int | list[int]]:
+        """The ids of own types (one, or several) by name, with its NUL; made for the first name."""
+        if self._index is None:
+            pieces = _STRING.findall(self._strings)
+            ends = accumulate(map(len, pieces), initial=self._string_start)
+            whole = dict(zip(ends, pieces, strict=False))
+            index: dict[bytes, int | list[int]] = {}
+            for type_id, offset in enumerate(self._heads, self.start):
+                # A name of the base, or the end of another string.
+                name = whole.get(offset) or self._raw(offset)
+                known = index.get(name)
+                if known is None:
+                    index[name] = type_id
+                elif isinstance(known, list):
+                    known.append(type_id)
+                else:
+                    index[name] = [known, type_id]
+            self._index = index
+        return self._index
+
+    def _ids_of(self, name: str) -> Sequence[int]:
+        """Of own types."""
+        known = self._by_name().get(name.encode(errors="surrogateescape") + b"\0", ())
+        return (known,) if isinstance(known, int) else known
+
+    def _named(self, name: str) -> Iterator[Type]:
+        """Types of a name in the order of ids, those of the base first."""
+        if self.base:
+            yield from self.base._named(name)
+        for type_id in self._ids_of(name) if name else ():
+            yield self[type_id]
+
+    def _of_name(self, name: str) -> Type:
+        if len(name.split()) > 1:
+            return self.type(name)
+        return self._best(name, (t for t in self._named(name) if t.kind in _RANK))
+
+    def _best(self, name: str, found: Iterable[Type]) -> Type:
+        """The first of the best rank."""
+        best = min(found, key=_rank, default=None)
+        if best is None:
+            tagged = any(keyword(other) for other in self._named(name))
+            hint = "a tag has its keyword in front: struct task_struct" if tagged else ""
+            raise NotFoundError(f"no type {name!r}", self.where, hint)
+        return best
 
     # --- reading ------------------------------------------------------------------------
 
@@ -303,22 +462,38 @@ class Btf:
         elif any(data[HEADER:length]):
             raise Error("unknown header", self._at_offset(HEADER), _REBUILD)
 
-    def _scan(self) -> array[int]:
-        """Index of the first word of each type."""
+    def _scan(self) -> tuple[array[int], array[int]]:
+        """Index of the first word of each type, and where its name is; every id and string offset
+        lies inside the file."""
         words = self._words
         starts = array("I")
+        # All that is a name or an id within types: the largest tells whether one is wrong.
+        names, ids = array("I", [0]), array("I", [0])
         position, end = 0, len(words)
         while position + 3 <= end:
             info = words[position + 1]
             kind = info >> 24 & 0x1F
-            if not 1 <= kind <= Kind.ENUM64:
+            length = _WORDS[kind]
+            if not length:
                 raise Error(
                     f"unknown kind {kind}",
                     self._at(self.start + len(starts), position),
                     "a newer format than this version reads, or a damaged file",
                 )
             starts.append(position)
-            position += _WORDS[kind] + _PER_ELEMENT[kind] * (info & 0xFFFF)
+            if _HAS_TYPE[kind]:
+                ids.append(words[position + 2])
+            first = position + length
+            if step := _PER_ELEMENT[kind]:
+                position = first + step * (info & 0xFFFF)
+                if (word := _NAME_WORD[kind]) is not None:
+                    names += words[first + word : position : step]
+                if (word := _ID_WORD[kind]) is not None:
+                    ids += words[first + word : position : step]
+            else:
+                position = first
+                if kind == Kind.ARRAY:
+                    ids += words[first - 3 : first - 1]
         if position != end:
             last = len(starts) - 1 if position > end else len(starts)
             raise Error(
@@ -326,29 +501,33 @@ class Btf:
                 self._at(self.start + last, starts[-1] if position > end else position),
                 _REBUILD,
             )
-        return starts
+        heads = array("I", [words[start] for start in starts])
+        top = self.start + len(starts)
+        if max(max(names), max(heads, default=0)) >= self._string_end or max(ids) >= top:
+            self._tell_which(starts, top)
+        return starts, heads
 
-    def _check(self) -> None:
-        """Every id and string offset that a record holds lies inside the file."""
-        words, top, string_end = self._words, len(self), self._string_end
-        for position, start in enumerate(self._starts):
+    def _tell_which(self, starts: array[int], top: int) -> None:
+        """Raise Error for the first type that has a wrong name or id."""
+        words = self._words
+        for position, start in enumerate(starts):
             info = words[start + 1]
             kind = info >> 24 & 0x1F
-            names, ids = words[start], 0
-            if kind in _HAS_TYPE:
-                ids = words[start + 2]
-            elif kind == Kind.ARRAY:
-                ids = max(words[start + 3], words[start + 4])
+            names, ids = [words[start]], [0]
+            if _HAS_TYPE[kind]:
+                ids.append(words[start + 2])
+            if kind == Kind.ARRAY:
+                ids += words[start + 3 : start + 5]
             if step := _PER_ELEMENT[kind]:
                 first = start + 3
                 end = first + step * (info & 0xFFFF)
-                if kind in _NAME_WORD:
-                    names = max(names, *words[first + _NAME_WORD[kind] : end : step], 0)
-                if kind in _ID_WORD:
-                    ids = max(ids, *words[first + _ID_WORD[kind] : end : step], 0)
-            if names >= string_end:
+                if (word := _NAME_WORD[kind]) is not None:
+                    names += words[first + word : end : step]
+                if (word := _ID_WORD[kind]) is not None:
+                    ids += words[first + word : end : step]
+            if max(names) >= self._string_end:
                 self._bad(position, start, "a name lies beyond the strings")
-            if ids >= top:
+            if max(ids) >= top:
                 self._bad(position, start, f"refers to a type beyond the last one, {top - 1}")
 
     def _bad(self, position: int, start: int, what: str) -> None:
@@ -363,16 +542,19 @@ class Btf:
     def _at_offset(self, offset: int) -> str:
         return f"{self.where}, offset {offset}"
 
+    def _raw(self, offset: int) -> bytes:
+        """The string there, with its NUL."""
+        if offset < self._string_start and self.base:
+            return self.base._raw(offset)
+        start = offset - self._string_start
+        return self._strings[start : self._strings.index(b"\0", start) + 1]
+
     def _name(self, offset: int) -> str:
         if not offset:
             return ""
         found = self._names.get(offset)
         if found is None:
-            if offset < self._string_start and self.base:
-                return self.base._name(offset)
-            start = offset - self._string_start
-            raw = self._strings[start : self._strings.index(b"\0", start)]
-            found = self._names[offset] = raw.decode(errors="backslashreplace")
+            found = self._names[offset] = self._raw(offset)[:-1].decode(errors="backslashreplace")
         return found
 
     def _make(self, type_id: int, start: int) -> Type:
@@ -382,54 +564,80 @@ class Btf:
         start += 3
         rest = words[start : start + (info & 0xFFFF) * _PER_ELEMENT[kind]]
         if simple := _SIMPLE.get(kind):
-            return simple(type_id, name, value)
+            return simple(type_id, name, value, _btf=self)
         if kind == Kind.FUNC_PROTO:
-            params = tuple(Param(name_of(n), t) for n, t in zip(rest[::2], rest[1::2], strict=True))
-            return FuncProto(type_id, name, value, params)
+            params = tuple(
+                Param(name_of(n), t, _btf=self) for n, t in zip(rest[::2], rest[1::2], strict=True)
+            )
+            return FuncProto(type_id, name, value, params, _btf=self)
         if kind == Kind.FUNC:
-            return Func(type_id, name, value, info & 0xFFFF)
+            return Func(type_id, name, value, info & 0xFFFF, _btf=self)
         if kind in (Kind.STRUCT, Kind.UNION):
             # With kind_flag the upper byte of an offset is the width of a bitfield.
             members = tuple(
-                Member(name_of(n), t, o & 0xFFFFFF if flag else o, o >> 24 if flag else 0)
+                Member(
+                    name_of(n), t, o & 0xFFFFFF if flag else o, o >> 24 if flag else 0, _btf=self
+                )
                 for n, t, o in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
             )
             cls = Struct if kind == Kind.STRUCT else Union
-            return cls(type_id, name, value, members, flag)
+            return cls(type_id, name, value, members, flag, _btf=self)
         if kind == Kind.ENUM:
             values = tuple(
                 Enumerator(name_of(n), v - (1 << 32) if flag and v >> 31 else v)
                 for n, v in zip(rest[::2], rest[1::2], strict=True)
             )
-            return Enum(type_id, name, value, flag, values)
+            return Enum(type_id, name, value, flag, values, _btf=self)
         if kind == Kind.ENUM64:
             values = tuple(
                 Enumerator(name_of(n), (h << 32 | low) - (1 << 64 if flag and h >> 31 else 0))
                 for n, low, h in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
             )
-            return Enum64(type_id, name, value, flag, values)
+            return Enum64(type_id, name, value, flag, values, _btf=self)
         if kind == Kind.ARRAY:
-            return Array(type_id, name, words[start], words[start + 1], words[start + 2])
+            return Array(type_id, name, words[start], words[start + 1], words[start + 2], _btf=self)
         if kind == Kind.INT:
             bits = words[start]
-            return Int(type_id, name, value, bits >> 24 & 0xF, bits >> 16 & 0xFF, bits & 0xFF)
+            return Int(
+                type_id, name, value, bits >> 24 & 0xF, bits >> 16 & 0xFF, bits & 0xFF, _btf=self
+            )
         if kind == Kind.FWD:
-            return Fwd(type_id, name, flag)
+            return Fwd(type_id, name, flag, _btf=self)
         if kind == Kind.VAR:
-            return Var(type_id, name, value, words[start])
+            return Var(type_id, name, value, words[start], _btf=self)
         if kind == Kind.DECL_TAG:
             component = words[start]
             return DeclTag(
-                type_id, name, value, component - (1 << 32) if component >> 31 else component, flag
+                type_id,
+                name,
+                value,
+                component - (1 << 32) if component >> 31 else component,
+                flag,
+                _btf=self,
             )
         if kind == Kind.DATASEC:
             entries = tuple(
-                SecInfo(*entry) for entry in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+                SecInfo(*entry, _btf=self)
+                for entry in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
             )
-            return Datasec(type_id, name, value, entries)
+            return Datasec(type_id, name, value, entries, _btf=self)
         if kind == Kind.TYPE_TAG:
-            return TypeTag(type_id, name, value, flag)
-        return Float(type_id, name, value)
+            return TypeTag(type_id, name, value, flag, _btf=self)
+        return Float(type_id, name, value, _btf=self)
 
 
-_VOID = Void(0, "")
+def _rank(found: Type) -> int:
+    """As _RANK has it; an enum without values is a declaration."""
+    if isinstance(found, Enumeration) and not found.values:
+        return _RANK[Kind.FWD]
+    return _RANK[found.kind]
+
+
+def _words_of_integer(name: str) -> list[str]:
+    """What C's many spellings of one integer type have in common."""
+    words = name.split()
+    if "char" not in words:
+        words = [word for word in words if word != "signed"] or ["int"]
+    if {"short", "long", "unsigned"} & {*words}:
+        words = [word for word in words if word != "int"]
+    return sorted(words)

@@ -4,23 +4,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .reader import Btf
+from ..errors import Error
 from .types import (
     Array,
     Composite,
     Const,
+    Datasec,
+    DeclTag,
     Enumeration,
+    Func,
     FuncProto,
     Fwd,
+    Member,
     Ptr,
     Restrict,
     Type,
+    Typedef,
     TypeTag,
     Union,
+    Var,
     Void,
     Volatile,
 )
+
+if TYPE_CHECKING:
+    from .reader import Btf
 
 _QUALIFIERS = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
 
@@ -43,6 +53,65 @@ def plain(found: Type) -> str:
     return " ".join(filter(None, (keyword(found), found.name or "{...}")))
 
 
+def definition(found: Type) -> str:
+    """The type as C defines it, without a semicolon: members and values on lines of their own.
+
+    Types that it mentions are named, or spelled out where they have no name. How members are
+    aligned is not said: the text is to be read (``dump --format c`` is for compilers).
+    """
+    try:
+        return _definition(found)
+    except RecursionError:
+        raise Error(
+            f"type [{found.id}] contains itself",
+            found.btf.where,
+            "the file is damaged: build it again",
+        ) from None
+
+
+def _definition(found: Type) -> str:
+    match found:
+        case Composite() | Enumeration():
+            return _body(found, "")
+        case Typedef():
+            return f"typedef {_with_bodies(found.btf, found.type_id, found.name, '')}"
+        case Func() | Var():
+            return declare(found.btf, found.type_id, found.name)
+        case Datasec():
+            return f'__attribute__((section("{found.name}")))'
+        case DeclTag():
+            value = found.name if found.attribute else f'btf_decl_tag("{found.name}")'
+            return f"__attribute__(({value}))"
+        case Ptr() | Array() | FuncProto() | Const() | Volatile() | Restrict() | TypeTag():
+            return declare(found.btf, found.id)
+    return plain(found)
+
+
+def _body(found: Composite | Enumeration, indent: str) -> str:
+    head = " ".join(filter(None, (keyword(found), found.name)))
+    if isinstance(found, Composite):
+        lines = [f"{_member(member, indent)};" for member in found.members]
+    elif found.values:
+        lines = [f"{value.name} = {value.value}," for value in found.values]
+    else:
+        return head
+    return "\n".join([f"{head} {{", *(f"{indent}\t{line}" for line in lines), f"{indent}}}"])
+
+
+def _member(member: Member, indent: str) -> str:
+    width = f" : {member.bit_size}" if member.bit_size else ""
+    return _with_bodies(member.btf, member.type_id, member.name, f"{indent}\t") + width
+
+
+def _with_bodies(btf: Btf, type_id: int, name: str, indent: str) -> str:
+    def base(found: Type) -> str:
+        if isinstance(found, (Composite, Enumeration)) and not found.name:
+            return _body(found, indent)
+        return plain(found)
+
+    return declare(btf, type_id, name, base)
+
+
 def attribute(found: TypeTag) -> str:
     value = found.name if found.attribute else f'btf_type_tag("{found.name}")'
     return f"__attribute__(({value}))"
@@ -57,15 +126,16 @@ def declare(btf: Btf, type_id: int, name: str = "", base: Callable[[Type], str] 
     declarator = name
     before: list[str] = []
     after: list[str] = []
-    while True:
+    met: set[int] = set()
+    while type_id not in met:
+        met.add(type_id)
         found = btf[type_id]
-        while isinstance(found, (Const, Volatile, Restrict, TypeTag)):
-            if isinstance(found, TypeTag):
-                after.append(attribute(found))
-            elif (word := _QUALIFIERS[type(found)]) not in before:
+        if isinstance(found, TypeTag):
+            after.append(attribute(found))
+        elif isinstance(found, (Const, Volatile, Restrict)):
+            if (word := _QUALIFIERS[type(found)]) not in before:
                 before.append(word)
-            found = btf[found.type_id]
-        if isinstance(found, Array):
+        elif isinstance(found, Array):
             # Qualifiers stay for the elements: a qualified array is nothing else.
             declarator = _suffixed(declarator, f"[{found.nelems}]")
         elif isinstance(found, Ptr):
@@ -80,6 +150,8 @@ def declare(btf: Btf, type_id: int, name: str = "", base: Callable[[Type], str] 
             words = " ".join([*before, base(found), *after])
             return f"{words} {declarator}" if declarator else words
         type_id = found.type_id
+    # Such a type cannot be written down, like one that contains itself.
+    raise RecursionError
 
 
 def parameters(btf: Btf, proto: FuncProto, base: Callable[[Type], str] = plain) -> str:

@@ -3,14 +3,23 @@
 
 Sizes are in bytes, offsets of members in bits, ``type_id`` is the id a record refers to
 (0 is void). A name that BTF leaves out is the empty string.
+
+Records do not change. Two are equal when they are of one kind and say the same, ids included; so
+records of different files can be equal and mean different types. A record that was read knows its
+``Btf``, and ``type`` follows the id; ``str()`` is the type in C.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from ..errors import Error, NotFoundError
+
+if TYPE_CHECKING:
+    from .reader import Btf
 
 
 class Kind(IntEnum):
@@ -38,35 +47,88 @@ class Kind(IntEnum):
     ENUM64 = 19
 
 
-@dataclass(slots=True)
-class Type:
+@dataclass(frozen=True, slots=True, repr=False)
+class _Part:
+    """A record, or a part of one, in the file that it was read from."""
+
+    _btf: Btf | None = field(default=None, kw_only=True, compare=False)
+
+    @property
+    def btf(self) -> Btf:
+        """The file's types. Raises Error for a record that was not read."""
+        if self._btf is None:
+            raise Error(f"{self!r} was not read from a file, so what it refers to is not known")
+        return self._btf
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _TypedPart(_Part):
+    """A part that has a name and a type."""
+
+    name: str
+    type_id: int
+
+    @property
+    def type(self) -> Type:
+        return self.btf[self.type_id]
+
+    def __str__(self) -> str:
+        from .spelling import declare
+
+        return declare(self.btf, self.type_id, self.name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} of type [{self.type_id}]>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Type(_Part):
     """What all kinds share."""
 
     kind: ClassVar[Kind]
     id: int
     name: str
 
+    def __str__(self) -> str:
+        from .spelling import definition
+
+        return definition(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.id}]{self.name and ' '}{self.name}{self._detail()}>"
+
+    def _detail(self) -> str:
+        """What ``repr`` says besides kind, id and name."""
+        return ""
+
     def references(self) -> Iterator[int]:
         """Ids of the types this one mentions, in the order of the record."""
         return iter(())
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reference(Type):
     """A kind that says something about exactly one other type."""
 
     type_id: int
 
+    @property
+    def type(self) -> Type:
+        return self.btf[self.type_id]
+
+    def _detail(self) -> str:
+        return f" of type [{self.type_id}]"
+
     def references(self) -> Iterator[int]:
         yield self.type_id
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Void(Type):
     kind = Kind.VOID
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Int(Type):
     """An integer; ``encoding`` is a set of the bits below."""
 
@@ -80,35 +142,65 @@ class Int(Type):
     bit_offset: int
     bits: int
 
+    def _detail(self) -> str:
+        return f", {_count(self.size, 'byte')}"
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Ptr(Reference):
     kind = Kind.PTR
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Array(Type):
+    """``nelems`` elements of a type."""
+
     kind = Kind.ARRAY
     type_id: int
     index_type_id: int
     nelems: int
+
+    @property
+    def type(self) -> Type:
+        """That of an element."""
+        return self.btf[self.type_id]
+
+    def _detail(self) -> str:
+        return f", {_count(self.nelems, 'element')} of type [{self.type_id}]"
 
     def references(self) -> Iterator[int]:
         yield self.type_id
         yield self.index_type_id
 
 
-@dataclass(slots=True)
-class Member:
+@dataclass(frozen=True, slots=True, repr=False)
+class Member(_TypedPart):
     """A member of a struct or union; ``bit_size`` is 0 unless it is a bitfield."""
 
-    name: str
-    type_id: int
     bit_offset: int
     bit_size: int
 
+    @property
+    def offset(self) -> int:
+        """In bytes. Raises Error for a bitfield that does not start at a byte."""
+        if self.bit_offset % 8:
+            raise Error(
+                f"member {self.name} starts within a byte, at bit {self.bit_offset}",
+                hint="bit_offset has its place",
+            )
+        return self.bit_offset // 8
 
-@dataclass(slots=True)
+    def __str__(self) -> str:
+        # Named, since super() does not work in a class with slots that dataclass makes.
+        width = f" : {self.bit_size}" if self.bit_size else ""
+        return f"{_TypedPart.__str__(self)}{width}"
+
+    def __repr__(self) -> str:
+        width = f", {_count(self.bit_size, 'bit')}" if self.bit_size else ""
+        return f"<Member {self.name!r} of type [{self.type_id}] at bit {self.bit_offset}{width}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Composite(Type):
     """A struct or union; ``kind_flag`` tells how the file stores bitfields."""
 
@@ -119,24 +211,52 @@ class Composite(Type):
     def references(self) -> Iterator[int]:
         return (member.type_id for member in self.members)
 
+    def member(self, name: str) -> Member:
+        """The member of that name, also within members without a name, as C finds it.
 
-@dataclass(slots=True)
+        The offset of one found there counts from the start of this type. Raises NotFoundError.
+        """
+        inside = [(self, 0)]
+        met: set[int] = set()
+        while inside:
+            found, start = inside.pop(0)
+            for member in found.members:
+                if member.name == name:
+                    at = start + member.bit_offset
+                    return Member(name, member.type_id, at, member.bit_size, _btf=member._btf)
+                if not member.name and member.type_id not in met:
+                    met.add(member.type_id)
+                    inner = self.btf.strip(member.type_id)
+                    if isinstance(inner, Composite):
+                        inside.append((inner, start + member.bit_offset))
+        raise NotFoundError(f"no member {name!r}", repr(self))
+
+    def _detail(self) -> str:
+        return f", {_count(self.size, 'byte')}, {_count(len(self.members), 'member')}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Struct(Composite):
     kind = Kind.STRUCT
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Union(Composite):
     kind = Kind.UNION
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Enumerator:
+    """A name for a value."""
+
     name: str
     value: int
 
+    def __repr__(self) -> str:
+        return f"<Enumerator {self.name} = {self.value}>"
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Enumeration(Type):
     """An enum of either width; without values it is a forward declaration."""
 
@@ -144,44 +264,47 @@ class Enumeration(Type):
     signed: bool
     values: tuple[Enumerator, ...]
 
+    def _detail(self) -> str:
+        return f", {_count(self.size, 'byte')}, {_count(len(self.values), 'value')}"
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Enum(Enumeration):
     kind = Kind.ENUM
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Enum64(Enumeration):
     kind = Kind.ENUM64
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fwd(Type):
     kind = Kind.FWD
     is_union: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Typedef(Reference):
     kind = Kind.TYPEDEF
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Volatile(Reference):
     kind = Kind.VOLATILE
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Const(Reference):
     kind = Kind.CONST
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Restrict(Reference):
     kind = Kind.RESTRICT
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TypeTag(Reference):
     """``attribute`` (kind_flag): the name is a whole attribute, not a btf_type_tag."""
 
@@ -189,7 +312,7 @@ class TypeTag(Reference):
     attribute: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Func(Reference):
     """A function; ``linkage`` 0 static, 1 global, 2 extern; ``type_id`` its FUNC_PROTO."""
 
@@ -197,15 +320,12 @@ class Func(Reference):
     linkage: int
 
 
-@dataclass(slots=True)
-class Param:
+@dataclass(frozen=True, slots=True, repr=False)
+class Param(_TypedPart):
     """A parameter; an unnamed one of type void stands for ``...``."""
 
-    name: str
-    type_id: int
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FuncProto(Type):
     """``type_id`` is the return type."""
 
@@ -213,13 +333,21 @@ class FuncProto(Type):
     type_id: int
     params: tuple[Param, ...]
 
+    @property
+    def type(self) -> Type:
+        """That of the result."""
+        return self.btf[self.type_id]
+
+    def _detail(self) -> str:
+        return f" of {_count(len(self.params), 'parameter')}, result of type [{self.type_id}]"
+
     def references(self) -> Iterator[int]:
         yield self.type_id
         for param in self.params:
             yield param.type_id
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Var(Reference):
     """A variable; ``linkage`` 0 static, 1 global, 2 extern."""
 
@@ -227,32 +355,48 @@ class Var(Reference):
     linkage: int
 
 
-@dataclass(slots=True)
-class SecInfo:
+@dataclass(frozen=True, slots=True, repr=False)
+class SecInfo(_Part):
     """Place of a variable (or function) in its section, in bytes."""
 
     type_id: int
     offset: int
     size: int
 
+    @property
+    def type(self) -> Type:
+        """The variable or function."""
+        return self.btf[self.type_id]
 
-@dataclass(slots=True)
+    def __repr__(self) -> str:
+        return f"<SecInfo [{self.type_id}] at {self.offset}, {_count(self.size, 'byte')}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Datasec(Type):
+    """A section and the variables in it."""
+
     kind = Kind.DATASEC
     size: int
     entries: tuple[SecInfo, ...]
+
+    def _detail(self) -> str:
+        return f", {_count(len(self.entries), 'entry', 'entries')}"
 
     def references(self) -> Iterator[int]:
         return (entry.type_id for entry in self.entries)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Float(Type):
     kind = Kind.FLOAT
     size: int
 
+    def _detail(self) -> str:
+        return f", {_count(self.size, 'byte')}"
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class DeclTag(Reference):
     """``component``: number of the member or parameter, -1 for the type itself.
 
@@ -262,3 +406,7 @@ class DeclTag(Reference):
     kind = Kind.DECL_TAG
     component: int
     attribute: bool
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or f'{one}s'}"

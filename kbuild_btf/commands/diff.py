@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..btf import Btf
-from ..compare import KindDiff, compare
+from ..compare import KindDiff, diff
 from ..terminal import styled, wrapped
 
 
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the table and the differences."""
     base = Btf.load(args.base) if args.base else None
     base_b = Btf.load(args.base_b) if args.base_b else base
-    kinds = compare(Btf.load(args.a, base), Btf.load(args.b, base_b))
-    same = not any(diff.differs for diff in kinds)
+    found = diff(Btf.load(args.a, base), Btf.load(args.b, base_b))
+    same, kinds = found.same, found.kinds
     if args.json:
         print(json.dumps(_as_dict(args.a, args.b, same, kinds), indent=2))
     else:
@@ -43,47 +43,47 @@ def run(args: argparse.Namespace) -> int:
     return 0 if same else 1
 
 
-def _as_dict(a: str, b: str, same: bool, kinds: list[KindDiff]) -> dict[str, object]:
+def _as_dict(a: str, b: str, same: bool, kinds: Sequence[KindDiff]) -> dict[str, object]:
     rows = {}
-    for diff in kinds:
-        row = dataclasses.asdict(diff)
+    for kind in kinds:
+        row = dataclasses.asdict(kind)
         del row["kind"]
-        rows[diff.kind.name] = row
+        rows[kind.kind.name] = row
     return {"a": a, "b": b, "same": same, "kinds": rows}
 
 
-def _table(kinds: list[KindDiff]) -> Iterator[str]:
+def _table(kinds: Sequence[KindDiff]) -> Iterator[str]:
     """ "follows": on one side only, because of functions or variables."""
     heads = ("only A", "only B", "changed", "follows A", "follows B")
     titles = " ".join(f"{head:>9}" for head in heads)
     yield styled(f"{'kind':10} {'A':>8} {'B':>8} {titles}", "bold")
-    for diff in kinds:
-        lists = (diff.only_a, diff.only_b, diff.changed, diff.follows_a, diff.follows_b)
+    for kind in kinds:
+        lists = (kind.only_a, kind.only_b, kind.changed, kind.follows_a, kind.follows_b)
         columns = " ".join(f"{len(found) or '-':>9}" for found in lists)
-        yield f"{diff.kind.name:10} {diff.a:8} {diff.b:8} {columns}"
+        yield f"{kind.kind.name:10} {kind.a:8} {kind.b:8} {columns}"
     yield ""
 
 
-def _repeated(kinds: list[KindDiff]) -> Iterator[str]:
-    a, b = sum(diff.repeated_a for diff in kinds), sum(diff.repeated_b for diff in kinds)
+def _repeated(kinds: Sequence[KindDiff]) -> Iterator[str]:
+    a, b = sum(kind.repeated_a for kind in kinds), sum(kind.repeated_b for kind in kinds)
     if a or b:
         yield f"types that repeat the base, no difference: {a} of A, {b} of B"
         yield ""
 
 
-def _details(kinds: list[KindDiff], limit: int) -> Iterator[str]:
-    for diff in kinds:
-        if not diff.differs:
+def _details(kinds: Sequence[KindDiff], limit: int) -> Iterator[str]:
+    for kind in kinds:
+        if not kind.differs:
             continue
-        yield styled(diff.kind.name, "bold")
-        changed = [f"{change.name}: {'; '.join(change.what)}" for change in diff.changed]
+        yield styled(kind.kind.name, "bold")
+        changed = [f"{change.name}: {'; '.join(change.what)}" for change in kind.changed]
         follows = "follows from functions and variables"
         for mark, colour, what, found in (
             ("~", "yellow", "changed", changed),
-            ("-", "red", "only in A", diff.only_a),
-            ("+", "green", "only in B", diff.only_b),
-            ("-", "red", f"only in A, {follows}", diff.follows_a),
-            ("+", "green", f"only in B, {follows}", diff.follows_b),
+            ("-", "red", "only in A", kind.only_a),
+            ("+", "green", "only in B", kind.only_b),
+            ("-", "red", f"only in A, {follows}", kind.follows_a),
+            ("+", "green", f"only in B, {follows}", kind.follows_b),
         ):
             if not found:
                 continue

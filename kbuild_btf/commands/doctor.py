@@ -372,17 +372,17 @@ def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
         image = next(p for n in kbuild.IMAGES if (p := found.objects / n).exists())
     except (OSError, StopIteration):
         return
-    from .. import _native
+    from ..objects import linked_objects, sidecar_path
 
     try:
-        objects = [str(path) for path in _native.linked_objects(image)]
+        objects = [str(path) for path in linked_objects(image)]
     except Error as failed:
         yield Finding(NOTE, "last build", str(failed))
         return
     late, lost = [], []
     for path in objects:
         try:
-            written = Path(_native.sidecar_path(path)).stat().st_mtime_ns
+            written = sidecar_path(path).stat().st_mtime_ns
         except FileNotFoundError:
             lost.append(path)
         else:

@@ -17,11 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode, write, and say what came out."""
-    from .. import _native
+    from ..encoder import encode
 
     destination = output.destination(args, args.elf)
     options = output.options(args)
-    made = watched("encode", lambda: _native.encode(args.elf, **options))
+    made = watched("encode", lambda: encode(args.elf, **options))
     output.write(made, destination)
     output.report(made, args, destination)
     return 0

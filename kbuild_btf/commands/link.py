@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Combine the BTF of the objects of a linked kernel or module.
 
-The four stages of the road (docs/architecture.md) run in ``_native.link``: each object's sidecar
+The four stages of the road (docs/architecture.md) run in ``kbuild_btf.link``: each object's sidecar
 is reused, or the object encoded; types are combined; symbols of the linked file decide on
 functions and variables; the result is finished and checked.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import output
+from .. import cache, output
 from ..progress import watched
 
 
@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Link, write, and say what was reused."""
-    from .. import _native
+    from ..encoder import link
 
     destination = output.destination(args, args.elf)
-    objects, options = args.objects or None, output.options(args)
-    made = watched("link", lambda: _native.link(args.elf, objects=objects, **options))
+    objects, options, store = args.objects or None, output.options(args), cache.directory()
+    made = watched("link", lambda: link(args.elf, objects, cache=store, **options))
     output.write(made, destination)
     output.report(made, args, destination)
     return 0

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import Error
+from ..progress import percent, watched
 from ..terminal import styled, wrapped
 
 if TYPE_CHECKING:
-    from ..verify import Verdict
+    from ..verification import Verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _modules(args: argparse.Namespace) -> int:
-    from ..verify import modules
+    from ..verification import verify_modules
 
-    base, failures = modules.check(args.base, args.elf, jobs=args.jobs)
+    base, failures = watched("verify", lambda: verify_modules(args.base, args.elf, jobs=args.jobs))
     if args.json:
         failed = [failure._asdict() for failure in failures]
         head = {"base": base.path, "fingerprint": base.fingerprint, "modules": args.elf}
@@ -99,18 +100,20 @@ def _show(problems: Sequence[object], limit: int) -> None:
 
 
 def _dwarf(args: argparse.Namespace, elf: str) -> int:
-    from ..verify import verify
+    from ..verification import verify
 
-    verdict = verify(
-        elf,
-        btf=args.btf,
-        base=args.base,
-        features=args.features,
-        lang_exclude=[name for name in args.lang_exclude.split(",") if name],
-        jobs=args.jobs,
-        sample=args.sample,
-        kernel=not args.no_kernel,
-    )
+    with percent(f"{elf}: reading DWARF") as progress:
+        verdict = verify(
+            elf,
+            btf=args.btf,
+            base=args.base,
+            features=args.features,
+            lang_exclude=[name for name in args.lang_exclude.split(",") if name],
+            jobs=args.jobs,
+            sample=args.sample,
+            kernel=not args.no_kernel,
+            progress=progress,
+        )
     if args.json:
         print(json.dumps(_as_dict(elf, args.btf or elf, verdict), indent=2))
         return 1 if verdict.problems else 0

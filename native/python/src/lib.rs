@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! The Python face: `kbuild_btf._native`. Documented for Python in `_native.pyi`.
+//! The Python face: `kbuild_btf._native`, whose types `_native.pyi` tells. What people call is
+//! documented where it is public, in the package.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use kbuild_btf_native as native;
-use kbuild_btf_native::{guarded, languages, Clock, Elf, Error, Features, Mapped, Request, Rules};
+use kbuild_btf_native::{
+    guarded, languages, Cache, Clock, Elf, Error, Features, Mapped, Request, Rules,
+};
 
 /// The exception of the package: errors of both halves are one class.
 fn exception(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -47,16 +51,28 @@ impl From<Failure> for PyErr {
 
 type Result<T> = std::result::Result<T, Failure>;
 
-#[pyclass(frozen, module = "kbuild_btf._native")]
+/// Finished BTF and how it came about.
+#[pyclass(frozen, module = "kbuild_btf")]
 struct Output {
+    /// Raw BTF (bytes) in the byte order of the target, already checked by the kernel's rules.
     #[pyo3(get)]
     btf: Py<PyBytes>,
+    /// With feature `distilled_base`: the distilled base (bytes) that `btf` is split against; else
+    /// None.
     #[pyo3(get)]
     base: Option<Py<PyBytes>>,
+    /// Counts by name: `linked`, `reused`, `encoded`, `without_dwarf` (objects; from `link`), `units`
+    /// (from `encode`), `types`, `functions`, `variables`, `settled_by_dwarf` (static functions and
+    /// variables that only the linked debug information tells apart), `skipped_*` (functions that
+    /// are left out, by reason), `modules_fit` (1 or 0, with `stable_ids`), and one for each kind by
+    /// its name (`STRUCT`, ...).
     #[pyo3(get)]
     report: Py<PyDict>,
+    /// A line for each unit that should be in a module's BTF and is left out.
     #[pyo3(get)]
     notes: Vec<String>,
+    /// The stages in order: name, seconds, how many things it worked on, and the bytes that it had to
+    /// read or write (0: says nothing).
     #[pyo3(get)]
     timings: Vec<(String, f64, u64, u64)>,
 }
@@ -81,11 +97,20 @@ impl Output {
     }
 }
 
+/// A number of threads; 0 for one each processor.
+fn threads(jobs: i64) -> native::Result<usize> {
+    usize::try_from(jobs).map_err(|_| {
+        Error::new(format!("jobs={jobs}: a number of threads is wanted"))
+            .hint("0 means one per processor")
+    })
+}
+
+/// Without cache and trace, which not every function has.
 fn request<'a>(
     elf: &'a Path,
     features: Option<&str>,
     lang_exclude: &[String],
-    jobs: usize,
+    jobs: i64,
     base: Option<PathBuf>,
     stable_ids: Option<PathBuf>,
 ) -> native::Result<Request<'a>> {
@@ -101,7 +126,10 @@ fn request<'a>(
         }
     };
     let language = |name: &String| {
-        languages::number(name).ok_or_else(|| Error::new(format!("language {name} is not known")))
+        languages::number(name).ok_or_else(|| {
+            Error::new(format!("language {name} is not known"))
+                .hint("such as rust, c11, c++14, asm")
+        })
     };
     Ok(Request {
         elf,
@@ -110,51 +138,67 @@ fn request<'a>(
             .iter()
             .map(language)
             .collect::<native::Result<_>>()?,
-        jobs,
+        jobs: threads(jobs)?,
         base,
         stable_ids,
         keep_sidecars: false,
+        cache: None,
+        trace: None,
     })
 }
 
+/// See kbuild_btf.encode.
+// One argument for each keyword of the Python function.
+#[allow(clippy::too_many_arguments)]
 #[pyfunction]
-#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
+#[pyo3(signature = (elf, *, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None, trace=None))]
 fn encode(
     py: Python<'_>,
     elf: PathBuf,
     features: Option<&str>,
     lang_exclude: Vec<String>,
-    jobs: usize,
+    jobs: i64,
     base: Option<PathBuf>,
     stable_ids: Option<PathBuf>,
+    trace: Option<PathBuf>,
 ) -> Result<Output> {
-    let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
+    let request = Request {
+        trace,
+        ..request(&elf, features, &lang_exclude, jobs, base, stable_ids)?
+    };
     let output = py.detach(|| guarded(|| native::encode(&request)))?;
     Ok(Output::new(py, output)?)
 }
 
-// One argument for each keyword of the Python function.
+/// See kbuild_btf.link.
 #[allow(clippy::too_many_arguments)]
 #[pyfunction]
-#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None))]
+#[pyo3(name = "link", signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, base=None, stable_ids=None, cache=None, trace=None))]
 fn link_objects(
     py: Python<'_>,
     elf: PathBuf,
     objects: Option<Vec<PathBuf>>,
     features: Option<&str>,
     lang_exclude: Vec<String>,
-    jobs: usize,
+    jobs: i64,
     base: Option<PathBuf>,
     stable_ids: Option<PathBuf>,
+    cache: Option<PathBuf>,
+    trace: Option<PathBuf>,
 ) -> Result<Output> {
-    let request = request(&elf, features, &lang_exclude, jobs, base, stable_ids)?;
+    let request = Request {
+        cache: cache.as_deref().map(Cache::at),
+        trace,
+        ..request(&elf, features, &lang_exclude, jobs, base, stable_ids)?
+    };
     let output = py.detach(|| guarded(|| native::link(&request, objects.as_deref())))?;
     Ok(Output::new(py, output)?)
 }
 
-/// Plain dictionaries and lists: the caller only shows them.
+/// See kbuild_btf.explain, which makes records of these dictionaries and lists.
+#[allow(clippy::too_many_arguments)]
 #[pyfunction]
-#[pyo3(signature = (elf, name, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0))]
+#[pyo3(signature = (elf, name, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, cache=None))]
 fn explain<'py>(
     py: Python<'py>,
     elf: PathBuf,
@@ -162,9 +206,13 @@ fn explain<'py>(
     objects: Option<Vec<PathBuf>>,
     features: Option<&str>,
     lang_exclude: Vec<String>,
-    jobs: usize,
+    jobs: i64,
+    cache: Option<PathBuf>,
 ) -> Result<Bound<'py, PyDict>> {
-    let request = request(&elf, features, &lang_exclude, jobs, None, None)?;
+    let request = Request {
+        cache: cache.as_deref().map(Cache::at),
+        ..request(&elf, features, &lang_exclude, jobs, None, None)?
+    };
     let told = py.detach(|| guarded(|| native::explain(&request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
     let function = match told.function {
@@ -194,16 +242,16 @@ fn explain<'py>(
     let definitions = PyList::empty(py);
     for d in told.definitions {
         let definition = PyDict::new(py);
-        definition.set_item("kind", d.kind)?;
-        definition.set_item("size", d.size)?;
+        definition.set_item("type", d.class)?;
         definition.set_item("objects", d.objects)?;
-        definition.set_item("difference", d.difference)?;
         definitions.append(definition)?;
     }
     result.set_item("definitions", definitions)?;
+    result.set_item("types", PyBytes::new(py, &told.types))?;
     Ok(result)
 }
 
+/// See kbuild_btf.check.
 #[pyfunction]
 #[pyo3(signature = (btf, base=None, *, pointer_size=None, kernel=false))]
 fn check(
@@ -218,7 +266,10 @@ fn check(
     Ok(py.detach(|| guarded(check))?)
 }
 
-/// One dictionary for each module, in their order.
+/// Check the BTF of each module against raw BTF of a vmlinux, by the kernel's rules for modules.
+///
+/// One dictionary for each, in their order. `pointer_size` of the base in bytes (None: that of
+/// `long`); modules say their own. Raises Error when the base itself is not sound.
 #[pyfunction]
 #[pyo3(signature = (base, modules, *, pointer_size=None, jobs=0))]
 fn check_modules<'py>(
@@ -226,8 +277,9 @@ fn check_modules<'py>(
     base: &[u8],
     modules: Vec<PathBuf>,
     pointer_size: Option<u64>,
-    jobs: usize,
+    jobs: i64,
 ) -> Result<Bound<'py, PyList>> {
+    let jobs = threads(jobs)?;
     let check = || native::check_modules(base, pointer_size, &modules, jobs);
     let verdicts = py.detach(|| guarded(check))?;
     let result = PyList::empty(py);
@@ -247,6 +299,7 @@ fn check_modules<'py>(
     Ok(result)
 }
 
+/// See kbuild_btf.read_section.
 #[pyfunction]
 fn read_section<'py>(
     py: Python<'py>,
@@ -262,6 +315,7 @@ fn read_section<'py>(
     Ok(found.map(|data| PyBytes::new(py, &data)))
 }
 
+/// See kbuild_btf.embed.
 #[pyfunction]
 fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> Result<()> {
     let sections: Vec<(&str, &[u8])> = sections
@@ -271,33 +325,49 @@ fn embed(py: Python<'_>, elf: PathBuf, sections: Vec<(String, Vec<u8>)>) -> Resu
     Ok(py.detach(|| guarded(|| native::embed(&elf, &sections)))?)
 }
 
+/// See kbuild_btf.linked_objects.
 #[pyfunction]
 fn linked_objects(elf: PathBuf) -> Result<Vec<PathBuf>> {
     Ok(guarded(|| native::linked_objects(&elf))?)
 }
 
+/// See kbuild_btf.sidecar_path.
 #[pyfunction]
 fn sidecar_path(object: PathBuf) -> PathBuf {
     native::sidecar_path(&object)
 }
 
+/// See kbuild_btf.write_sidecar.
 #[pyfunction]
-fn write_sidecar(py: Python<'_>, object: PathBuf) -> Result<Option<&'static str>> {
-    let mut clock = Clock::start();
-    let event = py.detach(|| guarded(|| native::write_sidecar(&object, &mut clock)))?;
+#[pyo3(signature = (object, *, cache=None))]
+fn write_sidecar(
+    py: Python<'_>,
+    object: PathBuf,
+    cache: Option<PathBuf>,
+) -> Result<Option<&'static str>> {
+    let cache = cache.as_deref().map(Cache::at);
+    let write = || native::write_sidecar(&object, cache.as_ref(), &mut Clock::start());
+    let event = py.detach(|| guarded(write))?;
     Ok(event.map(|e| e.name()))
 }
 
+/// How far `encode`, `link` or `explain` is in another thread: the stage, how much is done, of how
+/// much. With a total of 0 the stage is a word for what is being done, else for what counts.
 #[pyfunction]
 fn progress() -> (&'static str, usize, usize) {
     native::progress::now()
 }
 
+/// The native half: loops that run per DIE, per type or per symbol.
+///
+/// All functions raise Error for what is wrong with their input, and release the GIL while they work.
+/// Paths are relative to the working directory.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Error", exception(module.py())?)?;
     module.add("ENCODER_VERSION", native::ENCODER_VERSION)?;
     module.add("FEATURES", Features::NAMES.to_vec())?;
+    module.add("LANGUAGES", languages::all().collect::<HashMap<_, _>>())?;
     module.add_class::<Output>()?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(link_objects, module)?)?;

@@ -13,7 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use kbuild_btf_native::start::Memory;
-use kbuild_btf_native::{guarded, start, trace, write_sidecar, Clock, ENCODER_VERSION};
+use kbuild_btf_native::{
+    guarded, start, trace, trace_file, write_sidecar, Cache, Clock, ENCODER_VERSION,
+};
 
 #[global_allocator]
 static MEMORY: Memory = Memory {
@@ -54,7 +56,7 @@ fn say(line: impl std::fmt::Display) {
 
 fn update(object: &Path, options: &Options) {
     let mut clock = Clock::start();
-    let done = guarded(|| write_sidecar(object, &mut clock));
+    let done = guarded(|| write_sidecar(object, Cache::from_env().as_ref(), &mut clock));
     let name = object.display();
     if let Ok(None) = done {
         return;
@@ -65,7 +67,11 @@ fn update(object: &Path, options: &Options) {
     if let Err(error) = &done {
         let _ = writeln!(std::io::stderr(), "kbuild-btf-hook: warning: {error}");
     }
-    trace(&format!("hook {name}"), &clock.laps);
+    trace(
+        trace_file().as_deref(),
+        &format!("hook {name}"),
+        &clock.laps,
+    );
     if let (true, Ok(Some(event))) = (options.timings, &done) {
         say(format_args!("{name}: {}", event.name()));
         for lap in &clock.laps {

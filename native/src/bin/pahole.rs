@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{
     embed, guarded, has_dwarf, keep_trace, lacks_dwarf, languages, link, modules, start,
-    write_if_changed, Error, Features, Output, Request, Result, Share,
+    trace_file, write_if_changed, Cache, Error, Features, Output, Request, Result, Share,
 };
 
 #[global_allocator]
@@ -218,6 +218,8 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
             Some(_) => None,
         },
         keep_sidecars: true,
+        cache: Cache::from_env(),
+        trace: trace_file(),
     };
     let output = match make(&request, options.verbose) {
         // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.

@@ -12,6 +12,7 @@ use crate::combine::{refine, Combiner, ObjectIndex};
 use crate::object::numbering::Sifted;
 use crate::object::refused::{self, Counted, Policy};
 use crate::object::{Id, Target, View};
+use crate::store::cache::Cache;
 use crate::store::objects::{self, Loaded};
 use crate::support::error::{Error, Result};
 use crate::support::files::Mapped;
@@ -56,6 +57,7 @@ pub struct Gate<'g, 'w> {
     pub target: Target,
     pub elf: &'g Path,
     pub keep_sidecars: bool,
+    pub cache: Option<&'g Cache>,
 }
 
 /// Load one object; `open`: how to read its sidecar.
@@ -65,7 +67,7 @@ fn load(
     path: &Path,
     open: fn(&Path) -> Result<Mapped>,
 ) -> Result<(Member, Loaded)> {
-    let loaded = objects::load(path, gate.keep_sidecars, open)?;
+    let loaded = objects::load(path, gate.cache, gate.keep_sidecars, open)?;
     let view = loaded.view();
     if view.is_some_and(|view| !view.target.is_like(&gate.target)) {
         return Err(
@@ -154,13 +156,19 @@ pub struct Members<'i> {
     /// Their paths, by index.
     objects: &'i [PathBuf],
     threads: &'i Threads,
+    cache: Option<&'i Cache>,
     /// By index: whose member it is, and which of these.
     places: BTreeMap<ObjectIndex, (usize, usize)>,
     loaded: BTreeMap<ObjectIndex, Loaded>,
 }
 
 impl<'i> Members<'i> {
-    pub fn new(intakes: &'i [Intake], objects: &'i [PathBuf], threads: &'i Threads) -> Self {
+    pub fn new(
+        intakes: &'i [Intake],
+        objects: &'i [PathBuf],
+        threads: &'i Threads,
+        cache: Option<&'i Cache>,
+    ) -> Self {
         let of_intake = |(i, intake): (usize, &'i Intake)| {
             let members = intake.members.iter().enumerate();
             members.map(move |(place, member)| (member.index, (i, place)))
@@ -169,6 +177,7 @@ impl<'i> Members<'i> {
             intakes,
             objects,
             threads,
+            cache,
             places: intakes.iter().enumerate().flat_map(of_intake).collect(),
             loaded: BTreeMap::new(),
         }
@@ -204,7 +213,7 @@ impl refine::Objects for Members<'_> {
                 return Ok(None);
             };
             let path = &self.objects[index as usize];
-            let loaded = objects::load(path, false, Mapped::read)?;
+            let loaded = objects::load(path, self.cache, false, Mapped::read)?;
             if loaded.key() != member.key {
                 return Err(Error::new("the object was changed while it was linked")
                     .at(path.display())

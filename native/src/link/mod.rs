@@ -133,6 +133,7 @@ pub fn combine_objects<T>(
         target,
         elf: request.elf,
         keep_sidecars: request.keep_sidecars,
+        cache: request.cache.as_ref(),
     };
     progress::begin("objects", objects.len());
     let take = |intake: &mut Intake, i: usize, path: &PathBuf| {
@@ -209,7 +210,7 @@ pub fn combine_objects<T>(
     );
     let refined = match &base {
         None => {
-            let mut again = Members::new(&intakes, objects, &threads);
+            let mut again = Members::new(&intakes, objects, &threads, request.cache.as_ref());
             refine::refine(&mut combiner, &mut again, None)?
         }
         Some(_) => refine::refine(&mut combiner, &mut parts, base.as_ref())?,
@@ -416,7 +417,8 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
     };
     checked.map_err(|e| e.at(request.elf.display()))?;
     clock.lap("check", finished.types, bytes);
-    timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
+    let what = format!("BTF {}", request.elf.display());
+    timings::trace(request.trace.as_deref(), &what, &clock.laps);
     report.push(("types".to_owned(), finished.types));
     report.push(("functions".to_owned(), outcome.functions));
     report.push(("variables".to_owned(), outcome.variables));

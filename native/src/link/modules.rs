@@ -15,7 +15,7 @@ use crate::fixup::kfuncs;
 use crate::kbuild;
 use crate::link::request::{Output, Request};
 use crate::object::Id;
-use crate::store::cache::{Cache, Event};
+use crate::store::cache::Event;
 use crate::store::objects;
 use crate::store::sidecar::{self, Stamp};
 use crate::support::error::{Error, Result};
@@ -28,7 +28,7 @@ pub const FROM_CACHE: &str = "from_cache";
 /// From the objects of the module, or what was made of the same before.
 pub fn link(request: &Request<'_>) -> Result<Output> {
     let mut clock = Clock::start();
-    let Some(cache) = Cache::from_env() else {
+    let Some(cache) = &request.cache else {
         return super::link(request, None);
     };
     // What is wrong with an object or the base, the long way says.
@@ -41,7 +41,8 @@ pub fn link(request: &Request<'_>) -> Result<Output> {
         cache.count(Event::ModuleReused);
         let size = made.btf.len() + made.base.as_ref().map_or(0, Vec::len);
         clock.lap("read cache", made.types, size as u64);
-        timings::trace(&format!("BTF {}", request.elf.display()), &clock.laps);
+        let what = format!("BTF {}", request.elf.display());
+        timings::trace(request.trace.as_deref(), &what, &clock.laps);
         return Ok(made.into_output(clock));
     }
     let output = super::link(request, None)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::fixup;
 use crate::object::features::Features;
 use crate::object::refused::Policy;
+use crate::store::cache::Cache;
 use crate::support::error::{Error, Result};
 use crate::support::timings::Lap;
 
@@ -23,6 +24,10 @@ pub struct Request<'a> {
     pub stable_ids: Option<PathBuf>,
     /// Leave sidecars beside objects that had none, as a build does.
     pub keep_sidecars: bool,
+    /// Where encoded objects are kept, and looked for.
+    pub cache: Option<Cache>,
+    /// The file that the stages are appended to.
+    pub trace: Option<PathBuf>,
 }
 
 impl Request<'_> {

@@ -41,6 +41,7 @@ pub fn explain(
                 name.as_bytes(),
             )?,
             definitions: explain::definitions(&combiner, names),
+            types: explain::types(&combiner)?,
         })
     };
     if objects.is_none() && kbuild::linked_objects(request.elf).is_err() {

@@ -8,7 +8,6 @@ use crate::fixup::names::Names;
 use crate::fixup::origins::Resolution;
 use crate::object::features::Features;
 use crate::report::explain::{facts, Candidate, FunctionVerdict};
-use crate::report::spelling::declaration;
 use crate::support::error::Result;
 use crate::support::threads::Threads;
 
@@ -47,15 +46,14 @@ pub fn explain(
             .find(|p| (p.class, p.object, p.die) == (class, object, die))?;
         resolution.locate(image, placed.place).map(|l| l.value)
     };
-    let text = |proto| declaration(combiner, proto, &printable(name));
     let candidate = |&(class, object, die): &(u32, u32, u64)| {
         let function = &combiner.functions[class as usize];
         let passed = function.passed_proto;
         Candidate {
             object: objects.get(object as usize).cloned().unwrap_or_default(),
             die,
-            prototype: text(function.proto),
-            passed: (passed != function.proto).then(|| text(passed)),
+            prototype: function.proto,
+            passed: (passed != function.proto).then_some(passed),
             facts: facts(function.flags),
             address: at(class, object, die),
             chosen: matches!(&decision, Ok(chosen) if chosen.class == class as usize),

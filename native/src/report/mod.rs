@@ -5,4 +5,3 @@ pub mod ask;
 pub mod explain;
 pub mod fit;
 pub mod functions;
-pub mod spelling;

@@ -13,6 +13,7 @@ use crate::store::key;
 use crate::store::sidecar::Sidecar;
 use crate::support::files::Unnamed;
 
+#[derive(Clone)]
 pub struct Cache {
     root: PathBuf,
 }
@@ -59,6 +60,13 @@ impl Event {
 }
 
 impl Cache {
+    /// In this directory, which need not exist yet.
+    pub fn at(directory: &Path) -> Cache {
+        Cache {
+            root: directory.join("v1"),
+        }
+    }
+
     /// `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` (a relative one does not count, by the rule of
     /// XDG) or `~/.cache`. Set but empty: no cache.
     pub fn from_env() -> Option<Cache> {
@@ -74,9 +82,7 @@ impl Cache {
                 (_, None) => return None,
             },
         };
-        Some(Cache {
-            root: root.join("v1"),
-        })
+        Some(Cache::at(&root))
     }
 
     fn entry(&self, key: Id) -> PathBuf {

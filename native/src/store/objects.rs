@@ -18,15 +18,18 @@ const BITCODE: &[u8] = b"BC\xc0\xde";
 
 /// Bring the sidecar of an object up to date: what the hook does. `None`: there is nothing to encode
 /// before the link.
-pub fn write_sidecar(object: &Path, clock: &mut Clock) -> Result<Option<Event>> {
-    let cache = Cache::from_env();
-    let event = update(object, cache.as_ref(), clock);
+pub fn write_sidecar(
+    object: &Path,
+    cache: Option<&Cache>,
+    clock: &mut Clock,
+) -> Result<Option<Event>> {
+    let event = update(object, cache, clock);
     let counted = match &event {
         Ok(None) => None,
         Ok(Some(event)) => Some(*event),
         Err(_) => Some(Event::Error),
     };
-    if let (Some(cache), Some(event)) = (&cache, counted) {
+    if let (Some(cache), Some(event)) = (cache, counted) {
         cache.count(event);
     }
     event
@@ -209,11 +212,15 @@ impl Loaded {
 /// Load an object for the link. With `beside`, a sidecar that is missing or does not belong to it is
 /// replaced, so that the next link finds it; a directory that cannot be written is no reason to
 /// fail. `open`: how to read one that is right.
-pub fn load(object: &Path, beside: bool, open: fn(&Path) -> Result<Mapped>) -> Result<Loaded> {
-    let cache = Cache::from_env();
-    let found = find(object, cache.as_ref(), open, &mut Clock::start())?;
+pub fn load(
+    object: &Path,
+    cache: Option<&Cache>,
+    beside: bool,
+    open: fn(&Path) -> Result<Mapped>,
+) -> Result<Loaded> {
+    let found = find(object, cache, open, &mut Clock::start())?;
     let uncounted = matches!(found, Found::Beside(_) | Found::WaitsForTheLink(_));
-    if let (Some(cache), false) = (&cache, uncounted) {
+    if let (Some(cache), false) = (cache, uncounted) {
         cache.count(found.event());
     }
     let path = sidecar::path_of(object);
@@ -234,8 +241,8 @@ pub fn load(object: &Path, beside: bool, open: fn(&Path) -> Result<Mapped>) -> R
         Found::WaitsForTheLink(error) => return Err(error),
         Found::Encoded(made) => {
             if beside {
-                let _ = keep(&made, &path, cache.as_ref());
-            } else if let Some(cache) = &cache {
+                let _ = keep(&made, &path, cache);
+            } else if let Some(cache) = cache {
                 cache.put(made.key(), &made.parts(), None);
             }
             let key = made.key();

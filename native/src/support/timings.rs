@@ -66,17 +66,17 @@ impl Clock {
     }
 }
 
-/// The file of the trace, if one is wanted.
+/// The file of the trace that a program's environment asks for.
 pub fn trace_file() -> Option<PathBuf> {
     let name = std::env::var_os("KBUILD_BTF_TRACE")?;
     (!name.is_empty()).then(|| name.into())
 }
 
-/// Append what this process did to the trace. One write, so that processes of `make -j` do not mix.
-/// No trace is no reason to fail.
-pub fn trace(what: &str, laps: &[Lap]) {
-    if let Some(path) = trace_file() {
-        let _ = append(&path, &events(what, std::process::id(), laps));
+/// Append what this process did to the trace, if there is one. One write, so that processes of
+/// `make -j` do not mix. No trace is no reason to fail.
+pub fn trace(file: Option<&Path>, what: &str, laps: &[Lap]) {
+    if let Some(path) = file {
+        let _ = append(path, &events(what, std::process::id(), laps));
     }
 }
 

@@ -15,16 +15,18 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..btf import Btf
 from ..errors import Error
+from ..paths import StrPath
 from . import check, image, raw, running, units
 from .btf import Facts
 from .facts import DECLARATIONS, LAYOUTS, Described, Features, Problem
+from .modules import Failure, ModulesVerdict, verify_modules
 
-__all__ = ["Problem", "Verdict", "verify"]
+__all__ = ["Failure", "ModulesVerdict", "Problem", "Verdict", "verify", "verify_modules"]
 
 
 @dataclass
@@ -52,23 +54,28 @@ class Verdict:
 
 
 def verify(
-    elf: str | os.PathLike[str],
+    elf: StrPath,
     *,
-    btf: str | os.PathLike[str] | None = None,
-    base: str | os.PathLike[str] | None = None,
+    btf: StrPath | None = None,
+    base: StrPath | None = None,
     features: str | None = None,
     lang_exclude: Iterable[str] = (),
     jobs: int = 1,
     sample: int = 0,
-    kernel: bool = True,
+    kernel: bool = False,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Verdict:
-    """Compare BTF with the DWARF of an ELF file, and ask for the kernel's opinion.
+    """Compare BTF with the DWARF of an ELF file, and with the rules of the kernel.
 
     ``btf`` is a file of raw BTF or ELF (None: the section of ``elf``), ``base`` what split BTF
     builds on. ``features`` and ``lang_exclude`` are those that the BTF was made with. ``jobs``
-    processes read (0: one per processor), ``sample`` units (0: all). ``kernel``: try to load it
-    into the running one. Raises Error when something cannot be read at all.
+    processes read (0: one per processor), ``sample`` units (0: all). ``kernel``: also try to load
+    it into the running one, which takes root. ``progress`` is called with the bytes of DWARF that
+    are read and their number. Raises Error when something cannot be read at all.
     """
+    if jobs < 0 or sample < 0:
+        what = f"jobs={jobs}" if jobs < 0 else f"sample={sample}"
+        raise Error(f"{what}: 0 or more is wanted")
     chosen = Features.named(features)
     left_out = units.languages(list(lang_exclude))
     path, btf_path = os.fspath(elf), os.fspath(elf if btf is None else btf)
@@ -81,7 +88,7 @@ def verify(
     indices = units.sample(len(section.units), sample)
     verdict = Verdict(units=len(indices), all_units=len(section.units))
     # Before anything that starts threads: the processes are forked.
-    dwarf = units.read(section, indices, chosen, left_out, jobs)
+    dwarf = units.read(section, indices, chosen, left_out, jobs, progress)
     verdict.left_out, verdict.dies = dwarf.seen["left out"], dwarf.seen["DIE"]
     facts = Facts(types, chosen)
     distilled = types.base is not None and types.base is not based_on

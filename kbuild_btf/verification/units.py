@@ -7,14 +7,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from elftools.dwarf.enums import ENUM_DW_LANG
-
+from .. import _native
 from ..errors import Error
-from ..progress import Progress
 from .dies import Section
 from .dwarf import Reader
 from .facts import Described, Features
@@ -22,7 +20,6 @@ from .facts import Described, Features
 # Less than this is read faster than processes start.
 _WORTH_IT = 2 << 20
 _BATCH = 512 << 10
-_ASSEMBLER = 0x8001
 
 # What a forked process inherits instead of reading it again: pyelftools keeps sections in memory.
 _inherited: Reader | None = None
@@ -33,12 +30,7 @@ def languages(names: Iterable[str]) -> frozenset[int]:
 
     Raises Error.
     """
-    known = {
-        name.removeprefix("DW_LANG_").lower().replace("_plus_plus", "++").replace("_", ""): number
-        for name, number in ENUM_DW_LANG.items()
-        if isinstance(number, int)
-    }
-    known["asm"] = _ASSEMBLER
+    known = _native.LANGUAGES
     if unknown := [name for name in names if name.lower() not in known]:
         raise Error(
             f"unknown language {', '.join(unknown)}", "--lang-exclude", "such as rust, c11, asm"
@@ -59,26 +51,29 @@ def read(
     features: Features,
     left_out: frozenset[int],
     jobs: int,
+    progress: Callable[[int, int], object],
 ) -> Described:
-    """What these units say. Raises Error."""
+    """What these units say; ``progress`` is told how many bytes are read, of how many.
+
+    Raises Error.
+    """
     reader = Reader(section, features, left_out)
     sizes = {index: section.size(index) for index in indices}
-    progress = Progress(f"{section.where}: reading DWARF", sum(sizes.values()))
+    total, done = sum(sizes.values()), 0
     jobs = jobs or len(os.sched_getaffinity(0))
     found = Described()
-    try:
-        if jobs == 1 or progress.total < _WORTH_IT or not _can_fork():
-            for batch in _batches(indices, sizes):
-                reader.describe(batch, found)
-                progress.add(sum(sizes[index] for index in batch))
-        else:
-            parts = _in_processes(reader, list(_batches(indices, sizes)), jobs)
-            with contextlib.closing(parts):
-                for batch, part in parts:
-                    found.add(part)
-                    progress.add(sum(sizes[index] for index in batch))
-    finally:
-        progress.close()
+    if jobs == 1 or total < _WORTH_IT or not _can_fork():
+        for batch in _batches(indices, sizes):
+            reader.describe(batch, found)
+            done += sum(sizes[index] for index in batch)
+            progress(done, total)
+    else:
+        parts = _in_processes(reader, list(_batches(indices, sizes)), jobs)
+        with contextlib.closing(parts):
+            for batch, part in parts:
+                found.add(part)
+                done += sum(sizes[index] for index in batch)
+                progress(done, total)
     return found
 
 

@@ -16,7 +16,7 @@ import mmap
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ import xxhash
 from .. import _native
 from ..btf.elf import address_size, is_elf
 from ..errors import Error
-from ..progress import watched
+from ..paths import StrPath
 from . import raw
 
 _BANNER = re.compile(rb"Linux version (\d\S*) \(")
@@ -95,26 +95,28 @@ class Base:
         return found[1].decode(errors="replace") if found else ""
 
 
-def check(
-    base: str | os.PathLike[str], modules: Sequence[str | os.PathLike[str]], *, jobs: int = 0
-) -> tuple[Base, list[Failure]]:
+class ModulesVerdict(NamedTuple):
+    """The base, and what fails with it, in the order of the modules."""
+
+    base: Base
+    failures: list[Failure]
+
+
+def verify_modules(base: StrPath, modules: Iterable[StrPath], *, jobs: int = 0) -> ModulesVerdict:
     """Check modules against the BTF of the vmlinux that they are to be loaded into.
 
-    ``jobs`` threads check (0: one per processor). Raises Error when the base cannot be used.
+    ``base`` is that vmlinux, or its raw BTF (``/sys/kernel/btf/vmlinux``). ``jobs`` threads check
+    (0: one per processor). Raises Error when the base cannot be used; what is wrong with a module
+    is a failure of its own.
     """
     below = Base.load(os.fspath(base))
     paths = [os.fspath(module) for module in modules]
     try:
-        fits = watched(
-            "verify",
-            lambda: _native.check_modules(
-                below.btf, paths, pointer_size=below.pointer_size, jobs=jobs
-            ),
-        )
+        fits = _native.check_modules(below.btf, paths, pointer_size=below.pointer_size, jobs=jobs)
     except Error as failed:
         raise Error(str(failed), below.path, "build it again, or give another base") from failed
     failures = (_failure(path, fit, below) for path, fit in zip(paths, fits, strict=True))
-    return below, [failure for failure in failures if failure]
+    return ModulesVerdict(below, [failure for failure in failures if failure])
 
 
 def _failure(module: str, fit: _native.ModuleFit, base: Base) -> Failure | None:
