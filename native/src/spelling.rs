@@ -8,12 +8,23 @@ use crate::identity;
 /// How deep types are spelled before they become an ellipsis.
 const DEPTH: usize = 8;
 
+/// How many types one text spells; those that follow are an ellipsis. A prototype may mention another
+/// twice, and so on: to spell all of it would double the text with each.
+const TYPES: usize = 256;
+
 /// A declaration of `name` (may be empty) with the type of a class.
 pub fn declaration(combiner: &Combiner<'_>, class: Class, name: &str) -> String {
-    declare(combiner, class, name.to_owned(), 0)
+    declare(combiner, class, name.to_owned(), 0, &mut 0)
 }
 
-fn declare(combiner: &Combiner<'_>, class: Class, inner: String, depth: usize) -> String {
+/// `spelled`: how many types the text has so far.
+fn declare(
+    combiner: &Combiner<'_>,
+    class: Class,
+    inner: String,
+    depth: usize,
+    spelled: &mut usize,
+) -> String {
     let join = |left: &str, inner: String| match inner.is_empty() {
         true => left.to_owned(),
         false => format!("{left} {inner}"),
@@ -21,7 +32,8 @@ fn declare(combiner: &Combiner<'_>, class: Class, inner: String, depth: usize) -
     if class == 0 {
         return join("void", inner);
     }
-    if depth > DEPTH {
+    *spelled += 1;
+    if depth > DEPTH || *spelled > TYPES {
         return join("...", inner);
     }
     let words = combiner.class_words(class);
@@ -33,7 +45,7 @@ fn declare(combiner: &Combiner<'_>, class: Class, inner: String, depth: usize) -
         true => format!("{keyword} {{...}}"),
         false => format!("{keyword} {name}"),
     };
-    let through = |inner: String| declare(combiner, words[2], inner, depth + 1);
+    let mut next = |class, inner| declare(combiner, class, inner, depth + 1, spelled);
     match kind {
         Kind::Int | Kind::Float | Kind::Typedef => join(&name, inner),
         Kind::Struct => join(&tagged("struct"), inner),
@@ -44,37 +56,33 @@ fn declare(combiner: &Combiner<'_>, class: Class, inner: String, depth: usize) -
         Kind::Ptr => {
             let pointee = combiner.kind_or_void(words[2]);
             let grouped = matches!(pointee, Some(Kind::FuncProto | Kind::Array));
-            through(if grouped {
+            let inner = if grouped {
                 format!("(*{inner})")
             } else {
                 format!("*{inner}")
-            })
+            };
+            next(words[2], inner)
         }
-        Kind::Const => through(join("const", inner)),
-        Kind::Volatile => through(join("volatile", inner)),
-        Kind::Restrict => through(join("restrict", inner)),
-        Kind::TypeTag => through(join(&format!("__attribute__(({name}))"), inner)),
-        Kind::Array => declare(
-            combiner,
-            words[3],
-            format!("{inner}[{}]", words[5]),
-            depth + 1,
-        ),
+        Kind::Const => next(words[2], join("const", inner)),
+        Kind::Volatile => next(words[2], join("volatile", inner)),
+        Kind::Restrict => next(words[2], join("restrict", inner)),
+        Kind::TypeTag => next(words[2], join(&format!("__attribute__(({name}))"), inner)),
+        Kind::Array => next(words[3], format!("{inner}[{}]", words[5])),
         Kind::FuncProto => {
-            let parameter = |p: &[u32]| match p {
+            let mut parameter = |p: &[u32]| match p {
                 [0, 0] => "...".to_owned(),
                 _ => {
                     let name = printable(combiner.strings.get(p[0])).into_owned();
-                    declare(combiner, p[1], name, depth + 1)
+                    next(p[1], name)
                 }
             };
-            let list: Vec<String> = words[3..].chunks_exact(2).map(parameter).collect();
+            let list: Vec<String> = words[3..].chunks_exact(2).map(&mut parameter).collect();
             let list = if list.is_empty() {
                 "void".to_owned()
             } else {
                 list.join(", ")
             };
-            through(format!("{inner}({list})"))
+            next(words[2], format!("{inner}({list})"))
         }
         Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag => join(&name, inner),
     }
