@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import _native
-from .btf import Btf, Composite, Enumeration, Fwd, Kind, Type, Typedef
-from .btf.spelling import declare, keyword
+from .btf import Btf, Composite, Enumeration, Fwd, Kind, Member, Type, Typedef
+from .btf.spelling import Spare, declare, keyword
 from .errors import NotFoundError
 from .paths import StrPath
 
@@ -122,6 +122,15 @@ def explain(
     return Explanation(base, function, definitions)
 
 
+def _shown(btf: Btf, type_id: int, name: str) -> str:
+    return declare(btf, type_id, name, spare=Spare())
+
+
+def _member(member: Member) -> str:
+    width = f" : {member.bit_size}" if member.bit_size else ""
+    return _shown(member.btf, member.type_id, member.name) + width
+
+
 def _verdict(btf: Btf, name: str, told: _native.FunctionVerdict) -> FunctionVerdict:
     return FunctionVerdict(
         told["reason"],
@@ -131,8 +140,8 @@ def _verdict(btf: Btf, name: str, told: _native.FunctionVerdict) -> FunctionVerd
             Candidate(
                 c["object"],
                 c["die"],
-                declare(btf, c["prototype"], name),
-                None if c["passed"] is None else declare(btf, c["passed"], name),
+                _shown(btf, c["prototype"], name),
+                None if c["passed"] is None else _shown(btf, c["passed"], name),
                 tuple(c["facts"]),
                 c["address"],
                 c["chosen"],
@@ -161,7 +170,7 @@ def _definitions(btf: Btf, told: list[_native.Definition]) -> Iterator[Definitio
 def _difference(a: Type, b: Type) -> str:
     match a, b:
         case (Typedef(), Typedef()):
-            left, right = declare(a.btf, a.type_id, a.name), declare(b.btf, b.type_id, b.name)
+            left, right = _shown(a.btf, a.type_id, a.name), _shown(b.btf, b.type_id, b.name)
             if left == right and _has_no_name(a.type) and _has_no_name(b.type):
                 return _difference(a.type, b.type)
             return _two(left, right)
@@ -194,7 +203,7 @@ def _in_members(a: Composite, b: Composite) -> str:
     for number, (x, y) in enumerate(zip(a.members, b.members, strict=False)):
         if x == y:
             continue
-        left, right = str(x), str(y)
+        left, right = _member(x), _member(y)
         if left == right and x.bit_offset != y.bit_offset:
             return f"member {number}: {left} at bit {x.bit_offset} or {y.bit_offset}"
         return f"member {number}: {_two(left, right)}"

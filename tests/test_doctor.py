@@ -225,6 +225,14 @@ def test_configuration(config: str, state: str, tmp_path: Path) -> None:
     assert found["CONFIG_DEBUG_INFO_BTF"].state == state
 
 
+def test_reduced_debug_information(tmp_path: Path) -> None:
+    tree = kernel_tree(tmp_path / "linux", "CONFIG_DEBUG_INFO_REDUCED=y\n")
+    found = {f.what: f for f in doctor.tree(tree)}["CONFIG_DEBUG_INFO_BTF"]
+    assert found.state == MISSING
+    assert found.text.startswith("off, as CONFIG_DEBUG_INFO_REDUCED=y wants it; scripts/config ")
+    assert "-d DEBUG_INFO_REDUCED" in found.text
+
+
 def test_tree_without_configuration(tmp_path: Path) -> None:
     found = {f.what: f for f in doctor.tree(kernel_tree(tmp_path / "linux", None))}
     assert found["configuration"].state == MISSING

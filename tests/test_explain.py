@@ -184,3 +184,20 @@ def test_json(program: Program) -> None:
     shown = json.loads(done.stdout)
     assert shown["function"] is None
     assert sorted(d["kind"] for d in shown["definitions"]) == ["FWD", "STRUCT", "STRUCT"]
+
+
+@pytest.mark.parametrize("wide", [8, 16, 32])
+def test_a_prototype_of_prototypes_is_not_spelled_to_its_end(wide: int, tmp_path: Path) -> None:
+    """Each mentions the one before many times; the text would grow with the power of that."""
+    lines = ["int f0(int);"]
+    for i in range(1, 6):
+        types = ", ".join(f"__typeof__(f{i - 1}) *p{j}" for j in range(wide))
+        lines.append(f"int f{i}({types});")
+    source = tmp_path / "a.c"
+    source.write_text("\n".join([*lines, f"int f5({types}) {{ return p0 != 0; }}"]))
+    elf = compiled(source, tmp_path / "a.o")
+    function = explain(elf, "f5", objects=[elf]).function
+    assert function is not None
+    (candidate,) = function.candidates
+    assert "(*p0)" in candidate.prototype
+    assert len(candidate.prototype) < 8192

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dwarfwriter import ATE, DIE, LANG_C11, RngList, Unit, Value, write_dwarf
+from dwarfwriter import ATE, DIE, LANG_C11, Form, RngList, Unit, Value, write_dwarf
 from elfwriter import (
     AARCH64,
     ARM,
@@ -25,6 +25,7 @@ from elfwriter import (
     Symbol,
     Target,
 )
+from support import run
 from toolchains import CLANGS, CROSS, GCC, Toolchain
 
 from kbuild_btf import Btf, _native
@@ -106,10 +107,12 @@ def image(
     bit: int = 0,
     descriptors: bool = False,
     ranges: int = 0,
+    form: str = "sec_offset",
+    dwarf64: bool = False,
 ) -> Path:
     """Two units with all functions, of which the second one's have symbols; the code begins so many
     bytes behind them. `bit` is set in the symbols only. With `ranges`, a version of DWARF, the
-    functions have a second part far away."""
+    functions have a second part far away, in lists that they name by this form."""
     units = []
     for turn, name in enumerate(("loser", "winner")):
         number = DIE("base_type", {"name": "int", "byte_size": 4, "encoding": ATE.signed})
@@ -125,11 +128,12 @@ def image(
             if ranges:
                 del attrs["low_pc"], attrs["high_pc"]
                 parts = (start, SIZE - behind), (COLD + start, 4)
-                attrs["ranges"] = RngList(tuple((Address(".text", at), n) for at, n in parts))
+                spread = RngList(tuple((Address(".text", at), n) for at, n in parts))
+                attrs["ranges"] = Form(form, spread)
             parameter = DIE("formal_parameter", {"name": name, "type": number})
             functions.append(DIE("subprogram", attrs, [parameter]))
         unit = Unit([number, *functions], {"name": f"{name}.c", "language": LANG_C11})
-        unit.version = ranges or unit.version
+        unit.version, unit.dwarf64 = ranges or unit.version, dwarf64
         units.append(unit)
     sections = [Section(".text", bytes(2 * COLD), flags=6, addr=TEXT)]
     places = [(COUNT + i) * SIZE for i in range(COUNT)]
@@ -156,11 +160,17 @@ def test_code_begins_behind_the_symbol(target: Target, behind: int, tmp_path: Pa
     assert parameters(_native.encode(str(image(tmp_path / "image", target, behind))).btf) == WINNERS
 
 
-@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize(
+    ("version", "form"), [(4, "sec_offset"), (5, "sec_offset"), (5, "rnglistx")]
+)
+@pytest.mark.parametrize("dwarf64", [False, True])
+@pytest.mark.parametrize("target", [X86_64, PPC64], ids=lambda t: t.name)
 @pytest.mark.parametrize("behind", [0, 8])
-def test_code_in_several_parts(version: int, behind: int, tmp_path: Path) -> None:
+def test_code_in_several_parts(
+    behind: int, target: Target, dwarf64: bool, version: int, form: str, tmp_path: Path
+) -> None:
     """The first address of the first range counts (DWARF 5, section 2.17)."""
-    path = image(tmp_path / "image", X86_64, behind, ranges=version)
+    path = image(tmp_path / "image", target, behind, ranges=version, form=form, dwarf64=dwarf64)
     assert parameters(_native.encode(str(path)).btf) == WINNERS
 
 
@@ -184,6 +194,35 @@ def test_compiled_code_in_several_parts(version: int, tmp_path: Path) -> None:
     source.write_text("void rare(int n) {} int often(int n) { return n; }")
     objects.append(GCC.compile(source, source.with_suffix(".o")))
     linked = GCC.link(objects, tmp_path / "image")
+    whole = _native.encode(str(linked)).btf
+    assert parameters(whole) == WINNERS
+    assert _native.link(str(linked), objects=[str(o) for o in objects]).btf == whole
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("clang", CLANGS, ids=lambda t: t.name)
+def test_clang_puts_blocks_apart(clang: Toolchain, version: int, tmp_path: Path) -> None:
+    """It names the lists by index, and the part that is entered is the last one."""
+    flags = ["-O1", "-fbasic-block-sections=all", f"-gdwarf-{version}"]
+    objects = []
+    for name, attribute in (("loser", "__attribute__((weak)) "), ("winner", "")):
+        source = tmp_path / f"{name}.c"
+        source.write_text(
+            "int often(int);\n"
+            + "".join(
+                f"{attribute}int f{i}(int {name})"
+                f" {{ if ({name} == {i}) {name} = often({name}); return often({name}) + 1; }}\n"
+                for i in range(COUNT)
+            )
+        )
+        objects.append(clang.compile(source, source.with_suffix(".o"), *flags))
+        told = run("readelf", "--debug-dump=abbrev", objects[-1]).stdout
+        form = "DW_FORM_rnglistx" if version == 5 else "DW_FORM_sec_offset"
+        assert form in told.partition("DW_TAG_subprogram")[2]
+    source = tmp_path / "rest.c"
+    source.write_text("int often(int n) { return n; }")
+    objects.append(clang.compile(source, source.with_suffix(".o")))
+    linked = clang.link(objects, tmp_path / "image")
     whole = _native.encode(str(linked)).btf
     assert parameters(whole) == WINNERS
     assert _native.link(str(linked), objects=[str(o) for o in objects]).btf == whole

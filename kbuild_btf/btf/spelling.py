@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import Error
@@ -117,8 +118,23 @@ def attribute(found: TypeTag) -> str:
     return f"__attribute__(({value}))"
 
 
-def declare(btf: Btf, type_id: int, name: str = "", base: Callable[[Type], str] = plain) -> str:
-    """Declaration of ``name`` (or the bare type) with type ``type_id``.
+@dataclass
+class Spare:
+    """How many types a text may still spell; those that follow are an ellipsis. A prototype may
+    mention another twice, and so on: to spell all of it would double the text with each."""
+
+    types: int = 256
+
+
+def declare(
+    btf: Btf,
+    type_id: int,
+    name: str = "",
+    base: Callable[[Type], str] = plain,
+    spare: Spare | None = None,
+) -> str:
+    """Declaration of ``name`` (or the bare type) with type ``type_id``; no C when ``spare`` is
+    not enough.
 
     ``base`` spells what is left when pointers, arrays, functions and qualifiers are taken away;
     C reads those from the name outwards, so that is how the text grows here.
@@ -130,6 +146,10 @@ def declare(btf: Btf, type_id: int, name: str = "", base: Callable[[Type], str] 
     while type_id not in met:
         met.add(type_id)
         found = btf[type_id]
+        if spare is not None:
+            spare.types -= 1
+        if spare is not None and spare.types < 0:
+            return f"... {declarator}" if declarator else "..."
         if isinstance(found, TypeTag):
             after.append(attribute(found))
         elif isinstance(found, (Const, Volatile, Restrict)):
@@ -144,7 +164,7 @@ def declare(btf: Btf, type_id: int, name: str = "", base: Callable[[Type], str] 
             declarator = f"*{' ' if words else ''}{words}{gap}{declarator}"
             before, after = [], []
         elif isinstance(found, FuncProto):
-            declarator = _suffixed(declarator, parameters(btf, found, base))
+            declarator = _suffixed(declarator, parameters(btf, found, base, spare))
             before, after = [], []
         else:
             words = " ".join([*before, base(found), *after])
@@ -154,10 +174,17 @@ def declare(btf: Btf, type_id: int, name: str = "", base: Callable[[Type], str] 
     raise RecursionError
 
 
-def parameters(btf: Btf, proto: FuncProto, base: Callable[[Type], str] = plain) -> str:
+def parameters(
+    btf: Btf,
+    proto: FuncProto,
+    base: Callable[[Type], str] = plain,
+    spare: Spare | None = None,
+) -> str:
     """The list in parentheses."""
     words = [
-        declare(btf, param.type_id, param.name, base) if param.type_id or param.name else "..."
+        declare(btf, param.type_id, param.name, base, spare)
+        if param.type_id or param.name
+        else "..."
         for param in proto.params
     ]
     return f"({', '.join(words) or 'void'})"

@@ -322,10 +322,12 @@ def _configuration(found: kbuild.Tree) -> Finding:
     if found.config.get(option) == "y":
         modules = found.config.get("CONFIG_DEBUG_INFO_BTF_MODULES") == "y"
         return Finding(OK, option, "y" + (", modules too" if modules else ""))
+    reduced = "CONFIG_DEBUG_INFO_REDUCED"
+    off = f"off, as {reduced}=y wants it" if found.config.get(reduced) == "y" else "off"
     return Finding(
         MISSING,
         option,
-        "off; scripts/config -e BPF_SYSCALL -d DEBUG_INFO_NONE -e DEBUG_INFO_DWARF5"
+        f"{off}; scripts/config -e BPF_SYSCALL -d DEBUG_INFO_NONE -e DEBUG_INFO_DWARF5"
         " -d DEBUG_INFO_REDUCED -e DEBUG_INFO_BTF && kbuild-btf make olddefconfig",
     )
 

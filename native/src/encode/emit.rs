@@ -347,6 +347,8 @@ impl Emit<'_> {
                 functions_end: self.out.functions.len() as u32,
                 variables_end: self.out.variables.len() as u32,
                 refused: facts.refused,
+                name: facts.name,
+                sparse: facts.sparse,
             });
             starts = (facts.types_end, facts.functions_end, facts.variables_end);
         }

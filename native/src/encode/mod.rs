@@ -10,6 +10,7 @@ mod emit;
 mod functions;
 mod known;
 mod location;
+mod producer;
 mod ranges;
 mod records;
 mod signature;

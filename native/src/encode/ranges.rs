@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Where the code of a function in several parts begins: such a function has a list of ranges in place
 //! of `DW_AT_low_pc` (compilers put unlikely code elsewhere). Its base address is the first address of
-//! the first range (DWARF 5, section 2.17; the lists: section 2.17.3 and, of DWARF 4, 2.17.3 there).
+//! the first range (DWARF 5, section 2.17; the lists: section 2.17.3 and, of DWARF 4, 2.17.3 there). But
+//! clang, which splits functions only when it is told to (`-fbasic-block-sections`), writes the part that
+//! is entered last.
 
 use gimli::constants as dw;
 
@@ -12,19 +14,34 @@ use crate::elf::Section;
 
 /// `None`: there is none, or it cannot be told.
 pub fn base_address(raw: &Raw<'_>, unit: &UnitFacts, list: Value) -> Option<Address> {
-    if ![dw::DW_FORM_sec_offset, dw::DW_FORM_data4, dw::DW_FORM_data8].contains(&list.form()) {
-        // By index: only split units, and units of clang with functions in sections of their own.
-        return None;
-    }
-    let start = usize::try_from(list.bits).ok()?;
     let section = raw.source.ranges(unit.shape.version >= 5);
+    let start = match list.form() {
+        dw::DW_FORM_sec_offset | dw::DW_FORM_data4 | dw::DW_FORM_data8 => list.bits,
+        dw::DW_FORM_rnglistx => by_index(raw, unit, section, list.bits)?,
+        _ => return None,
+    };
+    let start = usize::try_from(start).ok()?;
     let cursor = Cursor::new(&section.data, start, raw.source.dwarf.big());
     let size = u32::from(unit.shape.address_size);
     let found = match unit.shape.version >= 5 {
         true => in_rnglists(raw, unit, section, cursor, size),
-        false => in_ranges(section, cursor, size),
+        false => in_ranges(section, cursor, size, unit.clang),
     };
     found.ok().flatten()
+}
+
+/// Where a list lies that is named by its index: the table at the unit's base has offsets from there
+/// (DWARF 5, section 7.28).
+fn by_index(raw: &Raw<'_>, unit: &UnitFacts, section: &Section<'_>, index: u64) -> Option<u64> {
+    let size = u64::from(unit.shape.offset_size);
+    let at = unit.rnglists_base.checked_add(index.checked_mul(size)?)?;
+    let mut table = Cursor::new(
+        &section.data,
+        usize::try_from(at).ok()?,
+        raw.source.dwarf.big(),
+    );
+    unit.rnglists_base
+        .checked_add(table.uint(size as u32).ok()?)
 }
 
 fn address(
@@ -51,20 +68,23 @@ fn in_ranges(
     section: &Section<'_>,
     mut cursor: Cursor<'_>,
     size: u32,
+    to_the_last: bool,
 ) -> Result<Option<Address>, Truncated> {
     let selects_base = u64::MAX >> (64 - 8 * size);
     let mut base: Option<Address> = None;
-    loop {
+    let mut found = None;
+    while found.is_none() || to_the_last {
         let begin = address(section, &mut cursor, size)?;
         let end = address(section, &mut cursor, size)?;
         if begin.value == selects_base {
             base = Some(end);
         } else if begin.value == 0 && end.value == 0 && begin.target.is_none() {
-            return Ok(None);
+            break;
         } else {
-            return Ok(Some(base.map_or(begin, |base| behind(base, begin.value))));
+            found = Some(base.map_or(begin, |base| behind(base, begin.value)));
         }
     }
+    Ok(found)
 }
 
 fn in_rnglists(
@@ -75,21 +95,31 @@ fn in_rnglists(
     size: u32,
 ) -> Result<Option<Address>, Truncated> {
     let mut base: Option<Address> = None;
-    loop {
-        match dw::DwRle(cursor.uint(1)? as u8) {
+    let mut found = None;
+    while found.is_none() || unit.clang {
+        let entry = dw::DwRle(cursor.uint(1)? as u8);
+        match entry {
             dw::DW_RLE_base_addressx => base = raw.indexed_address(unit, cursor.uleb()?),
             dw::DW_RLE_base_address => base = Some(address(section, &mut cursor, size)?),
             dw::DW_RLE_startx_endx | dw::DW_RLE_startx_length => {
-                return Ok(raw.indexed_address(unit, cursor.uleb()?));
+                found = raw.indexed_address(unit, cursor.uleb()?);
+                cursor.uleb()?;
             }
-            dw::DW_RLE_start_end | dw::DW_RLE_start_length => {
-                return address(section, &mut cursor, size).map(Some);
+            dw::DW_RLE_start_end => {
+                found = Some(address(section, &mut cursor, size)?);
+                cursor.uint(size)?;
+            }
+            dw::DW_RLE_start_length => {
+                found = Some(address(section, &mut cursor, size)?);
+                cursor.uleb()?;
             }
             dw::DW_RLE_offset_pair => {
                 let offset = cursor.uleb()?;
-                return Ok(base.map(|base| behind(base, offset)));
+                cursor.uleb()?;
+                found = base.map(|base| behind(base, offset));
             }
-            _ => return Ok(None),
+            _ => break,
         }
     }
+    Ok(found)
 }

@@ -171,6 +171,7 @@ pub struct UnitFacts {
     pub str_offsets_base: u64,
     pub addr_base: u64,
     pub loclists_base: u64,
+    pub rnglists_base: u64,
     /// Ends of this unit's share in `Raw::types`, `functions` and `variables`.
     pub types_end: u32,
     pub functions_end: u32,
@@ -178,6 +179,8 @@ pub struct UnitFacts {
     pub tags_end: u32,
     /// See `encoded::Unit`.
     pub refused: u32,
+    pub name: u32,
+    pub sparse: u32,
 }
 
 /// How much there is in a `Raw`.

@@ -4,9 +4,12 @@
 //! Types count wherever they stand, also inside functions and blocks; parameters count below
 //! their function or function type only, variables directly below the unit only.
 
+use std::ops::Range;
+
 use gimli::constants as dw;
 use gimli::DwTag;
 
+use super::producer;
 use super::ranges;
 use super::records::{
     end_of_storage, Annotation, Enumerator, Frame, Function, Member, Open, Param, Raw, Tag, Tagged,
@@ -18,7 +21,7 @@ use crate::dwarf::{
     number_of, Abbrevs, Attr, Attrs, Decoder, Malformed, Reader, Role, Shape, Value,
     TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION,
 };
-use crate::object::{languages, LANG_ASM};
+use crate::object::{languages, sparse, LANG_ASM};
 use crate::support::error::{Error, Result};
 
 struct Walk<'r, 's> {
@@ -27,6 +30,12 @@ struct Walk<'r, 's> {
     open: Open,
     /// Name of the unit.
     name: Option<Value>,
+    /// The unit itself has code.
+    has_code: bool,
+    /// Some function says where it is declared, which line tables alone do without.
+    declared: bool,
+    /// Where the unit is.
+    span: Range<u32>,
     die: u32,
 }
 
@@ -87,6 +96,7 @@ pub fn walk(
     let end = offset + header.length_including_self();
     let start = offset + header.size_of_header();
     let mark = raw.mark();
+    let types = raw.types.len();
     let mut walk = Walk {
         unit: UnitFacts {
             shape,
@@ -101,21 +111,35 @@ pub fn walk(
             },
             addr_base: if shape.version >= 5 { 8 } else { 0 },
             loclists_base: 0,
+            rnglists_base: 0,
             types_end: 0,
             functions_end: 0,
             variables_end: 0,
             tags_end: 0,
             refused: 0,
+            name: 0,
+            sparse: 0,
         },
         open: std::mem::take(&mut raw.open),
         name: None,
+        has_code: false,
+        declared: false,
+        span: offset as u32..end as u32,
         raw,
         die: 0,
     };
     let cursor = Cursor::new(&dwarf.info.data, start, dwarf.big()).until(end);
     let done = walk.run(cursor, decoder, &abbrevs);
     let done = done.map_err(|e| e.at(format!("DIE {:#x}", walk.die)));
+    let lines_only = walk.has_code && !walk.declared;
     let (mut facts, mut open, name) = (walk.unit, walk.open, walk.name);
+    // clang does not say in the unit what it was told, but it shows.
+    if facts.clang && lines_only && raw.types.len() == types && is_compiled_c(facts.language) {
+        facts.sparse = sparse::NO_TYPES;
+    }
+    if facts.sparse != 0 {
+        facts.name = raw.string(&facts, name)?;
+    }
     if let Some(error) = refused.or(done.as_ref().err()) {
         if !may_be_refused(facts.language) {
             return done;
@@ -132,6 +156,10 @@ pub fn walk(
     facts.tags_end = raw.tags.len() as u32;
     raw.units.push(facts);
     Ok(())
+}
+
+fn is_compiled_c(language: u32) -> bool {
+    languages::is_c(language) && language != LANG_ASM
 }
 
 fn die_offset(bits: u64) -> Result<u32> {
@@ -284,10 +312,17 @@ impl Walk<'_, '_> {
         if let Some(v) = attrs.get(Attr::LoclistsBase) {
             self.unit.loclists_base = v.bits;
         }
+        if let Some(v) = attrs.get(Attr::RnglistsBase) {
+            self.unit.rnglists_base = v.bits;
+        }
         if let Some(v) = attrs.get(Attr::Producer) {
             let text = self.raw.text(&self.unit, v)?;
             self.unit.clang = text.windows(5).any(|w| w == b"clang");
+            if !self.unit.clang && is_compiled_c(self.unit.language) {
+                self.unit.sparse = producer::sparse(text);
+            }
         }
+        self.has_code = attrs.get(Attr::LowPc).is_some() || attrs.get(Attr::Ranges).is_some();
         Ok(Frame {
             what: What::Unit,
             index: 0,
@@ -579,12 +614,16 @@ impl Walk<'_, '_> {
             .get(Attr::LowPc)
             .and_then(|v| self.raw.address(&self.unit, v))
             .or_else(|| ranges::base_address(self.raw, &self.unit, die.get(Attr::Ranges)?));
+        let origin = reference(die.get(Attr::Origin))?;
+        // Link-time optimisation may leave what is said of a function in another unit.
+        self.declared |=
+            die.get(Attr::DeclLine).is_some() || origin != 0 && !self.span.contains(&origin);
         let function = Function {
             die: self.die,
             unit: self.raw.units.len() as u32,
             name: die.name,
             reference: die.reference,
-            origin: reference(die.get(Attr::Origin))?,
+            origin,
             specification: reference(die.get(Attr::Specification))?,
             low_pc,
             has_ranges: die.get(Attr::Ranges).is_some(),

@@ -234,7 +234,7 @@ fn no_dwarf(elf: &Path) -> Error {
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
 }
 
-/// What is to be told of units that are left out. Of a kernel none may be all.
+/// What is to be told of units of which the BTF has less than it should. Of a kernel not all may be left out.
 fn counted<'c>(
     request: &Request<'_>,
     all: impl Iterator<Item = &'c Counted>,
@@ -253,8 +253,7 @@ fn counted<'c>(
         .at(request.elf.display())
         .hint("name fewer with --lang_exclude"));
     }
-    sum.left_out.sort_unstable();
-    Ok(sum.left_out)
+    Ok(sum.notes())
 }
 
 pub fn combine_units<T>(

@@ -67,6 +67,18 @@ pub struct Unit {
     pub variables_end: u32,
     /// Why it has nothing of all that, although it should: what BTF cannot hold, and where. 0: it has.
     pub refused: u32,
+    /// Its name, where it is `sparse`; else 0.
+    pub name: u32,
+    /// What the compiler was told to leave out of its debug information: `sparse::*`, 0 for nothing.
+    pub sparse: u32,
+}
+
+/// Debug information in which something is missing that BTF tells.
+pub mod sparse {
+    /// No types, and functions without parameters: `-g1`.
+    pub const NO_TYPES: u32 = 1;
+    /// Of most structs only the name: `-femit-struct-debug-baseonly`, `-femit-struct-debug-reduced`.
+    pub const FEW_STRUCTS: u32 = 2;
 }
 
 /// `DW_LANG_Mips_Assembler`, what gas writes.
