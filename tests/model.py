@@ -545,3 +545,93 @@ def unequal(expected: Sequence[Node], found: Sequence[Node]) -> list[str]:
             if left[label] < 0:
                 told.append(f"{what}: {node.words}")
     return told
+
+
+# --- split BTF: not which types there are, but what must be true of any that serves ---------------
+
+_UNJUDGED = ("FUNC", "FUNC_PROTO", "VAR", "DATASEC", "DECL_TAG")
+
+
+def split_difference(world: World, base: Btf, split: Btf) -> list[str]:
+    """Why the split BTF is not what the world means against this base. Each type of the world is
+    in one of both, as far as a declaration tells; the split BTF has nothing that is not a type of
+    the world, nothing that the base has, and nothing twice."""
+    types = Model(world).nodes
+    of_base, of_both = of_btf(base), [*of_btf(base), *of_btf(split)[1:]]
+    own = range(len(of_base), len(of_both))
+    fits = _fitting(types, of_both)
+    told = [
+        f"missing: {node.words}"
+        for t, node in enumerate(types)
+        if node.counted and _kind(node) not in _UNJUDGED and not fits[t]
+    ]
+    meant = {
+        n for t, all_of_it in enumerate(fits) for n in all_of_it if _same(types[t], of_both[n])
+    }
+    labels = classes(of_both)
+    # Only across scopes may a struct contain another of its own name; then one may be there twice.
+    times = Counter() if any(_nests(of_both, n) for n in range(len(of_both))) else Counter(labels)
+    for n in own:
+        node = of_both[n]
+        if _kind(node) in _UNJUDGED:
+            continue
+        # The index of arrays need not be a type of the world.
+        if n not in meant and node.words != ("INT", "int", 4, True):
+            told.append(f"of nobody: {node.words}")
+        if times[labels[n]] > 1:
+            told.append(f"not the only one: {node.words}")
+    return told
+
+
+def _nests(nodes: Sequence[Node], start: int) -> bool:
+    """Does a struct contain another of its name?"""
+    name, queue, met = _name(nodes[start])[0], list(nodes[start].to), {0}
+    while name and queue:
+        n = queue.pop()
+        if n not in met and _name(nodes[n])[0] == name:
+            return True
+        if n not in met and _kind(nodes[n]) not in ("PTR", "FUNC_PROTO"):
+            queue += nodes[n].to
+        met.add(n)
+    return False
+
+
+def _kind(node: Node) -> Hashable:
+    return node.words[0] if isinstance(node.words, tuple) else node.words
+
+
+def _name(node: Node) -> tuple[Tag | None, bool]:
+    """The name of a definition or declaration, and whether it is one."""
+    match node.words:
+        case ("declared", (str(space), str(name))):
+            return (space, name), True
+        case ("struct" | "union" | "enum" as space, str(name), *_) if name:
+            return (space, name), False
+    return node.tag, node.declared
+
+
+def _same(one: Node, other: Node) -> bool:
+    return one.words == other.words or (_name(one)[1] and _name(one) == _name(other))
+
+
+def _fitting(types: Sequence[Node], of_both: Sequence[Node]) -> list[set[int]]:
+    """For each type the records that may stand for it: they say the same, all the way down, but
+    that one of two may be a declaration."""
+
+    def may(t: Node, n: Node) -> bool:
+        (tag, declared), (other, also) = _name(t), _name(n)
+        return t.words == n.words or (tag is not None and tag == other and (declared or also))
+
+    fits = [{n for n, record in enumerate(of_both) if may(t, record)} for t in types]
+    while True:
+        wrong = [
+            (t, n)
+            for t, node in enumerate(types)
+            for n in fits[t]
+            if node.words == of_both[n].words
+            and any(b not in fits[a] for a, b in zip(node.to, of_both[n].to, strict=True))
+        ]
+        if not wrong:
+            return fits
+        for t, n in wrong:
+            fits[t].discard(n)

@@ -21,7 +21,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model import Model, Tag, difference, of_btf, unequal
+from model import Model, Tag, difference, of_btf, split_difference, unequal
 from support import missing, pahole, recent_pahole, require, run
 from worlds import TAGGED, Files, Function, Part, Source, Type, World, random_world, write
 
@@ -114,17 +114,20 @@ def faults_of(world: World, random: Random, directory: Path) -> list[str]:
         made = program.encode(program.image, features)
         found[f"order, {features}"] = program.encode(reordered, features) == made
         found[f"grouping, {features}"] = program.link(groups, features) == made
+    told: list[str] = []
     cut = random.randrange(len(world))
     if any(world[i].types for i in order[:cut] if not world[i].rust):
-        found["order, split"] = split_is_stable(random, program, order[:cut], order[cut:])
+        told += faults_of_split(random, program, order[:cut], order[cut:])
     if random.random() < 0.25:
         found["kernel"] = running.load(btf).accepted is not False
-    told = [f"{what}: not the same" for what, same in found.items() if not same]
+    told += [f"{what}: not the same" for what, same in found.items() if not same]
     told += difference(world, Btf.from_bytes(btf))
     return told
 
 
-def split_is_stable(random: Random, program: Program, first: list[int], rest: list[int]) -> bool:
+def faults_of_split(
+    random: Random, program: Program, first: list[int], rest: list[int]
+) -> list[str]:
     """The rest against what the first make. Of objects, what the base has is not combined."""
     made = program.link([program.objects[i] for i in first])
     base = write(program.directory / "base.btf", made)
@@ -132,10 +135,16 @@ def split_is_stable(random: Random, program: Program, first: list[int], rest: li
     features = random.choice([None, "default,global_var", "default,distilled_base"])
     split = outcome(lambda: program.encode(image, features, base))
     again = shuffled(random, rest)
-    return all(
-        outcome(functools.partial(program.link, of, features, base, image)) == split
+    told = [
+        "order, split: not the same"
         for of in ([program.objects[i] for i in again], program.grouped(random, again))
-    )
+        if outcome(functools.partial(program.link, of, features, base, image)) != split
+    ]
+    if features is None and isinstance(split, bytes):
+        world, below = tuple(program.world[i] for i in rest), Btf.from_bytes(made)
+        faults = split_difference(world, below, Btf.from_bytes(split, below))
+        told += [f"split, {what}" for what in faults]
+    return told
 
 
 def outcome(make: Callable[[], bytes]) -> bytes | str:
