@@ -110,6 +110,27 @@ def test_compiled(toolchain: Toolchain, flags: list[str], tmp_path: Path) -> Non
     checked(image, whole)
 
 
+def test_merged_functions_are_checked(tmp_path: Path) -> None:
+    """Of equal functions gcc makes one, which the others call: for the DWARF these have no code.
+    tools/definitions goes by the unit whose code stands there."""
+    objects = []
+    for name, attribute in (("losers", "__attribute__((weak)) "), ("winner", "")):
+        source = tmp_path / f"{name}.c"
+        functions = (
+            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i // 2}) + 1; }}\n"
+            for i in range(COUNT)
+        )
+        source.write_text("int calls(int n);\n" + "".join(functions))
+        objects.append(GCC.compile(source, source.with_suffix(".o"), "-O2", "-gdwarf-5"))
+    assert run("readelf", "--debug-dump=info", objects[1]).stdout.count("DW_AT_low_pc") < COUNT
+    source = tmp_path / "calls.c"
+    source.write_text("int calls(int n) { return n; }")
+    objects.append(GCC.compile(source, source.with_suffix(".o")))
+    image = GCC.link(objects, tmp_path / "image")
+    # As if it told the strong one of each.
+    checked(image, _native.encode(str(image)).btf.replace(b"losers", b"winner"))
+
+
 # --- as it stands in the DWARF -------------------------------------------------------------------
 
 
