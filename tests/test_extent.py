@@ -9,6 +9,7 @@ reason is right for all.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from elfwriter import (
     Symbol,
     Target,
 )
-from support import run
+from support import ROOT, run
 from toolchains import CLANGS, CROSS, GCC, Toolchain
 
 from kbuild_btf import Btf, _native
@@ -50,6 +51,18 @@ def parameters(made: bytes) -> dict[str, str]:
 
 
 WINNERS = {f"f{i}": "winner" for i in range(COUNT)}
+
+
+def checked(image: Path, made: bytes) -> None:
+    """tools/definitions, which asks pyelftools, finds that right, and what weak ones tell wrong."""
+    for winner, status, line in (
+        (b"winner", 0, f"{COUNT} agree, 0 disagree, 0 undecided"),
+        (b"loser\0", 1, f"0 agree, {COUNT} disagree, 0 undecided"),
+    ):
+        btf = image.with_suffix(".btf")
+        btf.write_bytes(made.replace(b"winner", winner))
+        done = run(sys.executable, ROOT / "tools/definitions", image, btf)
+        assert (done.returncode, line in done.stdout) == (status, True), done.stdout + done.stderr
 
 
 # --- as compilers write it -----------------------------------------------------------------------
@@ -94,6 +107,28 @@ def test_compiled(toolchain: Toolchain, flags: list[str], tmp_path: Path) -> Non
     whole = _native.encode(str(image)).btf
     assert parameters(whole) == WINNERS
     assert _native.link(str(image), objects=[str(o) for o in objects]).btf == whole
+    checked(image, whole)
+
+
+def test_merged_functions_are_checked(tmp_path: Path) -> None:
+    """Of equal functions gcc makes one, which the others call: for the DWARF these have no code.
+    tools/definitions goes by the unit whose code stands there."""
+    objects = []
+    for name, attribute in (("losers", "__attribute__((weak)) "), ("winner", "")):
+        source = tmp_path / f"{name}.c"
+        functions = (
+            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i // 2}) + 1; }}\n"
+            for i in range(COUNT)
+        )
+        source.write_text("int calls(int n);\n" + "".join(functions))
+        objects.append(GCC.compile(source, source.with_suffix(".o"), "-O2", "-gdwarf-5"))
+    assert run("readelf", "--debug-dump=info", objects[1]).stdout.count("DW_AT_low_pc") < COUNT
+    source = tmp_path / "calls.c"
+    source.write_text("int calls(int n) { return n; }")
+    objects.append(GCC.compile(source, source.with_suffix(".o")))
+    image = GCC.link(objects, tmp_path / "image")
+    # As if it told the strong one of each.
+    checked(image, _native.encode(str(image)).btf.replace(b"losers", b"winner"))
 
 
 # --- as it stands in the DWARF -------------------------------------------------------------------
@@ -171,7 +206,9 @@ def test_code_in_several_parts(
 ) -> None:
     """The first address of the first range counts (DWARF 5, section 2.17)."""
     path = image(tmp_path / "image", target, behind, ranges=version, form=form, dwarf64=dwarf64)
-    assert parameters(_native.encode(str(path)).btf) == WINNERS
+    made = _native.encode(str(path)).btf
+    assert parameters(made) == WINNERS
+    checked(path, made)
 
 
 @pytest.mark.parametrize("version", [4, 5])
@@ -197,6 +234,7 @@ def test_compiled_code_in_several_parts(version: int, tmp_path: Path) -> None:
     whole = _native.encode(str(linked)).btf
     assert parameters(whole) == WINNERS
     assert _native.link(str(linked), objects=[str(o) for o in objects]).btf == whole
+    checked(linked, whole)
 
 
 @pytest.mark.parametrize("version", [4, 5])
@@ -226,19 +264,24 @@ def test_clang_puts_blocks_apart(clang: Toolchain, version: int, tmp_path: Path)
     whole = _native.encode(str(linked)).btf
     assert parameters(whole) == WINNERS
     assert _native.link(str(linked), objects=[str(o) for o in objects]).btf == whole
+    checked(linked, whole)
 
 
 @pytest.mark.parametrize("behind", [0, 4])
 def test_thumb_code(behind: int, tmp_path: Path) -> None:
     path = image(tmp_path / "image", ARM, behind, bit=1)
-    assert parameters(_native.encode(str(path)).btf) == WINNERS
+    made = _native.encode(str(path)).btf
+    assert parameters(made) == WINNERS
+    checked(path, made)
 
 
 @pytest.mark.parametrize("behind", [0, 8])
 def test_function_descriptors(behind: int, tmp_path: Path) -> None:
     """The first version of the 64-bit PowerPC ABI: symbols stand at descriptors."""
     path = image(tmp_path / "image", PPC64, behind, descriptors=True)
-    assert parameters(_native.encode(str(path)).btf) == WINNERS
+    made = _native.encode(str(path)).btf
+    assert parameters(made) == WINNERS
+    checked(path, made)
 
 
 def test_function_descriptors_of_an_object(tmp_path: Path) -> None:
