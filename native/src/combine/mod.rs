@@ -20,10 +20,10 @@ use std::collections::{HashMap, HashSet};
 
 use hashbrown::hash_table::{Entry, HashTable};
 
-use crate::btf::{self, Field, Kind};
+use crate::btf::{self, Field, Kind, Space};
 use crate::object::features::Features;
 use crate::object::function_flags as flag;
-use crate::object::identity::{self, Space};
+use crate::object::identity;
 use crate::object::numbering::{Class, Numbered, Sifted};
 use crate::object::{text_at, Function, Id, Short, Target, Variable, View, NONE};
 use crate::support::error::{Error, Result};
@@ -296,7 +296,7 @@ impl<'a> Combiner<'a> {
     }
 
     pub fn kind(&self, class: Class) -> Option<Kind> {
-        identity::kind_of(self.class_words(class))
+        btf::kind_of(self.class_words(class))
     }
 
     /// The kind of a class; `None` for void.
@@ -314,7 +314,7 @@ impl<'a> Combiner<'a> {
 
     /// The classes that define a name; declarations are not among them.
     pub fn definitions(&self) -> Definitions {
-        let definition = |class: Class| match identity::nominal(self.class_words(class)) {
+        let definition = |class: Class| match btf::nominal(self.class_words(class)) {
             Some((space, false)) if !self.facts(class).dead => {
                 Some(((space, self.class_words(class)[0]), class))
             }
@@ -404,7 +404,7 @@ impl<'a> Combiner<'a> {
         let definitions = self.definitions();
         let name = |class: Class| {
             let words = self.class_words(class);
-            identity::nominal(words).map(|(space, declared)| ((space, words[0]), declared))
+            btf::nominal(words).map(|(space, declared)| ((space, words[0]), declared))
         };
         let of_base = |class: Class| self.facts(class).base_id != 0;
         // Declared there, and defined here.
@@ -426,7 +426,7 @@ impl<'a> Combiner<'a> {
             while class != 0 {
                 use Kind::{Array, Const, Restrict, TypeTag, Typedef, Volatile};
                 let words = self.class_words(class);
-                class = match identity::kind_of(words) {
+                class = match btf::kind_of(words) {
                     Some(Array) => words[3],
                     Some(Typedef | Const | Volatile | Restrict | TypeTag) => words[2],
                     _ => return name(class).is_some_and(|(name, _)| declared.contains(&name)),
@@ -577,7 +577,7 @@ impl<'a> Combiner<'a> {
             let words = local.view.type_words(id);
             let at = self.words.len();
             self.words.extend_from_slice(words);
-            if let Some(kind) = identity::kind_of(words) {
+            if let Some(kind) = btf::kind_of(words) {
                 btf::for_each_field(kind, words, |i, field| {
                     self.words[at + i] = match (field, words[i]) {
                         (_, 0) => 0,
@@ -662,8 +662,8 @@ impl<'a> Combiner<'a> {
         for id in ids {
             let words = local.view.type_words(id);
             let concerned = local.overrides.is_none_or(|o| o.contains_key(&id));
-            let is_typedef = identity::kind_of(words) == Some(Kind::Typedef);
-            let named = (is_typedef || identity::nominal(words).is_some())
+            let is_typedef = btf::kind_of(words) == Some(Kind::Typedef);
+            let named = (is_typedef || btf::nominal(words).is_some())
                 && self.watch.as_deref() == Some(local.view.string(words[0]));
             if concerned && named {
                 // Of what was told with another object, the class may not be known here.
@@ -814,7 +814,7 @@ impl<'a> Combiner<'a> {
             .numbers()
             .filter_map(|class| {
                 let words = self.class_words(class);
-                let instead = match identity::nominal(words) {
+                let instead = match btf::nominal(words) {
                     _ if self.stands_for.contains_key(&class) => self.stands_for.get(&class),
                     Some((space, true)) => self.defaults.get(&(space, words[0])),
                     _ => None,
@@ -825,7 +825,7 @@ impl<'a> Combiner<'a> {
         for class in self.numbers() {
             let at = self.starts[class as usize - 1] as usize;
             let words = self.words[at..self.starts[class as usize] as usize].to_vec();
-            if let Some(kind) = identity::kind_of(&words) {
+            if let Some(kind) = btf::kind_of(&words) {
                 btf::for_each_field(kind, &words, |i, field| {
                     if let (Field::Type, Some(&instead)) = (field, meant.get(&words[i])) {
                         self.words[at + i] = instead;

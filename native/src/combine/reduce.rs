@@ -40,7 +40,11 @@ pub fn reduce<'a>(
         }
     }
     base.map(|base| base.join(&mut reduced)).transpose()?;
-    let refined = refine::refine(&mut reduced, &mut vec![(0, view)], base)?;
+    let refined = refine::refine(
+        &mut reduced,
+        &mut vec![(0, view)],
+        base.map(|base| &base.index),
+    )?;
     let overrides = refined.overrides.into_iter().next().map(|(_, o)| o);
     // Where each class went, and what of it is remembered there.
     let mut moved: Vec<Class> = vec![0; combiner.classes.len() + 1];

@@ -17,11 +17,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::btf::{self, for_each_target, Field};
-use crate::combine::base::Base;
+use crate::btf::{self, for_each_target, Field, Space};
+use crate::combine::base::index::Index;
 use crate::combine::graph::Graph;
 use crate::combine::{Combiner, Definitions, Name, ObjectIndex, Overrides, Retired};
-use crate::object::identity::{self, Space};
 use crate::object::numbering::Class;
 use crate::object::{Id, Unit, View};
 use crate::support::error::Result;
@@ -79,7 +78,7 @@ pub struct Refined {
 pub fn refine(
     combiner: &mut Combiner<'_>,
     objects: &mut impl Objects,
-    base: Option<&Base>,
+    base: Option<&Index>,
 ) -> Result<Refined> {
     let names = Ambiguous::of(combiner);
     if names.others.is_empty() {
@@ -149,7 +148,7 @@ fn name_of(combiner: &Combiner<'_>, class: Class) -> Option<(Name, bool)> {
         return None;
     }
     let words = combiner.class_words(class);
-    let (space, declared) = identity::nominal(words)?;
+    let (space, declared) = btf::nominal(words)?;
     Some(((space, words[0]), declared))
 }
 
@@ -525,7 +524,7 @@ impl State {
 /// Who proves that some type means the default by a name: an object in which it refers to a
 /// definition that leads nowhere else.
 struct Witnesses<'b> {
-    base: Option<&'b Base>,
+    base: Option<&'b Index>,
     definitions: Definitions,
     /// Of the types that may be told apart those that objects have which do not deviate.
     elsewhere: HashSet<Id, Fast>,
@@ -720,7 +719,7 @@ fn known_by(
             &own
         }
     };
-    let nominal = |local: u32| identity::nominal(view.type_words(local));
+    let nominal = |local: u32| btf::nominal(view.type_words(local));
     let mut found = Vec::new();
     for (local, id) in (1..).zip(view.ids) {
         let Some(pairs) = wanted
@@ -753,7 +752,7 @@ fn apply(
     holders: &[Holder],
     state: &State,
     objects: &impl Objects,
-    base: Option<&Base>,
+    base: Option<&Index>,
 ) -> Result<Refined> {
     let ids: Vec<Id> = state.all.iter().map(|v| identity_of(combiner, v)).collect();
     let mut refined = Refined::default();
@@ -838,7 +837,7 @@ fn say_what_is_known(
         let own = view.ids[local as usize - 1];
         let class = combiner.find(*overrides.get(&local).unwrap_or(&own));
         let words = view.type_words(local);
-        let (Some(class), Some(kind)) = (class, identity::kind_of(words)) else {
+        let (Some(class), Some(kind)) = (class, btf::kind_of(words)) else {
             continue;
         };
         let start = combiner.starts[class as usize - 1] as usize;

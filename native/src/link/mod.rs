@@ -213,7 +213,11 @@ pub fn combine_objects<T>(
             let mut again = Members::new(&intakes, objects, &threads, request.cache.as_ref());
             refine::refine(&mut combiner, &mut again, None)?
         }
-        Some(_) => refine::refine(&mut combiner, &mut parts, base.as_ref())?,
+        Some(_) => refine::refine(
+            &mut combiner,
+            &mut parts,
+            base.as_ref().map(|base| &base.index),
+        )?,
     };
     clock.lap("refine", refined.variants, 0);
     then(Combined {
@@ -334,7 +338,11 @@ pub fn combine_units<T>(
         0,
     );
     let mut again = units::Batches::new(&mut intakes, &batches, &threads);
-    let refined = refine::refine(&mut combiner, &mut again, base.as_ref())?;
+    let refined = refine::refine(
+        &mut combiner,
+        &mut again,
+        base.as_ref().map(|base| &base.index),
+    )?;
     clock.lap("refine", refined.variants, 0);
     let notes = counted(request, intakes.iter().map(|intake| &intake.counted))?;
     let report = vec![("units".to_owned(), all.len() as u64)];

@@ -8,15 +8,12 @@
 //! So recursion ends at named aggregates, and a pointer to a declared struct is the same pointer
 //! as one to the defined struct. Where one name has several definitions, `refine` says more.
 
-use crate::btf::{self, Field};
+use crate::btf::{self, kind_of, nominal, Field, Space};
 use crate::object::{push_text, Encoded, Function, Id, View};
 use crate::support::error::{Error, Result};
 
 /// Longest chain of types that no named aggregate interrupts; C stays far below it.
 pub const DEPTH: usize = 1000;
-
-/// Where they were.
-pub(crate) use crate::btf::{kind_of, nominal, Space};
 
 /// Where a type is rendered to, and what stands for the strings and types that it refers to.
 pub trait Render {

@@ -2,32 +2,28 @@
 //! The base of a split BTF: vmlinux's BTF, which every module's refers to.
 //!
 //! It has tens of thousands of types, of which a module meets a few hundred. So what a module asks
-//! of it (a type by identity, a name, a string) is answered from an **index**, which lies beside
-//! the base as `.tmp_<name>.btf-index`, is written by the first module that finds none, and is
-//! mapped by the others. It is an accelerator, never a source of truth: it names the bytes that it
-//! was made of by their hash, and one that does not fit them is made again. docs/sidecar.md
-//! describes the file.
+//! of it (a type by identity, a name, a string) is answered from an **index**; what it meets becomes a
+//! **part**, one more object of the link; and its own objects are **trimmed** to what the base has not.
 
+pub mod index;
+mod part;
 pub mod trim;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bytemuck::{Pod, Zeroable};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-use crate::btf::check::{self, BaseTypes};
-use crate::btf::{self, for_each_target, load, read, Field};
+use self::index::{index_path, Header, Index};
+use self::part::{Met, Part};
+use crate::btf::check::BaseTypes;
+use crate::btf::{self, for_each_target, read, Space};
 use crate::combine::graph::Graph;
-use crate::combine::leaf::{is_leaf, make_leaf};
+use crate::combine::leaf::is_leaf;
 use crate::combine::{refine, Combiner, Overrides, Wanted};
 use crate::elf::Elf;
-use crate::object::identity::{self, Space};
 use crate::object::numbering::Class;
-use crate::object::{text_at, Encoded, Id, Target, Unit, View};
+use crate::object::{text_at, Id, Target, View};
 use crate::store::sidecar::{self, Stamp};
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{self, Mapped};
@@ -40,7 +36,7 @@ pub struct Base {
     converted: Option<Vec<u32>>,
     types: Range<usize>,
     strings: Range<usize>,
-    index: Index,
+    pub index: Index,
 }
 
 enum Bytes {
@@ -104,9 +100,9 @@ impl Base {
         let index = match Index::load(&beside, fingerprint, target) {
             Some(index) => index,
             None => {
-                let index = Index::make(bytes, stamp, target)?;
+                let index = Index::make(bytes, stamp, target, variants)?;
                 // A directory that cannot be written is no reason to fail.
-                let _ = files::write_atomically(&beside, index.store.bytes());
+                let _ = files::write_atomically(&beside, index.bytes());
                 index
             }
         };
@@ -149,43 +145,35 @@ impl Base {
     /// Offset of a string.
     pub fn find_string(&self, text: &[u8]) -> Option<u32> {
         let strings = self.strings();
-        probe(self.index.table(Table::Strings), hash_of_string(text))
-            .find(|&at| text_at(strings, at) == text)
-    }
-
-    /// A type by its identity.
-    pub fn find(&self, id: Id) -> Option<u32> {
-        let ids = self.index.ids();
-        probe(self.index.table(Table::Identities), id.low).find(|&i| ids[i as usize - 1] == id)
-    }
-
-    /// The identity of a type.
-    pub fn identity(&self, id: u32) -> Id {
-        self.index.ids()[id as usize - 1]
+        let mut marked = self.index.strings(text);
+        marked.find(|&at| text_at(strings, at) == text)
     }
 
     pub fn defines(&self, id: u32) -> bool {
-        matches!(identity::nominal(self.type_words(id)), Some((_, false)))
+        matches!(btf::nominal(self.type_words(id)), Some((_, false)))
     }
 
     /// The definitions and declarations of a name.
     pub fn of_name<'b>(&'b self, space: Space, name: &'b [u8]) -> impl Iterator<Item = u32> + 'b {
-        let marked = probe(self.index.table(Table::Names), hash_of_name(space, name));
         let types = self.types();
-        marked.map(|marked| marked & !VARIANT).filter(move |&id| {
-            let words = types.type_words(id);
-            identity::nominal(words).is_some_and(|(own, _)| own == space)
-                && text_at(types.strings, words[0]) == name
-        })
+        self.index
+            .names(space, name)
+            .map(|(id, _)| id)
+            .filter(move |&id| {
+                let words = types.type_words(id);
+                btf::nominal(words).is_some_and(|(own, _)| own == space)
+                    && text_at(types.strings, words[0]) == name
+            })
     }
 
     /// Is this nominal type another than the default of its name, or does it lead to one?
     fn is_variant(&self, id: u32) -> bool {
         let words = self.type_words(id);
-        let named = identity::nominal(words)
-            .map(|(space, _)| hash_of_name(space, text_at(self.strings(), words[0])));
-        named.is_some_and(|hash| {
-            probe(self.index.table(Table::Names), hash).any(|marked| marked == id | VARIANT)
+        let name = text_at(self.strings(), words[0]);
+        btf::nominal(words).is_some_and(|(space, _)| {
+            self.index
+                .names(space, name)
+                .any(|found| found == (id, true))
         })
     }
 
@@ -205,7 +193,7 @@ impl Base {
                 continue;
             }
             let words = combiner.class_words(class);
-            if let Some(id) = self.find(facts.id) {
+            if let Some(id) = self.index.find(facts.id) {
                 if is_leaf(words) {
                     met.insert(id, Met::Leaf);
                 } else {
@@ -213,7 +201,7 @@ impl Base {
                     queue.push(id);
                 }
             }
-            if let Some((space, _)) = identity::nominal(words) {
+            if let Some((space, _)) = btf::nominal(words) {
                 for id in self.of_name(space, combiner.strings.get(words[0])) {
                     met.entry(id).or_insert(Met::Named);
                 }
@@ -225,7 +213,7 @@ impl Base {
                 let Entry::Vacant(new) = met.entry(target) else {
                     return;
                 };
-                if identity::nominal(types.type_words(target)).is_some() {
+                if btf::nominal(types.type_words(target)).is_some() {
                     new.insert(Met::Named);
                 } else {
                     new.insert(Met::Whole);
@@ -241,7 +229,7 @@ impl Base {
     /// which differs between versions and configurations.
     fn check_kernel(&self, combiner: &Combiner<'_>) -> Result<()> {
         const NAME: &[u8] = b"module";
-        let defines = |words: &[u32]| identity::nominal(words) == Some((Space::Struct, false));
+        let defines = |words: &[u32]| btf::nominal(words) == Some((Space::Struct, false));
         let shape = |words: &[u32], strings: &[u8]| -> Vec<Vec<u8>> {
             let member = |m: &[u32]| [text_at(strings, m[0]), &m[2].to_le_bytes()].concat();
             let size = words[2].to_le_bytes().to_vec();
@@ -325,312 +313,6 @@ fn raw_btf(path: &Path, file: &Bytes, target: Target) -> Result<Range<usize>> {
             .at(path.display())
             .hint("give a vmlinux with BTF, or raw BTF such as /sys/kernel/btf/vmlinux")
     })
-}
-
-/// `dir/vmlinux` -> `dir/.tmp_vmlinux.btf-index`: a name that `make clean` removes and git ignores.
-fn index_path(base: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".tmp_");
-    name.push(base.file_name().unwrap_or_default());
-    name.push(".btf-index");
-    base.with_file_name(name)
-}
-
-/// Types of the base as one object: those that some object has, too, and what these refer to. A
-/// named type that no object has in this form, or of which they have left only that, is a **leaf**:
-/// it is there for its name, with one member that no type of C has instead of its own.
-pub struct Part<'b> {
-    encoded: Encoded,
-    strings: &'b [u8],
-    /// Ids in the base, ascending; position i is local id i + 1.
-    pub base_ids: Vec<u32>,
-}
-
-/// How a type of the base is met.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Met {
-    Named,
-    /// By its identity, of which objects have left nothing but the name.
-    Leaf,
-    Whole,
-}
-
-impl<'b> Part<'b> {
-    fn new(base: &'b Base, target: Target, met: &HashMap<u32, Met, Fast>) -> Part<'b> {
-        let mut base_ids: Vec<u32> = met.keys().copied().collect();
-        base_ids.sort_unstable();
-        let local = |id: u32| base_ids.binary_search(&id).map_or(0, |i| i as u32 + 1);
-        let mut encoded = Encoded::new(target);
-        let (types, ids) = (base.types(), base.index.ids());
-        for &id in &base_ids {
-            let source = types.type_words(id);
-            let mut identity = ids[id as usize - 1];
-            let at = encoded.words.len();
-            encoded.words.extend_from_slice(source);
-            if met[&id] == Met::Whole {
-                if let Some(kind) = identity::kind_of(source) {
-                    btf::for_each_field(kind, source, |i, field| {
-                        if field == Field::Type {
-                            encoded.words[at + i] = local(source[i]);
-                        }
-                    });
-                }
-            } else if base.defines(id) {
-                make_leaf(&mut encoded.words, at, id);
-                if met[&id] == Met::Named {
-                    identity = Id::of(bytemuck::cast_slice(&encoded.words[at..]));
-                }
-            }
-            encoded.ids.push(identity);
-            encoded.starts.push(encoded.words.len() as u32);
-        }
-        let count = base_ids.len() as u32;
-        encoded.units.push(Unit {
-            types_end: count,
-            protos_end: count,
-            ..Unit::default()
-        });
-        Part {
-            encoded,
-            strings: base.strings(),
-            base_ids,
-        }
-    }
-
-    pub fn view(&self) -> View<'_> {
-        View {
-            strings: self.strings,
-            ..self.encoded.view()
-        }
-    }
-}
-
-/// Also tells the byte order: a machine of the other one reads another number.
-const MAGIC: u64 = u64::from_ne_bytes(*b"kbti\r\n\x1a\x01");
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Header {
-    magic: u64,
-    /// XXH3-64 of everything behind the stamp.
-    checksum: u64,
-    /// The file that it was made of, or that was found to have the same BTF.
-    stamp: Stamp,
-    /// XXH3-128 of the BTF.
-    fingerprint: Id,
-    /// Identities are what this version of the encoder makes of the types.
-    encoder: [u8; 64],
-    address_size: u64,
-    /// Position and length in bytes of each array.
-    arrays: [[u64; 2]; ARRAYS],
-}
-
-const ARRAYS: usize = 5;
-/// As in a sidecar.
-const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
-
-impl Header {
-    /// Of the file, if it is one. What it says may be damaged.
-    fn read(path: &Path) -> Option<Header> {
-        let mut raw = [0; std::mem::size_of::<Header>()];
-        std::fs::File::open(path).ok()?.read_exact(&mut raw).ok()?;
-        Some(bytemuck::pod_read_unaligned(&raw))
-    }
-
-    fn is_for(&self, target: Target) -> bool {
-        self.magic == MAGIC
-            && self.encoder == sidecar::encoder()
-            && self.address_size == u64::from(target.address_size)
-    }
-}
-
-/// Open hash tables of 32-bit values, 0 for an empty slot; a value stands in the first free slot
-/// from its hash on.
-#[derive(Clone, Copy)]
-enum Table {
-    Identities = 2,
-    Names = 3,
-    Strings = 4,
-}
-
-/// In the table of names, beside a type's id: it is told apart from others of its name (see `refine`).
-const VARIANT: u32 = 1 << 31;
-
-/// The slots of a hash in a table of this length, from the one that is its place on.
-fn slots(len: usize, hash: u64) -> impl Iterator<Item = usize> {
-    let place = ((u128::from(hash) * len as u128) >> 64) as usize;
-    (place..len).chain(0..place)
-}
-
-/// The values of a table that may belong to a hash.
-fn probe(table: &[u32], hash: u64) -> impl Iterator<Item = u32> + '_ {
-    slots(table.len(), hash)
-        .map(|slot| table[slot])
-        .take_while(|&value| value != 0)
-}
-
-/// A table half full: it is mapped whole by each module, so it is no larger.
-fn table_for(values: &[(u64, u32)]) -> Vec<u32> {
-    let mut table = vec![0; values.len() * 2 + 1];
-    for &(hash, value) in values {
-        let free = slots(table.len(), hash).find(|&slot| table[slot] == 0);
-        table[free.unwrap_or(0)] = value;
-    }
-    table
-}
-
-fn hash_of_string(text: &[u8]) -> u64 {
-    xxh3_64(text)
-}
-
-fn hash_of_name(space: Space, name: &[u8]) -> u64 {
-    xxh3_64_with_seed(name, space as u64)
-}
-
-struct Index {
-    store: Store,
-    header: Header,
-}
-
-enum Store {
-    Mapped(Mapped),
-    /// As 64-bit words, so that the arrays are aligned.
-    Made(Vec<u64>),
-}
-
-impl Store {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Store::Mapped(mapped) => mapped.bytes(),
-            Store::Made(words) => bytemuck::cast_slice(words),
-        }
-    }
-}
-
-impl Index {
-    /// `None`: not there, not of these bytes, not sound.
-    fn load(path: &Path, fingerprint: Id, target: Target) -> Option<Index> {
-        let store = Store::Mapped(Mapped::open_whole(path).ok()?);
-        let all = store.bytes();
-        let raw = all.get(..std::mem::size_of::<Header>())?;
-        let header: Header = bytemuck::pod_read_unaligned(raw);
-        let sound = header.is_for(target)
-            && header.fingerprint == fingerprint
-            && header.checksum == xxh3_64(&all[CHECKED_FROM..])
-            && header.arrays.iter().all(|&[start, len]| {
-                start % 8 == 0
-                    && start
-                        .checked_add(len)
-                        .is_some_and(|end| end <= all.len() as u64)
-            });
-        sound.then_some(Index { store, header })
-    }
-
-    fn array<T: Pod>(&self, i: usize) -> &[T] {
-        let [start, len] = self.header.arrays[i];
-        bytemuck::cast_slice(&self.store.bytes()[start as usize..(start + len) as usize])
-    }
-
-    /// Where each type's words start; the end of the last one follows.
-    fn starts(&self) -> &[u32] {
-        self.array(0)
-    }
-
-    fn ids(&self) -> &[Id] {
-        self.array(1)
-    }
-
-    fn table(&self, which: Table) -> &[u32] {
-        self.array(which as usize)
-    }
-
-    /// Check the BTF, and index it.
-    fn make(raw: &[u8], stamp: Stamp, target: Target) -> Result<Index> {
-        let mut encoded = load::parse(raw, target)?;
-        identity::of_types(&mut encoded)?;
-        check::long_is(&encoded.view(), target.address_size)?;
-        let variants = variants(&encoded.view())?;
-        for (&local, &id) in &variants {
-            encoded.ids[local as usize - 1] = id;
-        }
-        let view = encoded.view();
-        // Of types that say the same, all the way down, only the first: dedup of other encoders may
-        // leave such.
-        let mut seen: HashSet<Id, Fast> = HashSet::default();
-        let firsts: Vec<u32> = (1..)
-            .zip(view.ids)
-            .filter(|(_, id)| seen.insert(**id))
-            .map(|(i, _)| i)
-            .collect();
-        let names: Vec<_> = firsts
-            .iter()
-            .filter_map(|&i| {
-                let words = view.type_words(i);
-                let (space, _) = identity::nominal(words)?;
-                let mark = if variants.contains_key(&i) {
-                    VARIANT
-                } else {
-                    0
-                };
-                Some((hash_of_name(space, view.string(words[0])), i | mark))
-            })
-            .collect();
-        let identities: Vec<_> = firsts
-            .iter()
-            .map(|&i| (view.ids[i as usize - 1].low, i))
-            .collect();
-        let strings: Vec<_> = offsets(view.strings)
-            .map(|at| (hash_of_string(view.string(at)), at))
-            .collect();
-        let tables = [&identities, &names, &strings].map(|values| table_for(values));
-        let parts: [&[u8]; ARRAYS] = [
-            bytemuck::cast_slice(view.starts),
-            bytemuck::cast_slice(view.ids),
-            bytemuck::cast_slice(&tables[0]),
-            bytemuck::cast_slice(&tables[1]),
-            bytemuck::cast_slice(&tables[2]),
-        ];
-        let mut header = Header {
-            magic: MAGIC,
-            checksum: 0,
-            stamp,
-            fingerprint: Id::of(raw),
-            encoder: sidecar::encoder(),
-            address_size: u64::from(target.address_size),
-            arrays: [[0; 2]; ARRAYS],
-        };
-        let mut end = std::mem::size_of::<Header>();
-        for (array, part) in header.arrays.iter_mut().zip(parts) {
-            *array = [end as u64, part.len() as u64];
-            end += part.len().next_multiple_of(8);
-        }
-        let mut words = vec![0u64; end / 8];
-        let out: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-        for (&[start, _], part) in header.arrays.iter().zip(parts) {
-            out[start as usize..start as usize + part.len()].copy_from_slice(part);
-        }
-        let size = std::mem::size_of::<Header>();
-        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
-        header.checksum = xxh3_64(&out[CHECKED_FROM..]);
-        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
-        Ok(Index {
-            store: Store::Made(words),
-            header,
-        })
-    }
-}
-
-/// Offsets of the strings, without the empty one.
-fn offsets(strings: &[u8]) -> impl Iterator<Item = u32> + '_ {
-    let mut at = 0;
-    strings
-        .split(|&b| b == 0)
-        .map(move |text| {
-            let here = at;
-            at += text.len() as u32 + 1;
-            (here, text.len())
-        })
-        .filter(|&(_, len)| len != 0)
-        .map(|(at, _)| at)
 }
 
 /// The identities of the types that lead to another definition of a name than the default, which

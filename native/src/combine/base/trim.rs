@@ -12,12 +12,11 @@ use std::collections::{HashMap, HashSet};
 use object::elf;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::btf::{self, for_each_target, Field};
+use crate::btf::{self, for_each_target, Field, Space};
 use crate::combine::base::Base;
 use crate::combine::graph::Graph;
 use crate::combine::{leaf, Wanted};
 use crate::elf::image::{base_name, Image};
-use crate::object::identity::{self, Space};
 use crate::object::{Encoded, Function, Id, Unit, Variable, View, NONE};
 use crate::support::hash::Fast;
 
@@ -149,13 +148,13 @@ impl<'v> Object<'v> {
 /// The name of a nominal type, and whether it is only declared.
 fn name_of<'v>(view: &View<'v>, local: u32) -> Option<(Name<'v>, bool)> {
     let words = view.type_words(local);
-    let (space, declared) = identity::nominal(words)?;
+    let (space, declared) = btf::nominal(words)?;
     Some(((space, view.string(words[0])), declared))
 }
 
 fn standing<'v>(view: &View<'v>, local: u32, base: &Base, names: &mut Names<'v>) -> Standing {
     let identity = view.ids[local as usize - 1];
-    if let Some(id) = base.find(identity) {
+    if let Some(id) = base.index.find(identity) {
         return Standing::InBase(id);
     }
     let Some((name, declared)) = name_of(view, local) else {
@@ -281,15 +280,12 @@ impl<'v> Shortener<'v> {
         let words = view.type_words(local);
         let at = self.encoded.words.len();
         self.encoded.words.extend_from_slice(words);
-        match (
-            self.object.standings[local as usize],
-            identity::nominal(words),
-        ) {
+        match (self.object.standings[local as usize], btf::nominal(words)) {
             (Standing::InBase(id), Some((_, false))) => {
                 leaf::make_leaf(&mut self.encoded.words, at, id);
             }
             _ => {
-                if let Some(kind) = identity::kind_of(words) {
+                if let Some(kind) = btf::kind_of(words) {
                     btf::for_each_field(kind, words, |i, field| {
                         if field == Field::Type {
                             self.encoded.words[at + i] = self.number(words[i]);

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+//! The index of a base: where an identity, a name or a string stands in it.
+//!
+//! It lies beside the base as `.tmp_<name>.btf-index`, is written by the first module that finds none,
+//! and is mapped by the others. It is an accelerator, never a source of truth: it names the bytes that it
+//! was made of by their hash, and one that does not fit them is made again. docs/sidecar.md
+//! describes the file.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytemuck::{Pod, Zeroable};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::btf::{self, check, load, Space};
+use crate::combine::Overrides;
+use crate::object::identity;
+use crate::object::{Id, Target, View};
+use crate::store::sidecar::{self, Stamp};
+use crate::support::error::Result;
+use crate::support::files::Mapped;
+use crate::support::hash::Fast;
+
+/// `dir/vmlinux` -> `dir/.tmp_vmlinux.btf-index`: a name that `make clean` removes and git ignores.
+pub(super) fn index_path(base: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".tmp_");
+    name.push(base.file_name().unwrap_or_default());
+    name.push(".btf-index");
+    base.with_file_name(name)
+}
+
+/// Also tells the byte order: a machine of the other one reads another number.
+const MAGIC: u64 = u64::from_ne_bytes(*b"kbti\r\n\x1a\x01");
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Header {
+    magic: u64,
+    /// XXH3-64 of everything behind the stamp.
+    checksum: u64,
+    /// The file that it was made of, or that was found to have the same BTF.
+    pub(super) stamp: Stamp,
+    /// XXH3-128 of the BTF.
+    pub(super) fingerprint: Id,
+    /// Identities are what this version of the encoder makes of the types.
+    encoder: [u8; 64],
+    address_size: u64,
+    /// Position and length in bytes of each array.
+    arrays: [[u64; 2]; ARRAYS],
+}
+
+const ARRAYS: usize = 5;
+/// As in a sidecar.
+const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
+
+impl Header {
+    /// Of the file, if it is one. What it says may be damaged.
+    pub(super) fn read(path: &Path) -> Option<Header> {
+        let mut raw = [0; std::mem::size_of::<Header>()];
+        std::fs::File::open(path).ok()?.read_exact(&mut raw).ok()?;
+        Some(bytemuck::pod_read_unaligned(&raw))
+    }
+
+    pub(super) fn is_for(&self, target: Target) -> bool {
+        self.magic == MAGIC
+            && self.encoder == sidecar::encoder()
+            && self.address_size == u64::from(target.address_size)
+    }
+}
+
+/// Open hash tables of 32-bit values, 0 for an empty slot; a value stands in the first free slot
+/// from its hash on.
+#[derive(Clone, Copy)]
+enum Table {
+    Identities = 2,
+    Names = 3,
+    Strings = 4,
+}
+
+/// In the table of names, beside a type's id: it is told apart from others of its name (see `refine`).
+const VARIANT: u32 = 1 << 31;
+
+/// The slots of a hash in a table of this length, from the one that is its place on.
+fn slots(len: usize, hash: u64) -> impl Iterator<Item = usize> {
+    let place = ((u128::from(hash) * len as u128) >> 64) as usize;
+    (place..len).chain(0..place)
+}
+
+/// The values of a table that may belong to a hash.
+fn probe(table: &[u32], hash: u64) -> impl Iterator<Item = u32> + '_ {
+    slots(table.len(), hash)
+        .map(|slot| table[slot])
+        .take_while(|&value| value != 0)
+}
+
+/// A table half full: it is mapped whole by each module, so it is no larger.
+fn table_for(values: &[(u64, u32)]) -> Vec<u32> {
+    let mut table = vec![0; values.len() * 2 + 1];
+    for &(hash, value) in values {
+        let free = slots(table.len(), hash).find(|&slot| table[slot] == 0);
+        table[free.unwrap_or(0)] = value;
+    }
+    table
+}
+
+fn hash_of_string(text: &[u8]) -> u64 {
+    xxh3_64(text)
+}
+
+fn hash_of_name(space: Space, name: &[u8]) -> u64 {
+    xxh3_64_with_seed(name, space as u64)
+}
+
+pub struct Index {
+    store: Store,
+    header: Header,
+}
+
+enum Store {
+    Mapped(Mapped),
+    /// As 64-bit words, so that the arrays are aligned.
+    Made(Vec<u64>),
+}
+
+impl Store {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Store::Mapped(mapped) => mapped.bytes(),
+            Store::Made(words) => bytemuck::cast_slice(words),
+        }
+    }
+}
+
+impl Index {
+    /// `None`: not there, not of these bytes, not sound.
+    pub(super) fn load(path: &Path, fingerprint: Id, target: Target) -> Option<Index> {
+        let store = Store::Mapped(Mapped::open_whole(path).ok()?);
+        let all = store.bytes();
+        let raw = all.get(..std::mem::size_of::<Header>())?;
+        let header: Header = bytemuck::pod_read_unaligned(raw);
+        let sound = header.is_for(target)
+            && header.fingerprint == fingerprint
+            && header.checksum == xxh3_64(&all[CHECKED_FROM..])
+            && header.arrays.iter().all(|&[start, len]| {
+                start % 8 == 0
+                    && start
+                        .checked_add(len)
+                        .is_some_and(|end| end <= all.len() as u64)
+            });
+        sound.then_some(Index { store, header })
+    }
+
+    fn array<T: Pod>(&self, i: usize) -> &[T] {
+        let [start, len] = self.header.arrays[i];
+        bytemuck::cast_slice(&self.store.bytes()[start as usize..(start + len) as usize])
+    }
+
+    /// Where each type's words start; the end of the last one follows.
+    pub(super) fn starts(&self) -> &[u32] {
+        self.array(0)
+    }
+
+    pub(super) fn ids(&self) -> &[Id] {
+        self.array(1)
+    }
+
+    fn table(&self, which: Table) -> &[u32] {
+        self.array(which as usize)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.store.bytes()
+    }
+
+    /// A type by its identity.
+    pub fn find(&self, id: Id) -> Option<u32> {
+        let ids = self.ids();
+        probe(self.table(Table::Identities), id.low).find(|&i| ids[i as usize - 1] == id)
+    }
+
+    /// The identity of a type.
+    pub fn identity(&self, id: u32) -> Id {
+        self.ids()[id as usize - 1]
+    }
+
+    /// Offsets of strings with the hash of this one.
+    pub(super) fn strings(&self, text: &[u8]) -> impl Iterator<Item = u32> + '_ {
+        probe(self.table(Table::Strings), hash_of_string(text))
+    }
+
+    /// Nominal types of names with the hash of this one, and whether each is told apart from others of
+    /// its name (see `refine`).
+    pub(super) fn names(
+        &self,
+        space: Space,
+        name: &[u8],
+    ) -> impl Iterator<Item = (u32, bool)> + '_ {
+        let marked = probe(self.table(Table::Names), hash_of_name(space, name));
+        marked.map(|marked| (marked & !VARIANT, marked & VARIANT != 0))
+    }
+
+    /// Check the BTF, and index it. `variants` gives the identities of types that are told apart.
+    pub(super) fn make(
+        raw: &[u8],
+        stamp: Stamp,
+        target: Target,
+        variants: impl FnOnce(&View<'_>) -> Result<Overrides>,
+    ) -> Result<Index> {
+        let mut encoded = load::parse(raw, target)?;
+        identity::of_types(&mut encoded)?;
+        check::long_is(&encoded.view(), target.address_size)?;
+        let variants = variants(&encoded.view())?;
+        for (&local, &id) in &variants {
+            encoded.ids[local as usize - 1] = id;
+        }
+        let view = encoded.view();
+        // Of types that say the same, all the way down, only the first: dedup of other encoders may
+        // leave such.
+        let mut seen: HashSet<Id, Fast> = HashSet::default();
+        let firsts: Vec<u32> = (1..)
+            .zip(view.ids)
+            .filter(|(_, id)| seen.insert(**id))
+            .map(|(i, _)| i)
+            .collect();
+        let names: Vec<_> = firsts
+            .iter()
+            .filter_map(|&i| {
+                let words = view.type_words(i);
+                let (space, _) = btf::nominal(words)?;
+                let mark = if variants.contains_key(&i) {
+                    VARIANT
+                } else {
+                    0
+                };
+                Some((hash_of_name(space, view.string(words[0])), i | mark))
+            })
+            .collect();
+        let identities: Vec<_> = firsts
+            .iter()
+            .map(|&i| (view.ids[i as usize - 1].low, i))
+            .collect();
+        let strings: Vec<_> = offsets(view.strings)
+            .map(|at| (hash_of_string(view.string(at)), at))
+            .collect();
+        let tables = [&identities, &names, &strings].map(|values| table_for(values));
+        let parts: [&[u8]; ARRAYS] = [
+            bytemuck::cast_slice(view.starts),
+            bytemuck::cast_slice(view.ids),
+            bytemuck::cast_slice(&tables[0]),
+            bytemuck::cast_slice(&tables[1]),
+            bytemuck::cast_slice(&tables[2]),
+        ];
+        let mut header = Header {
+            magic: MAGIC,
+            checksum: 0,
+            stamp,
+            fingerprint: Id::of(raw),
+            encoder: sidecar::encoder(),
+            address_size: u64::from(target.address_size),
+            arrays: [[0; 2]; ARRAYS],
+        };
+        let mut end = std::mem::size_of::<Header>();
+        for (array, part) in header.arrays.iter_mut().zip(parts) {
+            *array = [end as u64, part.len() as u64];
+            end += part.len().next_multiple_of(8);
+        }
+        let mut words = vec![0u64; end / 8];
+        let out: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for (&[start, _], part) in header.arrays.iter().zip(parts) {
+            out[start as usize..start as usize + part.len()].copy_from_slice(part);
+        }
+        let size = std::mem::size_of::<Header>();
+        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
+        header.checksum = xxh3_64(&out[CHECKED_FROM..]);
+        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
+        Ok(Index {
+            store: Store::Made(words),
+            header,
+        })
+    }
+}
+
+/// Offsets of the strings, without the empty one.
+fn offsets(strings: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    let mut at = 0;
+    strings
+        .split(|&b| b == 0)
+        .map(move |text| {
+            let here = at;
+            at += text.len() as u32 + 1;
+            (here, text.len())
+        })
+        .filter(|&(_, len)| len != 0)
+        .map(|(at, _)| at)
+}
