@@ -559,6 +559,10 @@ def split_difference(world: World, base: Btf, split: Btf) -> list[str]:
     types = Model(world).nodes
     of_base, of_both = of_btf(base), [*of_btf(base), *of_btf(split)[1:]]
     own = range(len(of_base), len(of_both))
+    # What is told apart then is not all that could be (docs/architecture.md).
+    for nodes in types, of_both:
+        if any(_is_of_several_scopes(nodes, n) for n in range(len(nodes))):
+            return []
     fits = _fitting(types, of_both)
     told = [
         f"missing: {node.words}"
@@ -569,8 +573,7 @@ def split_difference(world: World, base: Btf, split: Btf) -> list[str]:
         n for t, all_of_it in enumerate(fits) for n in all_of_it if _same(types[t], of_both[n])
     }
     labels = classes(of_both)
-    # Only across scopes may a struct contain another of its own name; then one may be there twice.
-    times = Counter() if any(_nests(of_both, n) for n in range(len(of_both))) else Counter(labels)
+    times = Counter(labels)
     for n in own:
         node = of_both[n]
         if _kind(node) in _UNJUDGED:
@@ -583,12 +586,24 @@ def split_difference(world: World, base: Btf, split: Btf) -> list[str]:
     return told
 
 
-def _nests(nodes: Sequence[Node], start: int) -> bool:
-    """Does a struct contain another of its name?"""
-    name, queue, met = _name(nodes[start])[0], list(nodes[start].to), {0}
-    while name and queue:
+def _is_of_several_scopes(nodes: Sequence[Node], start: int) -> bool:
+    """Does a type mean two definitions of one name, or contain another of its own?"""
+    meant: dict[Tag, Hashable] = {}
+    queue, met = list(nodes[start].to), {0}
+    while queue:
         n = queue.pop()
-        if n not in met and _name(nodes[n])[0] == name:
+        tag, is_declared = _name(nodes[n])
+        if n not in met and tag is None:
+            queue += nodes[n].to
+        elif n not in met and tag and not is_declared:
+            meant.setdefault(tag, nodes[n].words)
+            if meant[tag] != nodes[n].words:
+                return True
+        met.add(n)
+    own, queue, met = _name(nodes[start])[0], list(nodes[start].to), {0}
+    while own and queue:
+        n = queue.pop()
+        if n not in met and _name(nodes[n])[0] == own:
             return True
         if n not in met and _kind(nodes[n]) not in ("PTR", "FUNC_PROTO"):
             queue += nodes[n].to
