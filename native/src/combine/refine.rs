@@ -389,7 +389,11 @@ impl State {
                 };
                 let meant: BTreeSet<u32> = members[&pair].iter().flat_map(means).collect();
                 let is_default_here = || deep && self.means_default_here(combiner, holders, pair);
-                if meant.len() > 1 || combiner.facts(pair.0).base_id != 0 || is_default_here() {
+                // In a base all is told apart that leads to another definition than its default, whoever
+                // knows it: what is made against it may know the default.
+                let of_base =
+                    combiner.facts(pair.0).base_id != 0 || witnesses.in_base(combiner, pair.1);
+                if meant.len() > 1 || of_base || is_default_here() {
                     self.split.insert(pair);
                     changed.extend(&members[&pair]);
                 } else {
@@ -535,6 +539,12 @@ struct Witnesses<'b> {
 }
 
 impl Witnesses<'_> {
+    /// Does the base define this name?
+    fn in_base(&self, combiner: &Combiner<'_>, name: Name) -> bool {
+        let mut definitions = self.definitions.of(name).iter();
+        definitions.any(|&(_, class)| combiner.facts(class).base_id != 0)
+    }
+
     fn ask(
         &mut self,
         combiner: &Combiner<'_>,

@@ -341,6 +341,11 @@ fn variants(view: &View<'_>) -> Result<Overrides> {
             combiner.classes[class as usize - 1].holders = leading.count() as u32;
         }
     }
+    // All are of a base, for refinement: what leads to another definition is told apart, even where
+    // everybody here means that one.
+    for (class, facts) in (1..).zip(&mut combiner.classes) {
+        facts.base_id = class;
+    }
     let refined = refine::refine(&mut combiner, &mut vec![(0, *view)], None)?;
     let only = refined.overrides.into_iter().next();
     Ok(only.map(|(_, overrides)| overrides).unwrap_or_default())
