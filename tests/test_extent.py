@@ -86,49 +86,65 @@ COMPILED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("toolchain", "flags"), COMPILED, ids=[" ".join([t.name, *f]) for t, f in COMPILED]
-)
-def test_compiled(toolchain: Toolchain, flags: list[str], tmp_path: Path) -> None:
-    """The image's own DWARF and the objects tell the same of the strong definition."""
+def compiled(
+    directory: Path, toolchain: Toolchain, flags: list[str], pairs: bool
+) -> tuple[Path, list[Path]]:
+    """An image, and its objects: with the weak definitions, with the strong ones, and with what they
+    call. In pairs they are equal but for their names."""
     objects = []
     for name, attribute in (("loser", "__attribute__((weak)) "), ("winner", "")):
         functions = (
-            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i}) + 1; }}\n"
+            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i // (1 + pairs)}) + 1; }}\n"
             for i in range(COUNT)
         )
-        source = tmp_path / f"{name}.c"
+        source = directory / f"{name}.c"
         source.write_text("int calls(int n);\n" + "".join(functions))
         objects.append(toolchain.compile(source, source.with_suffix(".o"), "-O2", *flags))
-    source = tmp_path / "calls.c"
+    source = directory / "calls.c"
     source.write_text("void __fentry__(void) {} int calls(int n) { return n; }")
     objects.append(toolchain.compile(source, source.with_suffix(".o")))
-    image = toolchain.link(objects, tmp_path / "image")
+    return toolchain.link(objects, directory / "image"), objects
+
+
+def winners(image: Path, objects: list[Path]) -> None:
+    """The image's own DWARF and the objects tell the same of the strong definition."""
     whole = _native.encode(str(image)).btf
     assert parameters(whole) == WINNERS
     assert _native.link(str(image), objects=[str(o) for o in objects]).btf == whole
     checked(image, whole)
 
 
-def test_merged_functions_are_checked(tmp_path: Path) -> None:
-    """Of equal functions gcc makes one, which the others call: for the DWARF these have no code.
-    tools/definitions goes by the unit whose code stands there."""
-    objects = []
-    for name, attribute in (("losers", "__attribute__((weak)) "), ("winner", "")):
-        source = tmp_path / f"{name}.c"
-        functions = (
-            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i // 2}) + 1; }}\n"
-            for i in range(COUNT)
-        )
-        source.write_text("int calls(int n);\n" + "".join(functions))
-        objects.append(GCC.compile(source, source.with_suffix(".o"), "-O2", "-gdwarf-5"))
-    assert run("readelf", "--debug-dump=info", objects[1]).stdout.count("DW_AT_low_pc") < COUNT
-    source = tmp_path / "calls.c"
-    source.write_text("int calls(int n) { return n; }")
-    objects.append(GCC.compile(source, source.with_suffix(".o")))
-    image = GCC.link(objects, tmp_path / "image")
-    # As if it told the strong one of each.
-    checked(image, _native.encode(str(image)).btf.replace(b"losers", b"winner"))
+@pytest.mark.parametrize(
+    ("toolchain", "flags"), COMPILED, ids=[" ".join([t.name, *f]) for t, f in COMPILED]
+)
+def test_compiled(toolchain: Toolchain, flags: list[str], tmp_path: Path) -> None:
+    winners(*compiled(tmp_path, toolchain, flags, pairs=False))
+
+
+MERGED = [
+    (toolchain, flags)
+    for toolchain in (GCC, ARM64, THUMB, S390, RISCV)
+    for flags in (
+        ["-gdwarf-5"],
+        ["-gdwarf-4"],
+        ["-gdwarf-5", "-ffunction-sections"],
+        ["-gdwarf-4", "-ffunction-sections"],
+        [f"{NOPS}=8,4", "-ffunction-sections"],
+        ["-mno-omit-leaf-frame-pointer", "-g3"] if toolchain is GCC else ["-g3"],
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("toolchain", "flags"), MERGED, ids=[" ".join([t.name, *f]) for t, f in MERGED]
+)
+def test_merged(toolchain: Toolchain, flags: list[str], tmp_path: Path) -> None:
+    """Of equal functions gcc makes one, which the others call: for the DWARF these have no code."""
+    image, objects = compiled(tmp_path, toolchain, flags, pairs=True)
+    found = run("readelf", "--debug-dump=info", objects[1]).stdout
+    subprograms = found.split("DW_TAG_subprogram")[1:]
+    assert sum("DW_AT_low_pc" in s.split("DW_TAG")[0] for s in subprograms) < COUNT
+    winners(image, objects)
 
 
 # --- as it stands in the DWARF -------------------------------------------------------------------

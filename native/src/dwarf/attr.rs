@@ -56,6 +56,7 @@ attributes! {
     Origin = dw::DW_AT_abstract_origin,
     Specification = dw::DW_AT_specification,
     LowPc = dw::DW_AT_low_pc,
+    HighPc = dw::DW_AT_high_pc,
     Ranges = dw::DW_AT_ranges,
     Inline = dw::DW_AT_inline,
     DeclLine = dw::DW_AT_decl_line,

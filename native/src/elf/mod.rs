@@ -12,8 +12,10 @@ use std::path::Path;
 use object::elf;
 use object::read::{
     Object, ObjectKind, ObjectSection, ObjectSymbol, ReadRef, RelocationTarget, SectionIndex,
+    SymbolIndex,
 };
 use object::{RelocationFlags, RelocationKind, SectionFlags, SymbolFlags};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::endian;
 use crate::support::error::{Error, Result};
@@ -57,6 +59,13 @@ pub struct Symbol<'a> {
     pub kind: u8,
     /// `STB_*`
     pub binding: u8,
+}
+
+impl Symbol<'_> {
+    fn is_global_function(&self) -> bool {
+        let (kind, binding) = (self.kind, self.binding);
+        kind == elf::STT_FUNC.0 && binding != elf::STB_LOCAL.0 && self.section != 0
+    }
 }
 
 /// How `object` reads a file. Its own way for slices of bytes looks for the end of each name with the
@@ -408,7 +417,7 @@ impl<'a> Elf<'a> {
     /// Where the code of each function descriptor is, by the descriptor's own section and address: in
     /// the first version of the 64-bit PowerPC ABI a function's symbol stands at a descriptor in
     /// `.opd`, whose first word is the address of the code, while its size is that of the code.
-    fn function_descriptors(&self) -> HashMap<(u32, u64), (u32, u64)> {
+    fn function_descriptors(&self) -> Descriptors {
         let mut found = HashMap::new();
         if self.machine() != elf::EM_PPC64.0 {
             return found;
@@ -447,37 +456,78 @@ impl<'a> Elf<'a> {
 
     /// `.symtab` without the null entry; position i is symbol index i + 1.
     pub fn symbols(&self) -> Vec<Symbol<'_>> {
-        let mut symbols = Vec::new();
-        let arm = self.machine() == elf::EM_ARM.0;
-        let descriptors = self.function_descriptors();
-        for s in self.file.symbols() {
-            let (info, _other) = match s.flags() {
-                SymbolFlags::Elf {
-                    st_info, st_other, ..
-                } => (st_info, st_other),
-                _ => continue,
-            };
-            let index = s.index().0;
-            // The iterator leaves out index 0; keep positions equal to indices minus one.
-            debug_assert_eq!(index, symbols.len() + 1);
-            // On ARM bit 0 says that the function is Thumb code; it is no part of the address.
-            let thumb = u64::from(arm && info.st_type() == elf::STT_FUNC);
-            let mut section = s.section_index().map_or(0, |i| i.0 as u32);
-            let mut value = s.address() & !thumb;
-            if let Some(entry) = descriptors.get(&(section, value)) {
-                (section, value) = *entry;
-            }
-            symbols.push(Symbol {
-                name: s.name_bytes().unwrap_or(b""),
-                value,
-                size: s.size(),
-                section,
-                kind: info.st_type().0,
-                binding: info.st_bind().0,
-            });
-        }
-        symbols
+        self.each_symbol().collect()
     }
+
+    /// The same, one after the other.
+    pub fn each_symbol(&self) -> impl Iterator<Item = Symbol<'_>> {
+        let descriptors = self.function_descriptors();
+        let symbols = self.file.symbols();
+        symbols.filter_map(move |s| self.as_symbol(&s, &descriptors))
+    }
+
+    fn as_symbol<'s>(
+        &self,
+        s: &impl ObjectSymbol<'s>,
+        descriptors: &Descriptors,
+    ) -> Option<Symbol<'s>> {
+        let SymbolFlags::Elf { st_info: info, .. } = s.flags() else {
+            return None;
+        };
+        // On ARM bit 0 says that the function is Thumb code; it is no part of the address.
+        let arm = self.machine() == elf::EM_ARM.0;
+        let thumb = u64::from(arm && info.st_type() == elf::STT_FUNC);
+        let mut section = s.section_index().map_or(0, |i| i.0 as u32);
+        let mut value = s.address() & !thumb;
+        if let Some(entry) = descriptors.get(&(section, value)) {
+            (section, value) = *entry;
+        }
+        Some(Symbol {
+            name: s.name_bytes().unwrap_or(b""),
+            value,
+            size: s.size(),
+            section,
+            kind: info.st_type().0,
+            binding: info.st_bind().0,
+        })
+    }
+
+    /// The global functions, to be asked by name.
+    pub fn global_functions(&self) -> GlobalFunctions {
+        let descriptors = self.function_descriptors();
+        let mut by_hash: Vec<(u64, SymbolIndex)> = Vec::new();
+        for s in self.file.symbols() {
+            let symbol = self.as_symbol(&s, &descriptors);
+            if let Some(name) = symbol.filter(Symbol::is_global_function).map(|s| s.name) {
+                by_hash.push((xxh3_64(name), s.index()));
+            }
+        }
+        by_hash.sort_unstable_by_key(|&(hash, index)| (hash, index.0));
+        GlobalFunctions {
+            by_hash,
+            descriptors,
+        }
+    }
+
+    pub fn global_function(&self, all: &GlobalFunctions, name: &[u8]) -> Option<Symbol<'_>> {
+        let hash = xxh3_64(name);
+        let from = all.by_hash.partition_point(|&(h, _)| h < hash);
+        let same = all.by_hash[from..].iter().take_while(|&&(h, _)| h == hash);
+        let mut symbols = same.filter_map(|&(_, index)| {
+            let symbol = self.file.symbol_by_index(index).ok()?;
+            self.as_symbol(&symbol, &all.descriptors)
+        });
+        symbols.find(|symbol| symbol.name == name)
+    }
+}
+
+/// Code of function descriptors, by section and address.
+type Descriptors = HashMap<(u32, u64), (u32, u64)>;
+
+/// Hashes of their names, ascending: names themselves would take megabytes of a kernel.
+pub struct GlobalFunctions {
+    by_hash: Vec<(u64, SymbolIndex)>,
+    descriptors: Descriptors,
 }
 
 pub struct SectionInfo<'a> {

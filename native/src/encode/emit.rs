@@ -3,7 +3,8 @@
 
 use super::functions::{self, Judged, Judgement, Parameter};
 use super::known::Meeting;
-use super::records::{Raw, Tagged, Type};
+use super::merged::{self, UnitCode};
+use super::records::{Address, Raw, Tagged, Type};
 use super::signature::Arrival;
 use super::strings::Strings;
 use super::types::{Types, CHAIN};
@@ -302,6 +303,7 @@ impl Emit<'_> {
             .starts
             .reserve(raw.types.len() + raw.functions.len());
         self.out.functions.reserve(raw.functions.len());
+        let mut merged = merged::candidates(raw, judgement).into_iter().peekable();
         let mut starts = (0u32, 0u32, 0u32);
         for u in 0..raw.units.len() {
             let facts = raw.units[u];
@@ -333,8 +335,18 @@ impl Emit<'_> {
             if self.own_int == self.next_id() {
                 self.put(choice, &Item::OwnInt, false)?;
             }
+            let mut code = None;
             for f in starts.1..facts.functions_end {
-                self.write_function(f as usize, judgement, choice)?;
+                let function = &raw.functions[f as usize];
+                let at = match merged.next_if_eq(&f) {
+                    None => function.low_pc,
+                    Some(_) => {
+                        let code = code.get_or_insert_with(|| UnitCode::of(raw, &facts));
+                        let name = judgement.functions[f as usize].name;
+                        code.symbol(raw.source, self.strings.get(name))
+                    }
+                };
+                self.write_function(f as usize, at, judgement, choice)?;
             }
             let protos_end = self.next_id() - 1;
             for v in starts.2..facts.variables_end {
@@ -358,6 +370,7 @@ impl Emit<'_> {
     fn write_function(
         &mut self,
         f: usize,
+        at: Option<Address>,
         judgement: &Judgement,
         choice: &mut impl Choice,
     ) -> Result<()> {
@@ -397,7 +410,7 @@ impl Emit<'_> {
         }
         let (tags_start, tags_len) = self.tags(Tagged::Function(f as u32));
         let symbols = &self.raw.source.symbols;
-        let symbol = function.low_pc.and_then(|a| a.target).and_then(|target| {
+        let symbol = at.and_then(|a| a.target).and_then(|target| {
             let found = functions::symbol(symbols, target, self.strings.get(judged.name))?;
             Some(self.symbol(found))
         });
@@ -409,7 +422,7 @@ impl Emit<'_> {
             tags_start,
             tags_len,
             symbol: symbol.unwrap_or(NONE),
-            low_pc: function.low_pc.map_or(0, |a| a.value),
+            low_pc: at.map_or(0, |a| a.value),
             die: u64::from(function.die),
         });
         Ok(())

@@ -10,6 +10,7 @@ mod emit;
 mod functions;
 mod known;
 mod location;
+mod merged;
 mod producer;
 mod ranges;
 mod records;
@@ -31,7 +32,7 @@ use std::sync::OnceLock;
 use object::elf;
 
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
-use crate::elf::{Elf, Section};
+use crate::elf::{Elf, GlobalFunctions, Section};
 use crate::object::numbering::Sifted;
 use crate::object::{identity, languages, Encoded, Id, Target, View};
 use crate::support::error::{Error, Result};
@@ -45,6 +46,7 @@ pub struct Source<'a> {
     pub(crate) symbols: SymbolIndex<'a>,
     ranges: OnceLock<Section<'static>>,
     rnglists: OnceLock<Section<'static>>,
+    globals: OnceLock<GlobalFunctions>,
 }
 
 impl<'a> Source<'a> {
@@ -68,7 +70,13 @@ impl<'a> Source<'a> {
             },
             ranges: OnceLock::new(),
             rnglists: OnceLock::new(),
+            globals: OnceLock::new(),
         })
+    }
+
+    /// Asked for only where a function may have been merged with another.
+    fn globals(&self) -> &GlobalFunctions {
+        self.globals.get_or_init(|| self.elf.global_functions())
     }
 
     /// The range lists, which are read only where a function has one. Damaged ones are as none. (A

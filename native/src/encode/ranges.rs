@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! Where the code of a function in several parts begins: such a function has a list of ranges in place
-//! of `DW_AT_low_pc` (compilers put unlikely code elsewhere). Its base address is the first address of
-//! the first range (DWARF 5, section 2.17; the lists: section 2.17.3 and, of DWARF 4, 2.17.3 there). But
-//! clang, which splits functions only when it is told to (`-fbasic-block-sections`), writes the part that
-//! is entered last.
+//! Code in several parts: a function or unit has a list of ranges then, in place of `DW_AT_low_pc`
+//! (DWARF 5, section 2.17.3; of DWARF 4, the same section there).
+
+use std::ops::ControlFlow;
 
 use gimli::constants as dw;
 
@@ -12,8 +11,36 @@ use crate::dwarf::cursor::{Cursor, Truncated};
 use crate::dwarf::Value;
 use crate::elf::Section;
 
-/// `None`: there is none, or it cannot be told.
+/// Where a function in several parts begins: its base address is the first address of the first range
+/// (DWARF 5, section 2.17). But clang, which splits functions only when it is told to
+/// (`-fbasic-block-sections`), writes the part that is entered last. `None`: there is none, or it cannot
+/// be told.
 pub fn base_address(raw: &Raw<'_>, unit: &UnitFacts, list: Value) -> Option<Address> {
+    let mut found = None;
+    each(raw, unit, list, |part| {
+        found = Some(part.begin);
+        match unit.clang {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    })?;
+    found
+}
+
+/// So many bytes of code from an address on.
+pub struct Part {
+    pub begin: Address,
+    pub len: u64,
+}
+
+/// The parts in a list, in its order, until one of them is enough. `None`: the list cannot be read to the
+/// end.
+pub fn each(
+    raw: &Raw<'_>,
+    unit: &UnitFacts,
+    list: Value,
+    visit: impl FnMut(Part) -> ControlFlow<()>,
+) -> Option<()> {
     let section = raw.source.ranges(unit.shape.version >= 5);
     let start = match list.form() {
         dw::DW_FORM_sec_offset | dw::DW_FORM_data4 | dw::DW_FORM_data8 => list.bits,
@@ -22,12 +49,22 @@ pub fn base_address(raw: &Raw<'_>, unit: &UnitFacts, list: Value) -> Option<Addr
     };
     let start = usize::try_from(start).ok()?;
     let cursor = Cursor::new(&section.data, start, raw.source.dwarf.big());
-    let size = u32::from(unit.shape.address_size);
-    let found = match unit.shape.version >= 5 {
-        true => in_rnglists(raw, unit, section, cursor, size),
-        false => in_ranges(section, cursor, size, unit.clang),
+    let list = List {
+        raw,
+        unit,
+        section,
+        size: u32::from(unit.shape.address_size),
+        // Ranges are told from the start of the unit, if it has one.
+        base: unit
+            .code
+            .low
+            .filter(|at| at.value != 0 || at.target.is_some()),
     };
-    found.ok().flatten()
+    let done = match unit.shape.version >= 5 {
+        true => list.in_rnglists(cursor, visit),
+        false => list.in_ranges(cursor, visit),
+    };
+    done.ok()
 }
 
 /// Where a list lies that is named by its index: the table at the unit's base has offsets from there
@@ -64,62 +101,89 @@ fn behind(base: Address, offset: u64) -> Address {
     at
 }
 
-fn in_ranges(
-    section: &Section<'_>,
-    mut cursor: Cursor<'_>,
+struct List<'r, 's> {
+    raw: &'r Raw<'s>,
+    unit: &'r UnitFacts,
+    section: &'r Section<'r>,
+    /// Bytes of an address.
     size: u32,
-    to_the_last: bool,
-) -> Result<Option<Address>, Truncated> {
-    let selects_base = u64::MAX >> (64 - 8 * size);
-    let mut base: Option<Address> = None;
-    let mut found = None;
-    while found.is_none() || to_the_last {
-        let begin = address(section, &mut cursor, size)?;
-        let end = address(section, &mut cursor, size)?;
-        if begin.value == selects_base {
-            base = Some(end);
-        } else if begin.value == 0 && end.value == 0 && begin.target.is_none() {
-            break;
-        } else {
-            found = Some(base.map_or(begin, |base| behind(base, begin.value)));
-        }
-    }
-    Ok(found)
+    base: Option<Address>,
 }
 
-fn in_rnglists(
-    raw: &Raw<'_>,
-    unit: &UnitFacts,
-    section: &Section<'_>,
-    mut cursor: Cursor<'_>,
-    size: u32,
-) -> Result<Option<Address>, Truncated> {
-    let mut base: Option<Address> = None;
-    let mut found = None;
-    while found.is_none() || unit.clang {
-        let entry = dw::DwRle(cursor.uint(1)? as u8);
-        match entry {
-            dw::DW_RLE_base_addressx => base = raw.indexed_address(unit, cursor.uleb()?),
-            dw::DW_RLE_base_address => base = Some(address(section, &mut cursor, size)?),
-            dw::DW_RLE_startx_endx | dw::DW_RLE_startx_length => {
-                found = raw.indexed_address(unit, cursor.uleb()?);
-                cursor.uleb()?;
+impl List<'_, '_> {
+    fn in_ranges(
+        mut self,
+        mut cursor: Cursor<'_>,
+        mut visit: impl FnMut(Part) -> ControlFlow<()>,
+    ) -> Result<(), Truncated> {
+        let selects_base = u64::MAX >> (64 - 8 * self.size);
+        loop {
+            let begin = address(self.section, &mut cursor, self.size)?;
+            let end = address(self.section, &mut cursor, self.size)?;
+            if begin.value == selects_base {
+                self.base = Some(end);
+                continue;
             }
-            dw::DW_RLE_start_end => {
-                found = Some(address(section, &mut cursor, size)?);
-                cursor.uint(size)?;
+            if begin.value == 0 && end.value == 0 && begin.target.is_none() {
+                return Ok(());
             }
-            dw::DW_RLE_start_length => {
-                found = Some(address(section, &mut cursor, size)?);
-                cursor.uleb()?;
+            let part = Part {
+                begin: match self.base {
+                    Some(base) if begin.target.is_none() => behind(base, begin.value),
+                    _ => begin,
+                },
+                len: begin.to(&end),
+            };
+            if visit(part).is_break() {
+                return Ok(());
             }
-            dw::DW_RLE_offset_pair => {
-                let offset = cursor.uleb()?;
-                cursor.uleb()?;
-                found = base.map(|base| behind(base, offset));
-            }
-            _ => break,
         }
     }
-    Ok(found)
+
+    fn in_rnglists(
+        mut self,
+        mut cursor: Cursor<'_>,
+        mut visit: impl FnMut(Part) -> ControlFlow<()>,
+    ) -> Result<(), Truncated> {
+        let indexed = |index| self.raw.indexed_address(self.unit, index);
+        loop {
+            let entry = dw::DwRle(cursor.uint(1)? as u8);
+            let (begin, len) = match entry {
+                dw::DW_RLE_base_addressx => {
+                    self.base = indexed(cursor.uleb()?);
+                    continue;
+                }
+                dw::DW_RLE_base_address => {
+                    self.base = Some(address(self.section, &mut cursor, self.size)?);
+                    continue;
+                }
+                dw::DW_RLE_startx_endx => {
+                    let begin = indexed(cursor.uleb()?);
+                    let end = indexed(cursor.uleb()?);
+                    let len = begin.zip(end).map_or(0, |(begin, end)| begin.to(&end));
+                    (begin, len)
+                }
+                dw::DW_RLE_startx_length => (indexed(cursor.uleb()?), cursor.uleb()?),
+                dw::DW_RLE_start_end => {
+                    let begin = address(self.section, &mut cursor, self.size)?;
+                    let end = address(self.section, &mut cursor, self.size)?;
+                    (Some(begin), begin.to(&end))
+                }
+                dw::DW_RLE_start_length => {
+                    let begin = address(self.section, &mut cursor, self.size)?;
+                    (Some(begin), cursor.uleb()?)
+                }
+                dw::DW_RLE_offset_pair => {
+                    let (begin, end) = (cursor.uleb()?, cursor.uleb()?);
+                    let at = self.base.map(|base| behind(base, begin));
+                    (at, end.wrapping_sub(begin))
+                }
+                _ => return Ok(()),
+            };
+            let Some(begin) = begin else { continue };
+            if visit(Part { begin, len }).is_break() {
+                return Ok(());
+            }
+        }
+    }
 }

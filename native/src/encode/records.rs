@@ -113,7 +113,10 @@ pub struct Function {
     pub low_pc: Option<Address>,
     pub has_ranges: bool,
     pub declaration: bool,
+    pub external: bool,
     pub inline: bool,
+    /// The source says `inline`, too.
+    pub declared_inline: bool,
     pub nocall: bool,
     pub variadic: bool,
     pub params_start: u32,
@@ -136,6 +139,14 @@ pub struct Variable {
 pub struct Address {
     pub value: u64,
     pub target: Option<Target>,
+}
+
+impl Address {
+    /// From here to another address in bytes; in an object both point into one section.
+    pub fn to(&self, end: &Address) -> u64 {
+        let place = |at: &Address| at.target.map_or(at.value, |target| target.offset);
+        place(end).wrapping_sub(place(self))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,6 +172,16 @@ pub struct Annotation {
     pub next: u32,
 }
 
+/// Where the code of a unit lies, as its DIE says.
+#[derive(Clone, Copy, Default)]
+pub struct Code {
+    pub low: Option<Address>,
+    /// The address behind it, or as a constant the length.
+    pub high: Option<Value>,
+    /// Or a list of parts.
+    pub ranges: Option<Value>,
+}
+
 /// What the DIEs of one unit share.
 #[derive(Clone, Copy)]
 pub struct UnitFacts {
@@ -172,6 +193,7 @@ pub struct UnitFacts {
     pub addr_base: u64,
     pub loclists_base: u64,
     pub rnglists_base: u64,
+    pub code: Code,
     /// Ends of this unit's share in `Raw::types`, `functions` and `variables`.
     pub types_end: u32,
     pub functions_end: u32,

@@ -12,8 +12,8 @@ use gimli::DwTag;
 use super::producer;
 use super::ranges;
 use super::records::{
-    end_of_storage, Annotation, Enumerator, Frame, Function, Member, Open, Param, Raw, Tag, Tagged,
-    Type, UnitFacts, Unplaced, Variable, What,
+    end_of_storage, Annotation, Code, Enumerator, Frame, Function, Member, Open, Param, Raw, Tag,
+    Tagged, Type, UnitFacts, Unplaced, Variable, What,
 };
 use crate::btf::{is_width_of_int, Kind};
 use crate::dwarf::cursor::Cursor;
@@ -30,8 +30,6 @@ struct Walk<'r, 's> {
     open: Open,
     /// Name of the unit.
     name: Option<Value>,
-    /// The unit itself has code.
-    has_code: bool,
     /// Some function says where it is declared, which line tables alone do without.
     declared: bool,
     /// Where the unit is.
@@ -112,6 +110,7 @@ pub fn walk(
             addr_base: if shape.version >= 5 { 8 } else { 0 },
             loclists_base: 0,
             rnglists_base: 0,
+            code: Code::default(),
             types_end: 0,
             functions_end: 0,
             variables_end: 0,
@@ -122,7 +121,6 @@ pub fn walk(
         },
         open: std::mem::take(&mut raw.open),
         name: None,
-        has_code: false,
         declared: false,
         span: offset as u32..end as u32,
         raw,
@@ -131,7 +129,8 @@ pub fn walk(
     let cursor = Cursor::new(&dwarf.info.data, start, dwarf.big()).until(end);
     let done = walk.run(cursor, decoder, &abbrevs);
     let done = done.map_err(|e| e.at(format!("DIE {:#x}", walk.die)));
-    let lines_only = walk.has_code && !walk.declared;
+    let code = walk.unit.code;
+    let lines_only = (code.low.is_some() || code.ranges.is_some()) && !walk.declared;
     let (mut facts, mut open, name) = (walk.unit, walk.open, walk.name);
     // clang does not say in the unit what it was told, but it shows.
     if facts.clang && lines_only && raw.types.len() == types && is_compiled_c(facts.language) {
@@ -322,7 +321,12 @@ impl Walk<'_, '_> {
                 self.unit.sparse = producer::sparse(text);
             }
         }
-        self.has_code = attrs.get(Attr::LowPc).is_some() || attrs.get(Attr::Ranges).is_some();
+        let low = attrs.get(Attr::LowPc);
+        self.unit.code = Code {
+            low: low.and_then(|v| self.raw.address(&self.unit, v)),
+            high: attrs.get(Attr::HighPc),
+            ranges: attrs.get(Attr::Ranges),
+        };
         Ok(Frame {
             what: What::Unit,
             index: 0,
@@ -628,7 +632,10 @@ impl Walk<'_, '_> {
             low_pc,
             has_ranges: die.get(Attr::Ranges).is_some(),
             declaration: die.flag(Attr::Declaration),
+            external: die.flag(Attr::External),
             inline: die.flag(Attr::Inline),
+            declared_inline: die.constant(Attr::Inline)
+                == Some(u64::from(dw::DW_INL_declared_inlined.0)),
             nocall: die.constant(Attr::CallingConvention) == Some(u64::from(dw::DW_CC_nocall.0)),
             variadic: false,
             params_start: 0,
