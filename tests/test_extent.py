@@ -89,13 +89,13 @@ COMPILED = [
 def compiled(
     directory: Path, toolchain: Toolchain, flags: list[str], pairs: bool
 ) -> tuple[Path, list[Path]]:
-    """An image, and its objects: with the weak definitions, with the strong ones, and with what they
-    call. In pairs they are equal but for their names."""
+    """An image, and its objects: with the weak definitions, with the strong ones, and with what
+    these call. In pairs they are equal but for their names."""
     objects = []
     for name, attribute in (("loser", "__attribute__((weak)) "), ("winner", "")):
         functions = (
-            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {i // (1 + pairs)}) + 1; }}\n"
-            for i in range(COUNT)
+            f"{attribute}int f{i}(int {name}) {{ return calls({name} + {value}) + 1; }}\n"
+            for i, value in enumerate(n // (1 + pairs) for n in range(COUNT))
         )
         source = directory / f"{name}.c"
         source.write_text("int calls(int n);\n" + "".join(functions))
