@@ -188,7 +188,7 @@ def takeover(source: Path, environ: Mapping[str, str] = os.environ) -> Takeover:
     facts = (
         "$(kbuild-btf-has-hook)",
         "$(kbuild-btf-has-link)",
-        "$(if $(call kbuild-btf-text,Makefile),1)",
+        f"$(if $(file <{paths.snippet()}),1)",
     )
     question = "all: ; @echo " + " ".join(f"$(or {fact},0)" for fact in facts) + "\n"
     try:
