@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::records::{end_of_storage, DieIndex, Member, Raw, Type};
 use super::strings::Strings;
@@ -113,7 +114,10 @@ impl<'r> Types<'r> {
         0
     }
 
-    fn alignment(&self, reference: u32, depth: usize) -> u64 {
+    /// What the natural place of a type is a multiple of: of a basic type or pointer its size, of an
+    /// array that of its elements, of a struct or union the largest of its members. (Some psABIs ask
+    /// less of the largest basic types. A struct with one is then called packed without need.)
+    fn natural_alignment(&self, reference: u32, depth: usize) -> u64 {
         let through = |k| {
             matches!(
                 k,
@@ -125,62 +129,84 @@ impl<'r> Types<'r> {
         };
         match t.kind {
             Some(Kind::Ptr) => u64::from(self.raw.source.target.address_size),
-            Some(Kind::Struct | Kind::Union) if depth < CHAIN => {
-                if let Some(&known) = self.alignments.borrow().get(&t.die) {
-                    return known;
-                }
-                let widest = self
-                    .members(t)
-                    .iter()
-                    .map(|m| self.alignment(m.reference, depth + 1))
-                    .max()
-                    .unwrap_or(1);
-                self.alignments.borrow_mut().insert(t.die, widest);
-                widest
-            }
+            Some(Kind::Struct | Kind::Union) => self.alignment_of_members(t, depth),
             Some(Kind::Int | Kind::Float | Kind::Enum) => u64::from(t.size).max(1),
             _ => 1,
         }
+    }
+
+    /// Structs within structs are met often, so it is remembered. One that would contain itself,
+    /// or lies too deep, counts as bytes.
+    fn alignment_of_members(&self, t: &Type, depth: usize) -> u64 {
+        if depth == CHAIN {
+            return 1;
+        }
+        if let Some(&known) = self.alignments.borrow().get(&t.die) {
+            return known;
+        }
+        let of_members = self.members(t).iter();
+        let largest = of_members
+            .map(|m| self.natural_alignment(m.reference, depth + 1))
+            .fold(1, u64::max);
+        self.alignments.borrow_mut().insert(t.die, largest);
+        largest
     }
 
     pub fn members(&self, t: &Type) -> &[Member] {
         &self.raw.members[t.start as usize..(t.start + t.len) as usize]
     }
 
-    /// Is a named struct packed, as far as its layout shows: no holes and no padding, and a
-    /// member or the whole size that its alignment does not divide.
+    /// Is this a struct with a name, and packed? DWARF does not say so, the layout does: it is not the
+    /// natural one, and it is the one without holes. A struct with holes that is not natural had its
+    /// members placed by hand.
     pub fn is_packed_struct(&self, reference: u32) -> bool {
-        let Some(t) = self.get(reference) else {
-            return false;
-        };
-        if t.kind != Some(Kind::Struct) || t.name == 0 {
-            return false;
-        }
-        let word = self.raw.source.target.address_size as u8;
-        let mut end = 0;
-        let mut widest = 1;
-        let mut misaligned = false;
-        for m in self.members(t) {
-            let bit = u64::from(self.bit_offset(m));
-            let bits = match m.bit_size {
-                0 => self.size(m.reference, word).saturating_mul(8),
-                bits => u64::from(bits),
-            };
-            if bit > end {
-                return false;
-            }
-            end = end.max(bit.saturating_add(bits));
-            let alignment = self.alignment(m.reference, 0);
-            widest = widest.max(alignment);
-            misaligned |= m.bit_size == 0 && !(bit / 8).is_multiple_of(alignment);
-        }
-        let size = u64::from(t.size);
-        end == size * 8 && (misaligned || size % widest != 0)
+        let is_struct = |t: &&Type| t.kind == Some(Kind::Struct) && t.name != 0;
+        let t = self.get(reference).filter(is_struct);
+        t.is_some_and(|t| !self.is_natural(t) && self.is_without_holes(t))
     }
 
-    /// Offset of a member in bits. Before DWARF 5 a bit-field counts from the most significant
-    /// end of its storage unit (DWARF 4, section 5.5.6), which lies last on little endian.
-    #[inline]
+    /// Each member stands at a multiple of its alignment, and the whole can follow itself. A
+    /// bit-field may stand anywhere; for the whole its declared type counts.
+    fn is_natural(&self, t: &Type) -> bool {
+        let stands_well = |m: &Member| {
+            let alignment = self.natural_alignment(m.reference, 0);
+            m.bit_size != 0 || u64::from(self.bit_offset(m)).is_multiple_of(8 * alignment)
+        };
+        let whole = self.alignment_of_members(t, 0);
+        u64::from(t.size).is_multiple_of(whole) && self.members(t).iter().all(stands_well)
+    }
+
+    /// Each member's storage reaches to that of the next, the last one's to the end. Of bit-fields in
+    /// a row, which may share storage, it is the furthest that counts.
+    fn is_without_holes(&self, t: &Type) -> bool {
+        let (mut end, mut in_row) = (0, false);
+        let follows = |m: &Member| {
+            let storage = self.storage(m);
+            let follows = storage.start <= end;
+            let shares = in_row && m.bit_size != 0;
+            end = if shares {
+                end.max(storage.end)
+            } else {
+                storage.end
+            };
+            in_row = m.bit_size != 0;
+            follows
+        };
+        self.members(t).iter().all(follows) && u64::from(t.size) <= end
+    }
+
+    /// The bytes of a member; of a bit-field, the units of its declared type in which it has bits.
+    fn storage(&self, m: &Member) -> Range<u64> {
+        let size = self.size(m.reference, self.raw.source.target.address_size as u8);
+        let bit = u64::from(self.bit_offset(m));
+        if m.bit_size == 0 {
+            return bit / 8..(bit / 8).saturating_add(size);
+        }
+        let unit = size.saturating_mul(8).max(8);
+        let last = (bit + u64::from(m.bit_size)).div_ceil(unit);
+        bit / unit * unit / 8..last.saturating_mul(unit) / 8
+    }
+
     pub fn bit_offset(&self, member: &Member) -> u32 {
         member
             .place()
