@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! Where a parameter is at the entry of its function, as far as its location tells.
+//! Where a parameter is when its function is entered: which register holds it, and which of its
+//! pieces have a place.
 //!
-//! The first entry of a location list describes the entry of the function; later ones count only
-//! when they say what the entry value was (DWARF 5, sections 2.5 and 2.6).
+//! A location is one expression or a list of them, each for a range of code (DWARF 5, section 2.6.2);
+//! the first of a list is that of the entry. An expression describes one place or, with pieces, several
+//! (2.6.1.2). A value of one register is where its first place is. One of several registers may be
+//! described piece by piece, and pieces without a place may stand before the first register.
+//!
+//! What follows when this is not plain was found by trials with pahole (tests/test_parameters.py). To be
+//! in a register is also to be a value computed from what it holds; and a later expression counts when
+//! it says which register held the value at the entry, or has pieces in registers.
 
 use gimli::constants as dw;
 use gimli::{LocationLists, Operation, RawLocListEntry};
@@ -21,182 +28,247 @@ pub struct Entry {
     pub only_piece: Option<u64>,
 }
 
-impl Entry {
-    /// Only registers with an operation of their own count: those of floating point have numbers
-    /// above on most machines, and no place in the order of arguments.
-    fn first_wins(&mut self, register: u16) {
-        if register < 32 {
-            self.register.get_or_insert(register);
+/// `wide`: the value needs more than one register.
+pub fn at_entry(raw: &Raw<'_>, unit: &UnitFacts, location: Value, wide: bool) -> Entry {
+    let mut reading = Reading::new(wide);
+    if location.is_block() {
+        if let Some(expression) = raw.reader(location.bits, u64::from(location.len)) {
+            reading.add(unit, expression);
         }
+    } else {
+        // What cannot be read ends the list.
+        let _ = read_list(raw, unit, location, &mut reading);
+    }
+    Entry {
+        only_piece: reading.pieces.only(),
+        ..reading.entry
     }
 }
 
-/// The pieces that some entry of a location gives a place.
-#[derive(Clone, Copy)]
-enum Pieces {
-    None,
-    One(u64),
-    Several,
-}
-
-impl Pieces {
-    fn add(&mut self, at: u64) {
-        *self = match *self {
-            Pieces::None => Pieces::One(at),
-            Pieces::One(known) if known == at => Pieces::One(known),
-            _ => Pieces::Several,
+fn read_list(
+    raw: &Raw<'_>,
+    unit: &UnitFacts,
+    location: Value,
+    reading: &mut Reading,
+) -> gimli::Result<()> {
+    let dwarf = raw.source.dwarf;
+    let lists = LocationLists::new(
+        gimli::DebugLoc::new(&dwarf.loc, dwarf.endian),
+        gimli::DebugLocLists::new(&dwarf.loclists, dwarf.endian),
+    );
+    let at = match location.form() {
+        dw::DW_FORM_loclistx => lists.get_offset(
+            unit.encoding,
+            gimli::DebugLocListsBase(unit.loclists_base as usize),
+            gimli::DebugLocListsIndex(location.bits as usize),
+        )?,
+        _ => gimli::LocationListsOffset(location.bits as usize),
+    };
+    let mut list = lists.raw_locations(at, unit.encoding)?;
+    while let Some(entry) = list.next()? {
+        let expression = match entry {
+            RawLocListEntry::BaseAddress { .. } | RawLocListEntry::BaseAddressx { .. } => continue,
+            RawLocListEntry::AddressOrOffsetPair { data, .. }
+            | RawLocListEntry::StartxEndx { data, .. }
+            | RawLocListEntry::StartxLength { data, .. }
+            | RawLocListEntry::OffsetPair { data, .. }
+            | RawLocListEntry::DefaultLocation { data }
+            | RawLocListEntry::StartEnd { data, .. }
+            | RawLocListEntry::StartLength { data, .. } => data,
         };
+        if !reading.add(unit, expression.0) {
+            break;
+        }
     }
+    Ok(())
+}
 
-    /// Those of one expression (DWARF 5, section 2.6.1.2): operations up to each `DW_OP_piece` say
-    /// where it is; without any, it is nowhere.
-    fn read(&mut self, operations: &[Operation<Reader<'_>>]) {
-        let mut bits = 0;
-        let mut has_place = false;
-        for operation in operations {
-            match operation {
-                Operation::Piece { size_in_bits, .. } => {
-                    if has_place {
-                        self.add(bits / 8);
-                    }
-                    bits += size_in_bits;
-                    has_place = false;
-                }
-                Operation::StackValue => {}
-                known => has_place |= !is_constant(known),
+/// One place: what the operations up to a piece, or all of an expression, describe.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Optimised away.
+    Nowhere,
+    Register(u16),
+    /// No place of its own any more; the register held it at the entry.
+    HeldAtEntry(u16),
+    /// A value that is computed from what the register holds; `plain`: with no more than an offset.
+    Computed {
+        from: u16,
+        plain: bool,
+    },
+    /// A value that the compiler knows.
+    Constant,
+    Elsewhere,
+}
+
+impl Place {
+    fn of(operations: &[Operation<Reader<'_>>], unit: &UnitFacts) -> Place {
+        use Operation::{EntryValue, RegisterOffset, StackValue};
+        match operations {
+            [] => Place::Nowhere,
+            [first, ..] if argument_register(first).is_some() => {
+                argument_register(first).map_or(Place::Elsewhere, Place::Register)
             }
+            [EntryValue { expression }] | [EntryValue { expression }, StackValue] => {
+                match parse(*expression, unit).as_deref() {
+                    Some([only]) => {
+                        argument_register(only).map_or(Place::Elsewhere, Place::HeldAtEntry)
+                    }
+                    _ => Place::Elsewhere,
+                }
+            }
+            [RegisterOffset { register, .. }, rest @ ..]
+                if register.0 < OWN_OPERATION && rest.contains(&StackValue) =>
+            {
+                Place::Computed {
+                    from: register.0,
+                    plain: rest.len() == 1,
+                }
+            }
+            _ if operations.iter().any(reads) => Place::Elsewhere,
+            _ => Place::Constant,
         }
     }
 
-    fn only(self) -> Option<u64> {
-        match self {
-            Pieces::One(at) => Some(at),
-            _ => None,
-        }
+    /// A constant is none.
+    fn is_place(self) -> bool {
+        !matches!(self, Place::Nowhere | Place::Constant)
     }
 }
 
-fn is_constant(operation: &Operation<Reader<'_>>) -> bool {
-    matches!(
-        operation,
-        Operation::UnsignedConstant { .. } | Operation::SignedConstant { .. }
-    )
+/// Only registers with an operation of their own count: those of floating point have numbers
+/// above on most machines, and no place in the order of arguments.
+const OWN_OPERATION: u16 = 32;
+
+fn argument_register(operation: &Operation<Reader<'_>>) -> Option<u16> {
+    match operation {
+        Operation::Register { register } if register.0 < OWN_OPERATION => Some(register.0),
+        _ => None,
+    }
 }
 
-/// Does an operation take something from the machine?
+/// Does what it gives depend on the machine's state, or on where things are put?
 fn reads(operation: &Operation<Reader<'_>>) -> bool {
     matches!(
         operation,
         Operation::Register { .. }
             | Operation::RegisterOffset { .. }
             | Operation::FrameOffset { .. }
-            | Operation::EntryValue { .. }
             | Operation::CallFrameCFA
+            | Operation::EntryValue { .. }
             | Operation::Deref { .. }
+            | Operation::Address { .. }
+            | Operation::AddressIndex { .. }
+            | Operation::ConstantIndex { .. }
+            | Operation::ImplicitPointer { .. }
+            | Operation::PushObjectAddress
+            | Operation::TLS
+            | Operation::Call { .. }
+            | Operation::ParameterRef { .. }
+            | Operation::VariableValue { .. }
     )
 }
 
-/// `wide`: the value needs more than one register.
-pub fn at_entry(raw: &Raw<'_>, unit: &UnitFacts, location: Value, wide: bool) -> Entry {
-    let mut entry = Entry::default();
-    let mut pieces = Pieces::None;
-    if location.is_block() {
-        if let Some(expression) = raw.reader(location.bits, u64::from(location.len)) {
-            read_expression(&mut entry, &mut pieces, unit, expression, true, wide);
-        }
-        entry.only_piece = pieces.only();
-        return entry;
+/// `None`: it cannot be read.
+fn parse<'d>(mut expression: Reader<'d>, unit: &UnitFacts) -> Option<Vec<Operation<Reader<'d>>>> {
+    let mut operations = Vec::new();
+    while !gimli::Reader::is_empty(&expression) {
+        operations.push(Operation::parse(&mut expression, unit.encoding).ok()?);
     }
-    let dwarf = raw.source.dwarf;
-    let lists = LocationLists::new(
-        gimli::DebugLoc::new(&dwarf.loc, dwarf.endian),
-        gimli::DebugLocLists::new(&dwarf.loclists, dwarf.endian),
-    );
-    let offset = if location.form() == dw::DW_FORM_loclistx {
-        let base = gimli::DebugLocListsBase(unit.loclists_base as usize);
-        let index = gimli::DebugLocListsIndex(location.bits as usize);
-        lists.get_offset(unit.encoding, base, index)
-    } else {
-        Ok(gimli::LocationListsOffset(location.bits as usize))
-    };
-    let Ok(mut entries) = offset.and_then(|o| lists.raw_locations(o, unit.encoding)) else {
-        return entry;
-    };
-    let mut first = true;
-    while let Ok(Some(item)) = entries.next() {
-        let data = match item {
-            RawLocListEntry::AddressOrOffsetPair { data, .. }
-            | RawLocListEntry::StartEnd { data, .. }
-            | RawLocListEntry::StartLength { data, .. }
-            | RawLocListEntry::OffsetPair { data, .. }
-            | RawLocListEntry::StartxEndx { data, .. }
-            | RawLocListEntry::StartxLength { data, .. }
-            | RawLocListEntry::DefaultLocation { data } => data,
-            RawLocListEntry::BaseAddress { .. } | RawLocListEntry::BaseAddressx { .. } => continue,
-        };
-        read_expression(&mut entry, &mut pieces, unit, data.0, first, wide);
-        first = false;
-    }
-    entry.only_piece = pieces.only();
-    entry
+    Some(operations)
 }
 
-fn read_expression(
-    entry: &mut Entry,
-    pieces: &mut Pieces,
-    unit: &UnitFacts,
-    mut reader: Reader<'_>,
-    first: bool,
+/// The expressions of a location, one after the other.
+struct Reading {
     wide: bool,
-) {
-    let mut operations = Vec::new();
-    while !gimli::Reader::is_empty(&reader) {
-        match Operation::parse(&mut reader, unit.encoding) {
-            Ok(operation) => operations.push(operation),
-            Err(_) => return,
+    first: bool,
+    entry: Entry,
+    pieces: Pieces,
+}
+
+impl Reading {
+    fn new(wide: bool) -> Self {
+        Reading {
+            wide,
+            first: true,
+            entry: Entry::default(),
+            pieces: Pieces::None,
         }
     }
-    let computed = matches!(operations.last(), Some(Operation::StackValue));
-    if operations.len() == 2 && computed {
-        operations.pop();
-    }
-    if first {
-        entry.is_constant =
-            operations.first().is_some_and(is_constant) && !operations.iter().any(reads);
-    }
-    if wide {
-        pieces.read(&operations);
-    }
-    match operations.as_slice() {
-        [Operation::Register { register }] if first => entry.first_wins(register.0),
-        [Operation::RegisterOffset { register, .. }] if first && computed => {
-            entry.first_wins(register.0)
-        }
-        [Operation::EntryValue { expression }] => {
-            let mut inner = *expression;
-            if let Ok(Operation::Register { register }) =
-                Operation::parse(&mut inner, unit.encoding)
-            {
-                if gimli::Reader::is_empty(&inner) {
-                    entry.first_wins(register.0);
-                }
+
+    /// Is there sense in going on?
+    fn add(&mut self, unit: &UnitFacts, expression: Reader<'_>) -> bool {
+        let Some(operations) = parse(expression, unit) else {
+            return false;
+        };
+        let is_piece = |o: &Operation<Reader<'_>>| matches!(o, Operation::Piece { .. });
+        let in_pieces = operations.iter().any(is_piece);
+        let mut places = Vec::new();
+        let mut bit = 0;
+        for part in operations.split_inclusive(is_piece) {
+            let (own, size) = match part {
+                [own @ .., Operation::Piece { size_in_bits, .. }] => (own, *size_in_bits),
+                whole => (whole, 0),
+            };
+            let place = Place::of(own, unit);
+            places.push(place);
+            if place.is_place() {
+                self.pieces.add(in_pieces.then_some(bit / 8));
             }
+            bit = bit.saturating_add(size);
         }
-        [_] | [] => {}
-        [Operation::Register { register }, ..] if first && !wide => entry.first_wins(register.0),
-        [Operation::RegisterOffset { register, .. }, rest @ ..]
-            if first && !wide && rest.iter().any(|o| matches!(o, Operation::StackValue)) =>
-        {
-            entry.first_wins(register.0);
+        if self.first {
+            let known = |place: &Place| *place == Place::Constant;
+            self.entry.is_constant =
+                places.iter().any(known) && !places.iter().any(|p| p.is_place());
         }
-        pieces if wide => {
-            if let Some(Operation::Register { register }) = pieces
-                .iter()
-                .find(|o| matches!(o, Operation::Register { .. }))
+        let found = self.register(&places, in_pieces);
+        self.entry.register = self.entry.register.or(found);
+        self.first = false;
+        true
+    }
+
+    /// The register that an expression tells of.
+    fn register(&self, places: &[Place], in_pieces: bool) -> Option<u16> {
+        match *places.first()? {
+            Place::HeldAtEntry(register) if !in_pieces => Some(register),
+            Place::Register(register) if self.first => Some(register),
+            Place::Computed { from, plain }
+                if self.first && (!self.wide || plain && !in_pieces) =>
             {
-                entry.first_wins(register.0);
+                Some(from)
             }
+            _ if self.wide && in_pieces => places.iter().find_map(|place| match place {
+                Place::Register(register) => Some(*register),
+                _ => None,
+            }),
+            _ => None,
         }
-        _ => {}
+    }
+}
+
+/// The pieces that have a place in any expression.
+enum Pieces {
+    None,
+    /// At this offset in bytes.
+    One(u64),
+    Several,
+}
+
+impl Pieces {
+    /// A piece at this offset; `None`: the whole.
+    fn add(&mut self, at: Option<u64>) {
+        *self = match (&self, at) {
+            (Pieces::None, Some(at)) => Pieces::One(at),
+            (Pieces::One(known), Some(at)) if *known == at => return,
+            _ => Pieces::Several,
+        };
+    }
+
+    fn only(&self) -> Option<u64> {
+        match self {
+            Pieces::One(at) => Some(*at),
+            Pieces::None | Pieces::Several => None,
+        }
     }
 }
