@@ -130,8 +130,18 @@ def types() -> dict[str, DIE]:
     }
 
 
-def image(cases: Sequence[Sequence[Param]], path: Path, target: Target = X86_64) -> Path:
-    """A linked file with a function f0, f1, … of each case."""
+CLANG = "clang version 19.1.7"
+
+
+def image(
+    cases: Sequence[Sequence[Param]],
+    path: Path,
+    target: Target = X86_64,
+    producer: str = CLANG,
+    *,
+    changed: bool = True,
+) -> Path:
+    """A linked file with a function f0, f1, … of each case; `changed`: the compiler says so."""
     known = types()
     functions = []
     for i, params in enumerate(cases):
@@ -144,16 +154,13 @@ def image(cases: Sequence[Sequence[Param]], path: Path, target: Target = X86_64)
                 parts = ((Address(".text", i * SIZE + 4 * k), 4, e) for k, e in enumerate(place))
                 attrs["location"] = LocList(tuple(parts))
             children.append(DIE("formal_parameter", attrs))
-        attrs = {
-            "name": f"f{i}",
-            "low_pc": Address(".text", i * SIZE),
-            "high_pc": SIZE,
-            "calling_convention": CC_NOCALL,
-        }
+        attrs = {"name": f"f{i}", "low_pc": Address(".text", i * SIZE), "high_pc": SIZE}
+        if changed:
+            attrs["calling_convention"] = CC_NOCALL
         functions.append(DIE("subprogram", attrs, children))
     unit = Unit(
         [*known.values(), *functions],
-        {"name": "a.c", "language": LANG_C11, "producer": "clang version 19.1.7"},
+        {"name": "a.c", "language": LANG_C11, "producer": producer},
     )
     text = Section(".text", bytes(SIZE * len(cases)), flags=6, addr=START)
     symbols = [Symbol(f"f{i}", ".text", i * SIZE, SIZE, type=2) for i in range(len(cases))]
@@ -171,8 +178,9 @@ def ours(elf: Path, features: str = TRUE) -> dict[str, str]:
     return functions(Btf.from_bytes(_native.encode(str(elf), features=features).btf))
 
 
-def theirs(elf: Path) -> dict[str, str]:
-    _, output = pahole_says(elf, elf.with_suffix(".pahole"), "--btf_features=+true_signature")
+def theirs(elf: Path, *options: str) -> dict[str, str]:
+    options = options or ("--btf_features=+true_signature",)
+    _, output = pahole_says(elf, elf.with_suffix(".pahole"), *options)
     assert output
     return functions(Btf.load(output))
 
