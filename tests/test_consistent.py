@@ -61,6 +61,14 @@ void f(void (*a)(int *))                    | void f(void (*a)(const int *))
 void f(int *(*a)(void))                     | void f(const int *(*a)(void))
 void f(void (*a)(void (*)(int *)))          | void f(void (*a)(void (*)(const int *)))
 void f(const void **a)                      | void f(const void *const *a)
+typedef void t@; void f(t@ *a)              | typedef const void t@; void f(t@ *a)
+typedef void t@; void f(t@ *a)              | typedef void t@; void f(const t@ *a)
+typedef int t@[3]; void f(t@ (*a)[2])       | typedef int t@[3]; void f(const t@ (*a)[2])
+void f(int (*a)[2][0])                      | void f(int (*a)[0][3])
+void f(int VECTOR *a)                       | void f(int (*a)[4])
+void f(volatile int (*a)[3])                | void f(const volatile int (*a)[3])
+void f(int (*a)(int, ...))                  | void f(int (*a)(const int, ...))
+void f(int (*const *a)(int))                | void f(int (**a)(int))
 """
 
 DISAGREE = """
@@ -122,6 +130,13 @@ void f(void (*a)(int))                      | void f(void (*a)(int, ...))
 void f(void (*a)(void))                     | void f(void (*a)())
 void f(void (*a)(void))                     | void f(void *a)
 void f(void (*a)(void (*)(int *)))          | void f(void (*a)(void (*)(volatile int *)))
+void f(void (*a)(const void *))             | void f(void (*a)(void *))
+void f(const void *const *a)                | void f(void *const *a)
+void f(const void *a)                       | void f(const volatile void *a)
+typedef void t@; void f(t@ *a)              | void f(void *a)
+void f(int (*a)[4][4])                      | void f(int VECTOR (*a)[4])
+void f(int (*volatile *a)(int))             | void f(int (**a)(int))
+void f(int (*a)(void))                      | void f(int (*a)(void *))
 """
 
 # Type tags are what clang keeps of kernels' __user and the like.

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Which prototypes are the same to a caller.
 //!
-//! A type has a **loose identity**, which forgets what does not count: `const` (but that of `const
-//! void`), names of parameters, what a typedef, struct, union or enum of a name is, and the name of
-//! a type tag. Two prototypes match when theirs are equal. So each type is looked at once, however
-//! often the types of parameters refer to it. What counts was found by trials with pahole; they are
-//! tests/test_consistent.py.
+//! A type has a **loose identity**, which forgets what does not count. Two prototypes match when theirs
+//! are equal, so each type is looked at once, however often the types of parameters refer to it. What
+//! counts was found by trials with pahole, which are tests/test_consistent.py:
+//!
+//! | type | its loose identity |
+//! |---|---|
+//! | integer, float | all that it is |
+//! | typedef | its name |
+//! | struct, union, declaration of one; enumeration | that it is one, and its name, if any |
+//! | `const` | that of its type; of `const void`, which is another than `void`, a `const` of it |
+//! | pointer, `volatile`, `restrict`, type tag of any name | kind, and what it leads to |
+//! | array | number of elements, and their type |
+//! | function | the types of its result and parameters, whatever their names |
 
 use std::collections::{HashMap, HashSet};
 
-use crate::btf::{self, Kind};
+use crate::btf::{self, Kind, Space};
 use crate::combine::Combiner;
 use crate::object::numbering::Class;
 use crate::object::Id;
@@ -29,10 +37,9 @@ pub struct Widths(HashSet<u32, Fast>);
 impl Widths {
     pub fn new(combiner: &Combiner<'_>) -> Widths {
         let defined = |kind: Kind| {
-            let classes = combiner.numbers().map(|class| combiner.class_words(class));
-            let names = classes
-                .filter(move |words| btf::kind_of(words) == Some(kind) && btf::vlen(words[1]) != 0);
-            names.map(|words| words[0])
+            let all = combiner.numbers().map(|class| combiner.class_words(class));
+            all.filter(move |words| btf::kind_of(words) == Some(kind) && btf::vlen(words[1]) != 0)
+                .map(|words| words[0])
         };
         let mut names: HashSet<u32, Fast> = defined(Kind::Enum64).collect();
         if !names.is_empty() {
@@ -57,54 +64,60 @@ impl<'a, 'c> Prototypes<'a, 'c> {
         let Some(first) = prototypes.next() else {
             return true;
         };
-        prototypes.all(|other| other == first || self.identity(other) == self.identity(first))
+        prototypes.all(|other| other == first || self.loose(other) == self.loose(first))
     }
 
-    /// The loose identity of a class. (The depth is that of a chain of types without names, which
-    /// `identity::DEPTH` bounds.)
-    fn identity(&mut self, class: Class) -> Id {
+    /// The loose identity of a class. (No circle leads through it without a name.)
+    fn loose(&mut self, class: Class) -> Id {
         if class == 0 {
             return Id::default();
         }
         if let Some(&known) = self.known.get(&class) {
             return known;
         }
-        let id = self.of_words(class);
-        self.known.insert(class, id);
-        id
+        let found = self.look(class);
+        self.known.insert(class, found);
+        found
     }
 
-    fn of_words(&mut self, class: Class) -> Id {
+    fn look(&mut self, class: Class) -> Id {
         let words = self.combiner.class_words(class);
+        let name = words[0];
         let Some(kind) = btf::kind_of(words) else {
-            return Id::default();
+            return self.combiner.facts(class).id;
         };
-        let named = |kind: Kind| loose(kind, &[words[0]], &[]);
         match kind {
-            Kind::Const if words[2] != 0 => self.identity(words[2]),
-            Kind::Fwd if words[1] & btf::KIND_FLAG != 0 => named(Kind::Union),
-            Kind::Fwd => named(Kind::Struct),
-            Kind::Enum | Kind::Enum64 if !self.widths.0.contains(&words[0]) => named(Kind::Enum),
-            Kind::Struct | Kind::Union | Kind::Typedef | Kind::Enum | Kind::Enum64 => named(kind),
-            Kind::Int => loose(kind, &[words[0], words[2], words[3]], &[]),
-            Kind::Float => loose(kind, &[words[0], words[2]], &[]),
-            Kind::Array => loose(kind, &[words[5]], &[self.identity(words[3])]),
-            Kind::FuncProto => {
-                let parameters = words[3..].chunks_exact(2).map(|p| p[1]);
-                let types = std::iter::once(words[2]).chain(parameters);
-                let types: Vec<Id> = types.map(|class| self.identity(class)).collect();
-                loose(kind, &[], &types)
+            Kind::Const if words[2] != 0 => self.loose(words[2]),
+            Kind::Ptr | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                self.made_of(kind as u8, 0, [words[2]])
             }
-            _ => loose(kind, &[], &[self.identity(words[2])]),
+            Kind::Typedef => self.made_of(kind as u8, name, []),
+            Kind::Struct => self.made_of(Space::Struct as u8, name, []),
+            Kind::Union => self.made_of(Space::Union as u8, name, []),
+            Kind::Fwd => match words[1] & btf::KIND_FLAG {
+                0 => self.made_of(Space::Struct as u8, name, []),
+                _ => self.made_of(Space::Union as u8, name, []),
+            },
+            Kind::Enum64 if self.widths.0.contains(&name) => self.made_of(kind as u8, name, []),
+            Kind::Enum | Kind::Enum64 => self.made_of(Space::Enum as u8, name, []),
+            Kind::Array => self.made_of(kind as u8, words[5], [words[3]]),
+            Kind::FuncProto => {
+                let params = words[3..].chunks_exact(2).map(|param| param[1]);
+                self.made_of(kind as u8, 0, std::iter::once(words[2]).chain(params))
+            }
+            Kind::Int | Kind::Float | Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag => {
+                self.combiner.facts(class).id
+            }
         }
     }
-}
 
-/// Identity of what a type is by itself, and of the types that it refers to.
-fn loose(kind: Kind, words: &[u32], types: &[Id]) -> Id {
-    let mut bytes = Vec::with_capacity(1 + 4 * words.len() + 16 * types.len());
-    bytes.push(kind as u8);
-    bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-    bytes.extend(types.iter().flat_map(Id::bytes));
-    Id::of(&bytes)
+    /// The identity of what is of this sort and consists of these types.
+    fn made_of(&mut self, sort: u8, number: u32, types: impl IntoIterator<Item = Class>) -> Id {
+        let mut text = vec![sort];
+        text.extend_from_slice(&number.to_le_bytes());
+        for class in types {
+            text.extend_from_slice(&self.loose(class).bytes());
+        }
+        Id::of(&text)
+    }
 }
