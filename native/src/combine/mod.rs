@@ -8,6 +8,7 @@
 pub mod base;
 pub mod declarations;
 pub mod graph;
+pub mod intake;
 pub mod leaf;
 pub mod objects;
 pub mod reduce;

@@ -203,46 +203,45 @@ impl Reading {
         };
         let is_piece = |o: &Operation<Reader<'_>>| matches!(o, Operation::Piece { .. });
         let in_pieces = operations.iter().any(is_piece);
-        let mut places = Vec::new();
+        let (mut found, mut has_place, mut has_constant) = (None, false, false);
         let mut bit = 0;
-        for part in operations.split_inclusive(is_piece) {
+        for (i, part) in operations.split_inclusive(is_piece).enumerate() {
             let (own, size) = match part {
                 [own @ .., Operation::Piece { size_in_bits, .. }] => (own, *size_in_bits),
                 whole => (whole, 0),
             };
             let place = Place::of(own, unit);
-            places.push(place);
             if place.is_place() {
+                has_place = true;
                 self.pieces.add(in_pieces.then_some(bit / 8));
+            }
+            has_constant |= place == Place::Constant;
+            if i == 0 || self.wide {
+                found = found.or(self.register(place, i == 0, in_pieces));
             }
             bit = bit.saturating_add(size);
         }
         if self.first {
-            let known = |place: &Place| *place == Place::Constant;
-            self.entry.is_constant =
-                places.iter().any(known) && !places.iter().any(|p| p.is_place());
+            self.entry.is_constant = has_constant && !has_place;
         }
-        let found = self.register(&places, in_pieces);
         self.entry.register = self.entry.register.or(found);
         self.first = false;
         true
     }
 
-    /// The register that an expression tells of.
-    fn register(&self, places: &[Place], in_pieces: bool) -> Option<u16> {
-        match *places.first()? {
-            Place::HeldAtEntry(register) if !in_pieces => Some(register),
-            Place::Register(register) if self.first => Some(register),
-            Place::Computed { from, plain }
-                if self.first && (!self.wide || plain && !in_pieces) =>
-            {
-                Some(from)
+    /// The register that a place of an expression tells of; `leads`: it is the first one.
+    fn register(&self, place: Place, leads: bool, in_pieces: bool) -> Option<u16> {
+        match place {
+            Place::Register(register) => {
+                let counts = self.wide && in_pieces || self.first && leads;
+                counts.then_some(register)
             }
-            _ if self.wide && in_pieces => places.iter().find_map(|place| match place {
-                Place::Register(register) => Some(*register),
-                _ => None,
-            }),
-            _ => None,
+            Place::HeldAtEntry(register) => (!in_pieces).then_some(register),
+            Place::Computed { from, plain } => {
+                let counts = self.first && leads && (!self.wide || plain && !in_pieces);
+                counts.then_some(from)
+            }
+            Place::Nowhere | Place::Constant | Place::Elsewhere => None,
         }
     }
 }

@@ -259,8 +259,17 @@ impl<'s> Encoder<'s> {
     }
 }
 
-/// Do units of this file refer to each other's DIEs (LTO, dwz)? Then they must be encoded together.
-pub fn has_cross_references(dwarf: &Dwarf<'_>, units: &[gimli::UnitHeader<Reader<'_>>]) -> bool {
+/// Units that must be encoded together: all, where they refer to each other's DIEs (LTO, dwz). Others go
+/// one by one, which the processor's cache can hold.
+pub fn batches<'d>(dwarf: &'d Dwarf<'_>) -> Result<Vec<Vec<gimli::UnitHeader<Reader<'d>>>>> {
+    let units = dwarf.units()?;
+    Ok(match has_cross_references(dwarf, &units) {
+        true => vec![units],
+        false => units.into_iter().map(|unit| vec![unit]).collect(),
+    })
+}
+
+fn has_cross_references(dwarf: &Dwarf<'_>, units: &[gimli::UnitHeader<Reader<'_>>]) -> bool {
     let mut last = None;
     units.iter().any(|unit| {
         let offset = unit.debug_abbrev_offset().0 as u64;

@@ -28,6 +28,8 @@ pub struct Prototypes<'a, 'c> {
     combiner: &'a Combiner<'c>,
     widths: &'a Widths,
     known: HashMap<Class, Id, Fast>,
+    /// What is said of the types that are being looked at, each behind the one that refers to it.
+    text: Vec<u8>,
 }
 
 /// Names of enumerations that are defined in both widths, as numbers of the combiner. Only there does
@@ -56,6 +58,7 @@ impl<'a, 'c> Prototypes<'a, 'c> {
             combiner,
             widths,
             known: HashMap::default(),
+            text: Vec::new(),
         }
     }
 
@@ -113,11 +116,15 @@ impl<'a, 'c> Prototypes<'a, 'c> {
 
     /// The identity of what is of this sort and consists of these types.
     fn made_of(&mut self, sort: u8, number: u32, types: impl IntoIterator<Item = Class>) -> Id {
-        let mut text = vec![sort];
-        text.extend_from_slice(&number.to_le_bytes());
+        let start = self.text.len();
+        self.text.push(sort);
+        self.text.extend_from_slice(&number.to_le_bytes());
         for class in types {
-            text.extend_from_slice(&self.loose(class).bytes());
+            let bytes = self.loose(class).bytes();
+            self.text.extend_from_slice(&bytes);
         }
-        Id::of(&text)
+        let id = Id::of(&self.text[start..]);
+        self.text.truncate(start);
+        id
     }
 }

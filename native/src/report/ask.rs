@@ -8,7 +8,8 @@ use crate::fixup::names::Names;
 use crate::fixup::origins::Resolution;
 use crate::kbuild;
 use crate::link::request::Request;
-use crate::link::{combine_objects, combine_units, Combined};
+use crate::link::stages::Combined;
+use crate::link::{combine_objects, combine_units};
 use crate::report::explain::{self, Explanation};
 use crate::support::error::Result;
 
