@@ -137,7 +137,9 @@ fn refuse_references(elf: &Editor<'_>, headers: &[u8], gone: &[bool]) -> Result<
             }
         }
     }
-    let mips64 = class.word == 8 && elf.get(elf.bytes, 18, 2)? == EM_MIPS;
+    // The high half of `r_info`; of MIPS the first half, in either byte order.
+    let first = elf.big || elf.get(elf.bytes, 18, 2)? == EM_MIPS;
+    let symbol_at = if first { 8 } else { 12 };
     for i in (0..gone.len()).filter(|&i| !gone[i]) {
         if is_gone(field(i, class.sh_link, 4)?) {
             return Err(Error::new(
@@ -150,12 +152,9 @@ fn refuse_references(elf: &Editor<'_>, headers: &[u8], gone: &[bool]) -> Result<
             _ => continue,
         };
         for relocation in elf.content(headers, i)?.chunks_exact(entry) {
-            let info = elf.get(relocation, class.word, class.word)?;
-            let symbol = match (class.word, mips64) {
-                // There the symbol comes first, in either byte order.
-                (_, true) => elf.get(relocation, 8, 4)?,
-                (8, false) => info >> 32,
-                _ => info >> 8,
+            let symbol = match class.word {
+                8 => elf.get(relocation, symbol_at, 4)?,
+                _ => elf.get(relocation, 4, 4)? >> 8,
             };
             if *table.get(symbol as usize).ok_or_else(damaged)? {
                 return Err(Error::new("what stays refers to its debug sections"));

@@ -106,11 +106,12 @@ pub fn drop_debug(object: &Path, clock: &mut Clock) -> Result<()> {
         return Ok(());
     }
     let stored = sidecar::path_of(object);
-    let stored = Mapped::open(&stored).ok().and_then(Sidecar::check);
+    let stored = Mapped::open_whole(&stored).ok().and_then(Sidecar::check);
     let stored = stored.filter(|sidecar| sidecar.stamp() == stamp);
     let Some(stored) = stored else {
         return Err(stays(object, "its types cannot be read back"));
     };
+    clock.lap("read back", 0, stored.bytes().len() as u64);
     let mark = Mark {
         magic: MAGIC,
         key: stored.key(),
@@ -172,7 +173,7 @@ pub fn forget_lost(objects: &[PathBuf], cache: Option<&Cache>) -> Vec<PathBuf> {
         let Ok(Some(key)) = key else { return false };
         let stored = Mapped::open(&sidecar::path_of(object)).ok();
         let stored = stored.and_then(Sidecar::check);
-        !stored.is_some_and(|s| s.key() == key) && cache.and_then(|c| c.get(key)).is_none()
+        stored.is_none_or(|s| s.key() != key) && cache.and_then(|c| c.get(key)).is_none()
     };
     let lost: Vec<PathBuf> = objects.iter().filter(is_lost).cloned().collect();
     for object in &lost {
