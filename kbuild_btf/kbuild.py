@@ -21,6 +21,20 @@ from .errors import Error
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@~-]+")
 
 
+# Options that read the debug information of objects, vmlinux or modules, and what for.
+# kbuild-btf.mk has the same list.
+DEBUG_READERS = {
+    "CONFIG_GENDWARFKSYMS": "makes the versions of exported symbols of it",
+    "CONFIG_KALLSYMS_LINEINFO": "makes the table of source lines of it",
+    "CONFIG_KALLSYMS_LINEINFO_MODULES": "makes the tables of source lines of it",
+    "CONFIG_KLP_BUILD": "the objects of livepatches are compared with it",
+    "CONFIG_GDB_SCRIPTS": "is for gdb, which reads it in vmlinux",
+    "CONFIG_LD_DEAD_CODE_DATA_ELIMINATION": "removes objects, and then the types are read from it",
+}
+
+# Goals of the tree that make a package of it.
+_DEBUG_PACKAGES = ("deb-pkg", "bindeb-pkg")
+
 # Names of the first link, from which BTF is made; up to 6.1 and after.
 IMAGES = (".tmp_vmlinux1", ".tmp_vmlinux.btf")
 
@@ -138,6 +152,32 @@ def build_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
         "KBUILD_BTF": "1",
         "KBUILD_BTF_BIN": str(programs),
     }
+
+
+def drops_debug(environ: Mapping[str, str] = os.environ) -> bool:
+    """Is the debug information to leave the objects, by KBUILD_BTF_DEBUG? Raises Error."""
+    mode = environ.get("KBUILD_BTF_DEBUG") or "keep"
+    if mode not in ("keep", "drop"):
+        raise Error(f"{mode!r} is not a mode", "KBUILD_BTF_DEBUG", "set it to keep or drop")
+    return mode == "drop"
+
+
+def refuse_to_drop(tree: Tree, goals: Sequence[str] = ()) -> None:
+    """Raise Error when this configuration, or a goal of make, needs the debug information."""
+    for option, what in DEBUG_READERS.items():
+        if tree.config.get(option) == "y":
+            raise Error(
+                f"{option} {what}",
+                "KBUILD_BTF_DEBUG=drop",
+                "switch it off, or set KBUILD_BTF_DEBUG=keep",
+            )
+    for goal in goals:
+        if goal in _DEBUG_PACKAGES:
+            raise Error(
+                f"{goal} makes a package of the debug information",
+                "KBUILD_BTF_DEBUG=drop",
+                "set KBUILD_BTF_DEBUG=keep",
+            )
 
 
 class Takeover(NamedTuple):

@@ -11,8 +11,9 @@ from btfwriter import EVERY_KIND, btf, models, renumbered, strings_size, write
 from elfwriter import AARCH64, ARM, ARM_BE, S390X, X86_64, Section, Target, write_elf
 from hypothesis import given
 from hypothesis import strategies as st
+from support import SOURCES, compiled, kbuild_btf, require, run
 
-from kbuild_btf import Error, __version__
+from kbuild_btf import Error, __version__, _native
 from kbuild_btf.btf import (
     Array,
     Btf,
@@ -241,3 +242,63 @@ def test_renumbering_is_a_permutation(data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(types))))
     back = sorted(range(len(order)), key=lambda n: order[n])
     assert renumbered(renumbered(types, order), back) == types
+
+
+# --- several behind each other --------------------------------------------------------------------
+
+
+def behind_each_other(order: str, padding: int) -> tuple[list[Btf], bytes]:
+    """Three BTFs as a linker puts them into one section, aligned."""
+    models = [EVERY_KIND, [Int(1, "char", 1, Int.CHAR, 0, 8)], EVERY_KIND[:4]]
+    blobs = [write(model, order) for model in models]
+    return [Btf(blob) for blob in blobs], (b"\0" * padding).join(blobs)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 7])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_several_btfs_are_read_all_or_refused(tmp_path: Path, order: str, padding: int) -> None:
+    expected, blob = behind_each_other(order, padding)
+    file = tmp_path / "linked.btf"
+    file.write_bytes(blob)
+    assert [list(read) for read in Btf.load_all(file)] == [list(one) for one in expected]
+    with pytest.raises(Error, match="several BTFs behind each other"):
+        Btf.load(file)
+    with pytest.raises(Error, match="several BTFs behind each other"):
+        Btf.from_bytes(blob)
+    with pytest.raises(Error, match="several BTFs behind each other"):
+        _native.check(blob)
+
+
+def test_one_btf_is_all(tmp_path: Path) -> None:
+    file = tmp_path / "one.btf"
+    file.write_bytes(write(EVERY_KIND) + b"\0\0\0")
+    (only,) = Btf.load_all(file)
+    assert list(only) == list(Btf.load(file)) == EVERY_KIND
+
+
+def test_what_ld_makes_of_objects_with_btf(tmp_path: Path) -> None:
+    """dump lists all; what needs one BTF says that there are several."""
+    require("ld")
+    objects = []
+    for name in ("types", "enums"):
+        objects.append(compiled(SOURCES / f"{name}.c", tmp_path / f"{name}.o"))
+        done = kbuild_btf("encode", "--in-place", objects[-1])
+        assert done.returncode == 0, done.stderr
+    each = [list(Btf.load(path)) for path in objects]
+    whole = tmp_path / "whole.o"
+    done = run("ld", "-r", "--allow-multiple-definition", "-o", whole, *objects)
+    assert done.returncode == 0, done.stderr
+    assert [list(read) for read in Btf.load_all(whole)] == each
+    done = kbuild_btf("dump", whole)
+    listed = done.stdout.splitlines()
+    assert [line for line in listed if line.startswith("#")] == ["# BTF 1 of 2", "# BTF 2 of 2"]
+    assert len([line for line in listed if line.startswith("[")]) == sum(map(len, each))
+    for command in (
+        ["dump", "--json"],
+        ["dump", "--format", "c"],
+        ["diff", objects[0]],
+        ["verify"],
+    ):
+        done = kbuild_btf(*command, whole)
+        assert done.returncode != 0, command
+        assert "several BTFs behind each other" in done.stderr, command

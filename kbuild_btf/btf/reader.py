@@ -134,6 +134,26 @@ _STRING = re.compile(rb"[^\0]*\0")
 _STEP = re.compile(r"(?:^|\.)\s*([A-Za-z_]\w*)\s*|\[\s*(\d+)\s*\]\s*")
 
 
+def _length(data: memoryview) -> int:
+    """Bytes of the BTF that begins here, by its header; of what is none, all."""
+    order = ">" if bytes(data[:2]) == struct.pack(">H", MAGIC) else "<"
+    if len(data) < HEADER or bytes(data[:2]) != struct.pack(order + "H", MAGIC):
+        return len(data)
+    header, type_off, type_len, str_off, str_len = struct.unpack_from(order + "5I", data, 4)
+    ends = [type_off + type_len, str_off + str_len]
+    if header >= HEADER_WITH_LAYOUT <= len(data):
+        ends.append(sum(struct.unpack_from(order + "2I", data, HEADER)))
+    return int(min(header + max(ends), len(data)))
+
+
+def _next(data: memoryview, end: int) -> int | None:
+    """Where another BTF begins, behind the zeros with which linkers align; None: nowhere."""
+    while end < len(data) and not data[end]:
+        end += 1
+    magic = (struct.pack("<H", MAGIC), struct.pack(">H", MAGIC))
+    return end if bytes(data[end : end + 2]) in magic else None
+
+
 class Btf:
     """All types of one BTF, by id or by name.
 
@@ -186,6 +206,29 @@ class Btf:
         its ids count from there; ``base`` is for all other split BTF. ``pointer_size`` is for raw
         BTF; ELF tells it.
         """
+        data, base, where, pointer_size = cls._open(path, base, pointer_size)
+        return cls(bytes(data), base, where, pointer_size)
+
+    @classmethod
+    def load_all(cls, path: str | os.PathLike[str], base: Btf | None = None) -> list[Btf]:
+        """Read a file as ``load`` does, in which several BTFs may lie behind each other: so ``ld``
+        puts those of its objects into one section. Each counts its types from 1, or from the end
+        of ``base``."""
+        data, base, where, pointer_size = cls._open(path, base, None)
+        found: list[Btf] = []
+        start: int | None = 0
+        while start is not None:
+            end = _next(data, start + _length(data[start:]))
+            name = f"{where} (BTF {len(found) + 1})" if found or end is not None else where
+            found.append(cls(bytes(data[start:end]), base, name, pointer_size))
+            start = end
+        return found
+
+    @classmethod
+    def _open(
+        cls, path: str | os.PathLike[str], base: Btf | None, pointer_size: int | None
+    ) -> tuple[memoryview, Btf | None, str, int | None]:
+        """The bytes of the BTF, what it builds on, the file's name, and its size of pointers."""
         where = os.fspath(path)
         try:
             with Path(where).open("rb") as file:
@@ -200,7 +243,7 @@ class Btf:
         except ValueError as failed:
             raise Error("cannot be read", where) from failed
         if not elf.is_elf(data):
-            return cls(bytes(data), base, where, pointer_size)
+            return data, base, where, pointer_size
         pointer_size = elf.address_size(data)
         contents = elf.section(data, ".BTF", where)
         if contents is None:
@@ -210,7 +253,7 @@ class Btf:
         distilled = elf.section(data, ".BTF.base", where)
         if distilled is not None:
             base = cls(bytes(distilled), None, f"{where} (.BTF.base)", pointer_size)
-        return cls(bytes(contents), base, where, pointer_size)
+        return contents, base, where, pointer_size
 
     # --- access -------------------------------------------------------------------------
 
@@ -422,7 +465,7 @@ class Btf:
         if not HEADER <= length <= len(data) or length % 4:
             raise Error(f"header of {length} bytes", self._at_offset(4), _REBUILD)
         type_off, type_len, str_off, str_len = struct.unpack_from(order + "4I", data, 8)
-        self._extension(data, order, length)
+        end = max(type_off + type_len, str_off + str_len, self._extension(data, order, length))
         body = data[length:]
         for what, offset, size in (("type", type_off, type_len), ("string", str_off, str_len)):
             if offset + size > len(body):
@@ -431,6 +474,12 @@ class Btf:
                     self._at_offset(length + offset),
                     _REBUILD,
                 )
+        if _next(data, length + end) is not None:
+            raise Error(
+                "several BTFs behind each other, as ld leaves those of several objects",
+                self.where,
+                "kbuild-btf dump lists them all",
+            )
         if type_off % 4 or type_len % 4:
             raise Error("type section out of line", self._at_offset(length + type_off), _REBUILD)
         self._offset = length + type_off
@@ -449,8 +498,9 @@ class Btf:
             )
         return words, strings, order == ">"
 
-    def _extension(self, data: memoryview, order: str, length: int) -> None:
-        """What newer headers add: offset and length of a layout section, then only zeros."""
+    def _extension(self, data: memoryview, order: str, length: int) -> int:
+        """What newer headers add: offset and length of a layout section, then only zeros. Where
+        that section ends, from the header on."""
         if any(data[HEADER_WITH_LAYOUT:length]):
             raise Error(
                 f"unknown header of {length} bytes", self._at_offset(HEADER_WITH_LAYOUT), _REBUILD
@@ -459,8 +509,10 @@ class Btf:
             offset, size = struct.unpack_from(order + "2I", data, HEADER)
             if size % 4 or length + offset + size > len(data):
                 raise Error("layout section out of bounds", self._at_offset(HEADER), _REBUILD)
-        elif any(data[HEADER:length]):
+            return int(offset + size)
+        if any(data[HEADER:length]):
             raise Error("unknown header", self._at_offset(HEADER), _REBUILD)
+        return 0
 
     def _scan(self) -> tuple[array[int], array[int]]:
         """Index of the first word of each type, and where its name is; every id and string offset

@@ -71,9 +71,9 @@ def introduce(found: kbuild.Tree) -> str:
     """What `kbuild-btf make` says of a tree: what it will do there, and what is to be known."""
     noted = [f for f in tree(found.objects) if f.what != "last build"]
     lines = [
-        f.text if f.what in ("way", "makefiles") else f"{f.what}: {f.text}"
+        f.text if f.what in ("way", "makefiles", "debug") else f"{f.what}: {f.text}"
         for f in noted
-        if f.state != OK or f.what == "way"
+        if f.state != OK or f.what == "way" or (f.what == "debug" and kbuild.drops_debug())
     ]
     release = f"Linux {found.version}" if found.version else str(found.source)
     return "".join(f"kbuild-btf: {release}: {line}\n" for line in lines)
@@ -303,6 +303,7 @@ def tree(directory: Path) -> Iterator[Finding]:
     yield _configuration(found)
     if found.config.get("CONFIG_DEBUG_INFO_BTF") == "y":
         yield _way(found, known)
+        yield _debug(found, known)
         yield from _last_build(found)
 
 
@@ -353,6 +354,30 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     return Finding(
         OK, "way", early + ("" if known.link else ", the first time with debug sections")
     )
+
+
+def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
+    """Whether the debug information stays in the objects, and who reads it there."""
+    readers = [name for name in kbuild.DEBUG_READERS if found.config.get(name) == "y"]
+    named = f"{', '.join(readers)} need{'s' if len(readers) == 1 else ''} it"
+    try:
+        drops = kbuild.drops_debug()
+    except Error as failed:
+        return Finding(MISSING, "debug", str(failed))
+    if not drops:
+        text = (
+            named if readers else "KBUILD_BTF_DEBUG=drop takes it out, where nobody else needs it"
+        )
+        return Finding(OK, "debug", f"debug information stays in the objects; {text}")
+    if readers:
+        text = "switch it off, or set KBUILD_BTF_DEBUG=keep"
+        return Finding(MISSING, "debug", f"KBUILD_BTF_DEBUG=drop: {named}; {text}")
+    lto = any(found.config.get(option) == "y" for option in _LTO)
+    if not known.hook or os.environ.get("KBUILD_BTF_HOOK") == "0" or lto:
+        text = "KBUILD_BTF_DEBUG=drop: no hook runs, so debug information stays in the objects"
+        return Finding(NOTE, "debug", text)
+    text = "debug information leaves each object when its types are stored (KBUILD_BTF_DEBUG=drop)"
+    return Finding(OK, "debug", text)
 
 
 # No hook runs for what the link compiles itself, and for what objcopy and `ld -r` make of objects.

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.format == "c":
         raise Error("--json and --format c are two forms", hint="choose one")
     base = Btf.load(args.base) if args.base else None
+    if args.class_name is None and args.format == "raw" and not args.json:
+        return _list(Btf.load_all(args.file, base))
     btf = Btf.load(args.file, base)
     if args.class_name is not None:
         found = _named(btf, args.class_name.split(","))
@@ -47,18 +49,28 @@ def run(args: argparse.Namespace) -> int:
         from ..btf.header import render
 
         text = render(btf)
-    elif args.json:
+    else:
         from ..btf.raw import record
 
         # A line for each, since a kernel has too many for one.
         records = ",\n".join(json.dumps(record(found)) for found in btf)
         text = f'{{"types": [\n{records}\n]}}'
-    else:
-        from ..btf.raw import lines
-
-        text = "\n".join(lines(btf))
     if text:
         print(text)
+    return 0
+
+
+def _list(found: list[Btf]) -> int:
+    """The raw listing; of several BTFs behind each other one after the other."""
+    from ..btf.raw import lines
+
+    out: list[str] = []
+    for number, btf in enumerate(found, 1):
+        if len(found) > 1:
+            out.append(f"# BTF {number} of {len(found)}")
+        out.extend(lines(btf))
+    if out:
+        print("\n".join(out))
     return 0
 
 

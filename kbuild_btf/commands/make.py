@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     """Become make. Returns only by an Error."""
     variables = kbuild.build_environment()
     tree = kbuild.tree_of_command(args.arguments, Path.cwd())
+    if kbuild.drops_debug() and tree:
+        kbuild.refuse_to_drop(tree, args.arguments)
     if tree:
         _introduce(tree)
     _keep_cache_small()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! `kbuild-btf-hook [--echo] [--timings] OBJECT…`: runs right after an object is compiled and brings
-//! its sidecar up to date.
+//! `kbuild-btf-hook [--echo] [--drop] [--timings] OBJECT…`: runs right after an object is compiled
+//! and brings its sidecar up to date; with `--drop` it takes the debug information out of the object
+//! then.
 //!
 //! It never fails: make would delete the good object. What is missing, the link encodes, and
 //! reports.
@@ -14,7 +15,8 @@ use std::path::Path;
 
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{
-    guarded, start, trace, trace_file, write_sidecar, Cache, Clock, ENCODER_VERSION,
+    drop_debug, guarded, keep_debug, start, trace, trace_file, write_sidecar, Cache, Clock,
+    ENCODER_VERSION,
 };
 
 #[global_allocator]
@@ -26,6 +28,7 @@ static MEMORY: Memory = Memory {
 #[derive(Default)]
 struct Options {
     echo: bool,
+    drop: bool,
     timings: bool,
 }
 
@@ -41,6 +44,7 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
     for argument in unsafe { start::begin(count, arguments) } {
         match argument.as_bytes() {
             b"--echo" => options.echo = true,
+            b"--drop" => options.drop = true,
             b"--timings" => options.timings = true,
             b"--version" => say(ENCODER_VERSION),
             _ => update(Path::new(&argument), &options),
@@ -56,7 +60,14 @@ fn say(line: impl std::fmt::Display) {
 
 fn update(object: &Path, options: &Options) {
     let mut clock = Clock::start();
-    let done = guarded(|| write_sidecar(object, Cache::from_env().as_ref(), &mut clock));
+    let done = guarded(|| {
+        let done = write_sidecar(object, Cache::from_env().as_ref(), &mut clock)?;
+        match (options.drop, done) {
+            (true, Some(_)) => drop_debug(object, &mut clock)?,
+            _ => keep_debug(object),
+        }
+        Ok(done)
+    });
     let name = object.display();
     if let Ok(None) = done {
         return;

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{
-    embed, guarded, has_dwarf, keep_trace, lacks_dwarf, languages, link, modules, start,
-    trace_file, write_if_changed, Cache, Error, Features, Output, Request, Result, Share,
+    embed, forget_lost, guarded, has_dwarf, is_dropped, keep_trace, lacks_dwarf, languages, link,
+    linked_objects, modules, start, trace_file, write_if_changed, Cache, Error, Features, Output,
+    Request, Result, Share,
 };
 
 #[global_allocator]
@@ -223,7 +224,7 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
     };
     let output = match make(&request, options.verbose) {
         // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
-        Err(_) if options.base.is_some() && lacks_dwarf(file) => {
+        Err(_) if options.base.is_some() && lacks_dwarf(file) && !lacks_some_dwarf(file) => {
             let name = file.display();
             eprintln!("kbuild-btf: {name}: no debug information in its objects, so it gets no BTF");
             return Ok(());
@@ -273,14 +274,44 @@ fn make(request: &Request<'_>, verbose: bool) -> Result<Output> {
         Some(_) if !verbose => modules::link(request),
         _ => link(request, None),
     };
-    match linked {
-        Ok(output) => Ok(output),
-        Err(cause) if has_dwarf(request.elf) => {
-            eprintln!("kbuild-btf: {name}: reading its own debug information, because: {cause}");
-            kbuild_btf_native::encode(request)
-        }
-        Err(cause) => Err(cause),
+    let cause = match linked {
+        Ok(output) => return Ok(output),
+        Err(cause) => cause,
+    };
+    if let Some(lost) = types_lost(request) {
+        return Err(lost);
     }
+    if !has_dwarf(request.elf) || lacks_some_dwarf(request.elf) {
+        return Err(cause);
+    }
+    eprintln!("kbuild-btf: {name}: reading its own debug information, because: {cause}");
+    kbuild_btf_native::encode(request)
+}
+
+/// Is there an object whose debug information was taken out? Then that of the linked file is not all
+/// that it should be. Where the objects are not known, what the build is told counts.
+fn lacks_some_dwarf(elf: &Path) -> bool {
+    match linked_objects(elf) {
+        Ok(objects) => objects.iter().any(|object| is_dropped(object)),
+        Err(_) => std::env::var_os("KBUILD_BTF_DEBUG").is_some_and(|mode| mode == "drop"),
+    }
+}
+
+/// All objects at once whose types are lost, so that one more make compiles all of them.
+fn types_lost(request: &Request<'_>) -> Option<Error> {
+    let objects = linked_objects(request.elf).ok()?;
+    let lost = forget_lost(&objects, request.cache.as_ref());
+    let first = lost.first()?.display();
+    let what = match lost.len() {
+        1 => format!("the debug information of {first} was taken out"),
+        n => format!("the debug information of {n} objects was taken out, as of {first}"),
+    };
+    let what = format!(
+        "{what} (KBUILD_BTF_DEBUG=drop), and what was encoded of it is gone, or of another version \
+         of kbuild-btf"
+    );
+    let hint = "run make again: it compiles what is missing";
+    Some(Error::new(what).at(request.elf.display()).hint(hint))
 }
 
 const NO_FIT: &str = "there was no room for all new types or names between those of \

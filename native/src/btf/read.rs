@@ -35,6 +35,19 @@ pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
     if raw[2] != 1 || header < super::HEADER_LEN as usize {
         return Err(bad("unknown version or header"));
     }
+    let mut end = (word(8)? + word(12)?).max(word(16)? + word(20)?);
+    if header >= 32 {
+        end = end.max(word(24)? + word(28)?);
+    }
+    // Linkers align what they put behind each other.
+    let rest = raw.get(header.saturating_add(end)..).unwrap_or(&[]);
+    let more = rest.iter().position(|&b| b != 0).map(|zeros| &rest[zeros..]);
+    if more.is_some_and(|more| more.starts_with(&raw[..2])) {
+        return Err(Error::new(
+            "several BTFs behind each other, as ld leaves those of several objects",
+        )
+        .hint("kbuild-btf dump lists them all"));
+    }
     Ok(Parts {
         types: section(word(8)?, word(12)?, "types")?,
         strings: section(word(16)?, word(20)?, "strings")?,

@@ -3,6 +3,8 @@
 
 pub mod embed;
 pub mod image;
+pub mod layout;
+pub mod strip;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -17,6 +17,7 @@ use crate::elf::image::{Image, Location};
 use crate::elf::Elf;
 use crate::encode::{self, Source};
 use crate::object::{Encoded, Id, NONE};
+use crate::store::dropped;
 use crate::support::error::{Error, Result};
 use crate::support::files::{Mapped, Temporary};
 
@@ -50,6 +51,15 @@ pub fn ask(
     why: &str,
     relink: Relink,
 ) -> Result<Option<Vec<Answer>>> {
+    let missing = dropped::wish_for(questions.iter().map(|q| Path::new(q.object)));
+    if let Some(first) = missing.first() {
+        return Err(Error::new(format!(
+            "{why}, and the debug information that could tell was taken out of {} \
+             (KBUILD_BTF_DEBUG=drop)",
+            first.display()
+        ))
+        .hint("run make again: it compiles the object, and leaves its debug information in it"));
+    }
     // For each question the unit, its turn among those that are alike, and the DIE from its start.
     let mut asked: Vec<(Likeness, usize, u64)> = Vec::with_capacity(questions.len());
     let mut expected: HashMap<Likeness, Vec<(&str, usize)>> = HashMap::new();

@@ -2,12 +2,14 @@
 //! The key of a sidecar: a hash over exactly what can change it. Code, line tables and unwind data
 //! are not in it.
 
+use std::collections::HashMap;
+
 use gimli::constants;
 use object::elf;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::dwarf::cursor::{Cursor, Truncated};
-use crate::elf::Elf;
+use crate::elf::{Elf, Symbol};
 use crate::object::Id;
 use crate::store::sidecar::ENCODER_VERSION;
 
@@ -104,11 +106,7 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
         }
     }
     if has_debug {
-        let names: std::collections::HashMap<u32, &[u8]> = elf
-            .sections()
-            .into_iter()
-            .map(|s| (s.index, s.name))
-            .collect();
+        let names = section_names(elf);
         for symbol in elf.symbols() {
             if ![
                 elf::STT_FUNC.0,
@@ -121,25 +119,51 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
             {
                 continue;
             }
-            add(
-                &mut hash,
-                symbol.name,
-                names.get(&symbol.section).copied().unwrap_or(b""),
-            );
-            let numbers = [
-                symbol.value,
-                symbol.size,
-                u64::from(symbol.kind),
-                u64::from(symbol.binding),
-            ];
-            add(&mut hash, b"", bytemuck::cast_slice(&numbers));
+            add_symbol(&mut hash, &symbol, &names);
         }
     }
+    Ok(digest(&hash))
+}
+
+fn digest(hash: &Xxh3) -> Id {
     let digest = hash.digest128();
-    Ok(Id {
+    Id {
         high: (digest >> 64) as u64,
         low: digest as u64,
-    })
+    }
+}
+
+/// What of that is still there when the debug information is gone: the symbols at which functions
+/// and variables stand.
+pub fn of_symbols(elf: &Elf<'_>) -> Id {
+    let mut hash = Xxh3::new();
+    let names = section_names(elf);
+    for symbol in elf.symbols() {
+        let kinds = [elf::STT_FUNC.0, elf::STT_OBJECT.0, elf::STT_FILE.0];
+        if kinds.contains(&symbol.kind) {
+            add_symbol(&mut hash, &symbol, &names);
+        }
+    }
+    digest(&hash)
+}
+
+fn section_names<'e>(elf: &'e Elf<'_>) -> HashMap<u32, &'e [u8]> {
+    elf.sections()
+        .into_iter()
+        .map(|s| (s.index, s.name))
+        .collect()
+}
+
+fn add_symbol(hash: &mut Xxh3, symbol: &Symbol<'_>, sections: &HashMap<u32, &[u8]>) {
+    let section = sections.get(&symbol.section).copied().unwrap_or(b"");
+    add(hash, symbol.name, section);
+    let numbers = [
+        symbol.value,
+        symbol.size,
+        u64::from(symbol.kind),
+        u64::from(symbol.binding),
+    ];
+    add(hash, b"", bytemuck::cast_slice(&numbers));
 }
 
 /// As file name: 32 hexadecimal digits.

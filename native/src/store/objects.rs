@@ -7,6 +7,7 @@ use crate::elf::Elf;
 use crate::encode;
 use crate::object::{Encoded, Id, View};
 use crate::store::cache::{Cache, Event};
+use crate::store::dropped;
 use crate::store::key;
 use crate::store::sidecar::{self, Made, Sidecar, Stamp};
 use crate::support::error::{io, Error, Result};
@@ -125,7 +126,8 @@ fn find(
             .hint("encode the linked file instead, with its debug information");
         return Ok(Found::WaitsForTheLink(error));
     }
-    let key = key::of(&elf)?;
+    let dropped = dropped::key_of(&elf)?;
+    let key = dropped.map_or_else(|| key::of(&elf), Ok)?;
     clock.lap("key", 0, mapped.bytes().len() as u64);
     if let Some(sidecar) = old.filter(|s| s.key() == key) {
         return Ok(Found::Moved { sidecar, stamp });
@@ -133,6 +135,9 @@ fn find(
     if let Some(entry) = cache.and_then(|c| c.get(key)) {
         clock.lap("read cache", 0, entry.bytes().len() as u64);
         return Ok(Found::Cached(entry.with_stamp(stamp)));
+    }
+    if dropped.is_some() {
+        return Err(dropped::lost(object));
     }
     let encoded = encode::encode_object(&elf)?;
     let types = encoded.as_ref().map_or(0, |e| e.ids.len() as u64);
@@ -150,7 +155,8 @@ pub fn key_of(object: &Path) -> Result<Id> {
         return Ok(key);
     }
     let mapped = Mapped::open_whole(object)?;
-    let key = key::of(&Elf::parse(&mapped)?)?;
+    let elf = Elf::parse(&mapped)?;
+    let key = dropped::key_of(&elf)?.map_or_else(|| key::of(&elf), Ok)?;
     if beside.is_some_and(|(_, own)| own == key) {
         // A directory that cannot be written is no reason to fail.
         let _ = sidecar::restamp(&path, stamp);

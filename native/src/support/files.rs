@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use memmap2::{Mmap, MmapOptions};
 
@@ -109,7 +110,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn replace(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> Result<()> {
     Unnamed::write(path, &[bytes])
         .and_then(|file| {
-            fs::set_permissions(&file.temporary, permissions)?;
+            file.permit(permissions)?;
             file.name(path)
         })
         .map_err(io("write", path))
@@ -135,6 +136,16 @@ impl Unnamed {
         let unnamed = Unnamed { temporary };
         write_parts(&mut file, parts)?;
         Ok(unnamed)
+    }
+
+    pub fn permit(&self, permissions: fs::Permissions) -> std::io::Result<()> {
+        fs::set_permissions(&self.temporary, permissions)
+    }
+
+    /// As if it had been written when another file was: make must not see a difference.
+    pub fn date(&self, modified: SystemTime) -> std::io::Result<()> {
+        let file = File::options().write(true).open(&self.temporary)?;
+        file.set_modified(modified)
     }
 
     /// Put it in the place of what has this name. The last name that it gets.
