@@ -249,8 +249,8 @@ def test_renumbering_is_a_permutation(data: st.DataObject) -> None:
 
 def behind_each_other(order: str, padding: int) -> tuple[list[Btf], bytes]:
     """Three BTFs as a linker puts them into one section, aligned."""
-    models = [EVERY_KIND, [Int(1, "char", 1, Int.CHAR, 0, 8)], EVERY_KIND[:4]]
-    blobs = [write(model, order) for model in models]
+    models: list[list[Type]] = [EVERY_KIND, [Int(1, "char", 1, Int.CHAR, 0, 8)], EVERY_KIND[:4]]
+    blobs = [write(model, order=order) for model in models]
     return [Btf(blob) for blob in blobs], (b"\0" * padding).join(blobs)
 
 

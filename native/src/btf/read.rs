@@ -41,7 +41,10 @@ pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
     }
     // Linkers align what they put behind each other.
     let rest = raw.get(header.saturating_add(end)..).unwrap_or(&[]);
-    let more = rest.iter().position(|&b| b != 0).map(|zeros| &rest[zeros..]);
+    let more = rest
+        .iter()
+        .position(|&b| b != 0)
+        .map(|zeros| &rest[zeros..]);
     if more.is_some_and(|more| more.starts_with(&raw[..2])) {
         return Err(Error::new(
             "several BTFs behind each other, as ld leaves those of several objects",

@@ -11,6 +11,7 @@ mod functions;
 mod known;
 mod location;
 mod merged;
+mod plain;
 mod producer;
 mod ranges;
 mod records;
@@ -24,6 +25,7 @@ mod words;
 use known::Meeting;
 
 pub use known::{Known, MAX_STRINGS};
+pub use plain::has_btf;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -105,11 +107,11 @@ pub fn target(elf: &Elf<'_>) -> Target {
     }
 }
 
-/// Encode one object file whole. `None`: it has no DWARF.
+/// Encode one object file whole. `None`: it has neither DWARF nor BTF.
 pub fn encode_object(elf: &Elf<'_>) -> Result<Option<Encoded>> {
     let dwarf = Dwarf::load(elf)?;
     if dwarf.info.data.is_empty() {
-        return Ok(None);
+        return plain::encode(elf);
     }
     let units = dwarf.units().map_err(|e| e.at(elf.path.display()))?;
     let source = Source::new(elf, &dwarf)?;

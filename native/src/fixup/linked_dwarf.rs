@@ -51,6 +51,14 @@ pub fn ask(
     why: &str,
     relink: Relink,
 ) -> Result<Option<Vec<Answer>>> {
+    // An object may have nothing but BTF.
+    for question in questions {
+        let mapped = Mapped::open(Path::new(question.object))?;
+        let elf = Elf::parse(&mapped)?;
+        if encode::has_btf(&elf) && !elf.has_section(".debug_info") {
+            return Ok(None);
+        }
+    }
     let missing = dropped::wish_for(questions.iter().map(|q| Path::new(q.object)));
     if let Some(first) = missing.first() {
         return Err(Error::new(format!(

@@ -79,6 +79,8 @@ pub mod sparse {
     pub const NO_TYPES: u32 = 1;
     /// Of most structs only the name: `-femit-struct-debug-baseonly`, `-femit-struct-debug-reduced`.
     pub const FEW_STRUCTS: u32 = 2;
+    /// No debug information but BTF, and functions in it.
+    pub const PLAIN: u32 = 3;
 }
 
 /// `DW_LANG_Mips_Assembler`, what gas writes.

@@ -62,6 +62,10 @@ impl Counted {
                     "{place}: compiled with -g1 (or -gline-tables-only){more}: in the BTF \
                      functions of it have no parameters and return nothing; compile it with -g"
                 ),
+                sparse::PLAIN => format!(
+                    "{place}: only BTF tells its types{more}: whether the optimiser removed \
+                     parameters of its functions is not known; compile it with -g"
+                ),
                 _ => format!(
                     "{place}: compiled with -femit-struct-debug-baseonly{more}: in the BTF \
                      most structs of it have no members; build without CONFIG_DEBUG_INFO_REDUCED"

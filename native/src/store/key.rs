@@ -105,7 +105,14 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
             add_relocations(&mut hash, elf, name, ignored);
         }
     }
-    if has_debug {
+    let plain = match has_debug {
+        false if crate::encode::has_btf(elf) => elf.raw_section(".BTF")?,
+        _ => None,
+    };
+    if let Some(btf) = &plain {
+        add(&mut hash, b".BTF", btf);
+    }
+    if has_debug || plain.is_some() {
         let names = section_names(elf);
         for symbol in elf.symbols() {
             if ![
