@@ -2,11 +2,10 @@
 //! The key of a sidecar: a hash over exactly what can change it. Code, line tables and unwind data
 //! are not in it.
 
-use gimli::constants;
 use object::elf;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::dwarf::cursor::{Cursor, Truncated};
+use crate::dwarf::have_line_strings;
 use crate::elf::Elf;
 use crate::object::Id;
 use crate::store::sidecar::ENCODER_VERSION;
@@ -29,37 +28,6 @@ const SECTIONS: [&[u8]; 11] = [
 /// Compilers put the names of files and directories there. Nothing else: then it does not count,
 /// and the same source built in another directory has the same key.
 const LINE_STRINGS: &[u8] = b".debug_line_str";
-
-/// Does any DIE but the unit itself have a string in `.debug_line_str`? A table of abbreviations
-/// that cannot be read counts as if it had.
-fn uses_line_strings(abbrev: &[u8], big: bool) -> bool {
-    let mut at = Cursor::new(abbrev, 0, big);
-    let mut scan = || -> Result<bool, Truncated> {
-        while !at.at_end() {
-            if at.uleb()? == 0 {
-                continue;
-            }
-            let tag = at.uleb()?;
-            at.u8()?;
-            loop {
-                let (name, form) = (at.uleb()?, at.uleb()?);
-                if form == u64::from(constants::DW_FORM_implicit_const.0) {
-                    at.sleb()?;
-                }
-                if (name, form) == (0, 0) {
-                    break;
-                }
-                if form == u64::from(constants::DW_FORM_line_strp.0)
-                    && tag != u64::from(constants::DW_TAG_compile_unit.0)
-                {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    };
-    scan().unwrap_or(true)
-}
 
 fn add(hash: &mut Xxh3, name: &[u8], data: &[u8]) {
     hash.update(&(name.len() as u64).to_le_bytes());
@@ -92,7 +60,7 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
     let has_debug = !sections.is_empty();
     let line_strings = sections
         .iter()
-        .any(|(name, data)| *name == b".debug_abbrev" && uses_line_strings(data, elf.big_endian()));
+        .any(|(name, data)| *name == b".debug_abbrev" && have_line_strings(data, elf.big_endian()));
     for (name, data) in sections {
         let ignored: &[u8] = if line_strings { b"" } else { LINE_STRINGS };
         if name == ignored {
@@ -135,11 +103,7 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
             add(&mut hash, b"", bytemuck::cast_slice(&numbers));
         }
     }
-    let digest = hash.digest128();
-    Ok(Id {
-        high: (digest >> 64) as u64,
-        low: digest as u64,
-    })
+    Ok(hash.digest128().into())
 }
 
 /// As file name: 32 hexadecimal digits.
