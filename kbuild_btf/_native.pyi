@@ -12,6 +12,7 @@ from .errors import Error as Error
 ENCODER_VERSION: str
 FEATURES: list[str]
 LANGUAGES: dict[str, int]
+EVENTS: dict[str, str]
 
 @final
 class Output:
@@ -48,6 +49,7 @@ def link(
     cache: str | PathLike[str] | None = None,
     trace: str | PathLike[str] | None = None,
 ) -> Output: ...
+def cache_directory(environ: dict[str, str]) -> Path | None: ...
 
 class Candidate(TypedDict):
     """As in kbuild_btf.explanation, but types are ids in the BTF that comes with it."""

@@ -30,20 +30,10 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from . import _native
 from .errors import Error
 
 DEFAULT_LIMIT = "5G"
-
-# A byte of v1/events and what it stands for.
-EVENTS = {
-    "h": "hits",
-    "m": "misses",
-    "u": "unchanged",
-    "d": "damaged",
-    "e": "errors",
-    "r": "modules_reused",
-    "n": "modules_encoded",
-}
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ENTRY = re.compile(r"[0-9a-f]{32}\.kbtf")
@@ -110,16 +100,7 @@ def directory(environ: Mapping[str, str] = os.environ) -> Path | None:
 
     That is so when KBUILD_BTF_CACHE is set and empty, and without a home directory.
     """
-    named = environ.get("KBUILD_BTF_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    # The XDG base directory specification: a path that is not absolute does not count.
-    base = environ.get("XDG_CACHE_HOME", "")
-    if not base.startswith("/"):
-        if not environ.get("HOME"):
-            return None
-        base = f"{environ['HOME']}/.cache"
-    return Path(base) / "kbuild-btf"
+    return _native.cache_directory(dict(environ))
 
 
 def limit(environ: Mapping[str, str] = os.environ) -> int:
@@ -155,7 +136,7 @@ class Cache:
             entries=len(sizes),
             size=sum(sizes),
             limit=limit,
-            **{name: counts[name] for name in EVENTS.values()},
+            **{name: counts[name] for name in _native.EVENTS.values()},
         )
 
     def clean(self, limit: int) -> Removed:
@@ -255,7 +236,7 @@ class Cache:
     def _totals(self) -> Counter[str]:
         try:
             raw = json.loads((self.store / "totals.json").read_text())
-            return Counter({name: int(raw.get(name, 0)) for name in EVENTS.values()})
+            return Counter({name: int(raw.get(name, 0)) for name in _native.EVENTS.values()})
         except (OSError, ValueError, TypeError, AttributeError):
             return Counter()  # statistics are not worth a failure
 
@@ -283,7 +264,7 @@ def _counted(path: Path) -> Counter[str]:
         raw = path.read_bytes()
     except OSError:
         return Counter()
-    return Counter({name: raw.count(letter.encode()) for letter, name in EVENTS.items()})
+    return Counter({name: raw.count(letter.encode()) for letter, name in _native.EVENTS.items()})
 
 
 def _looked_at(path: Path) -> bytes:

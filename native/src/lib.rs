@@ -26,7 +26,7 @@ pub use object::features::Features;
 pub use object::languages;
 pub use report::ask::explain;
 pub use report::fit::check as check_modules;
-pub use store::cache::Cache;
+pub use store::cache::{Cache, Event};
 pub use store::dropped::{drop_debug, forget_lost, is_dropped, keep as keep_debug};
 pub use store::objects::write_sidecar;
 pub use store::sidecar::{path_of as sidecar_path, ENCODER_VERSION};

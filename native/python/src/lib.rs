@@ -3,6 +3,7 @@
 //! documented where it is public, in the package.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
@@ -10,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 
 use kbuild_btf_native as native;
 use kbuild_btf_native::{
-    guarded, languages, Cache, Clock, Elf, Error, Features, Mapped, Request, Rules,
+    guarded, languages, Cache, Clock, Elf, Error, Event, Features, Mapped, Request, Rules,
 };
 
 /// The exception of the package: errors of both halves are one class.
@@ -351,6 +352,12 @@ fn write_sidecar(
     Ok(event.map(|e| e.name()))
 }
 
+/// Where the cache is by these environment variables; None for no cache.
+#[pyfunction]
+fn cache_directory(environ: HashMap<String, OsString>) -> Option<PathBuf> {
+    Cache::directory(|name| environ.get(name).cloned())
+}
+
 /// How far `encode`, `link` or `explain` is in another thread: the stage, how much is done, of how
 /// much. With a total of 0 the stage is a word for what is being done, else for what counts.
 #[pyfunction]
@@ -368,10 +375,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ENCODER_VERSION", native::ENCODER_VERSION)?;
     module.add("FEATURES", Features::NAMES.to_vec())?;
     module.add("LANGUAGES", languages::all().collect::<HashMap<_, _>>())?;
+    module.add("EVENTS", HashMap::from(Event::COUNTED))?;
     module.add_class::<Output>()?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(link_objects, module)?)?;
     module.add_function(wrap_pyfunction!(explain, module)?)?;
+    module.add_function(wrap_pyfunction!(cache_directory, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
     module.add_function(wrap_pyfunction!(check_modules, module)?)?;
     module.add_function(wrap_pyfunction!(read_section, module)?)?;

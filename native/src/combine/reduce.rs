@@ -12,9 +12,7 @@ use crate::object::features::Features;
 use crate::object::numbering::Class;
 use crate::object::{identity, Encoded, Unit};
 use crate::support::error::Result;
-
-/// Longest chain of type tags.
-const TAGS: usize = 64;
+use crate::support::limits::IN_A_ROW;
 
 pub fn is_needed(features: &Features) -> bool {
     !(features.type_tag && features.float && features.enum64)
@@ -84,7 +82,7 @@ fn resolve(combiner: &Combiner<'_>, forward: &[Class], class: Class, features: &
         instead => instead,
     };
     let mut class = meant(class);
-    for _ in 0..TAGS {
+    for _ in 0..IN_A_ROW {
         if features.type_tag || class == 0 || combiner.kind(class) != Some(Kind::TypeTag) {
             break;
         }

@@ -376,7 +376,7 @@ impl Abbrevs {
         dwarf: &Dwarf<'_>,
         at: &mut Cursor<'_>,
     ) -> Result<Abbrev, Truncated> {
-        let tag = DwTag(u16::try_from(at.uleb()?).unwrap_or(0));
+        let tag = tag(at)?;
         let has_children = at.u8()? != 0;
         let mut details = Details {
             slots: [0; ATTRS],
@@ -462,19 +462,38 @@ impl Abbrevs {
 /// May DIEs that use the table at this offset of `.debug_abbrev` refer to another unit?
 pub fn refers_across_units(dwarf: &Dwarf<'_>, offset: u64) -> bool {
     let mut at = Cursor::new(&dwarf.abbrev, offset as usize, dwarf.big());
-    let mut scan = || -> Result<bool, Truncated> {
-        while at.uleb()? != 0 {
-            at.uleb()?;
-            at.u8()?;
-            while let Some((_, form, _)) = specification(&mut at)? {
-                if form == dw::DW_FORM_ref_addr {
-                    return Ok(true);
-                }
+    has(&mut at, &|_, form| form == dw::DW_FORM_ref_addr).unwrap_or(false)
+}
+
+/// Does any DIE but the unit itself have a string in `.debug_line_str`, by the tables of a whole section?
+/// Tables that cannot be read count as if one had.
+pub fn have_line_strings(abbrev: &[u8], big: bool) -> bool {
+    let mut at = Cursor::new(abbrev, 0, big);
+    let is = |tag, form| form == dw::DW_FORM_line_strp && tag != dw::DW_TAG_compile_unit;
+    while !at.at_end() {
+        if has(&mut at, &is).unwrap_or(true) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Has a table an attribute of such a form? It is read to its end, or to the first one.
+fn has(at: &mut Cursor<'_>, is: &impl Fn(DwTag, DwForm) -> bool) -> Result<bool, Truncated> {
+    while at.uleb()? != 0 {
+        let tag = tag(at)?;
+        at.u8()?;
+        while let Some((_, form, _)) = specification(at)? {
+            if is(tag, form) {
+                return Ok(true);
             }
         }
-        Ok(false)
-    };
-    scan().unwrap_or(false)
+    }
+    Ok(false)
+}
+
+fn tag(at: &mut Cursor<'_>) -> Result<DwTag, Truncated> {
+    Ok(DwTag(u16::try_from(at.uleb()?).unwrap_or(0)))
 }
 
 /// Go behind the end of the list.

@@ -7,7 +7,7 @@ use super::merged::{self, UnitCode};
 use super::records::{Address, Raw, Tagged, Type};
 use super::signature::Arrival;
 use super::strings::Strings;
-use super::types::{Types, CHAIN};
+use super::types::Types;
 use super::words::{Choice, Item, Layout, Prototype, Reference, Words};
 use super::{variables, SymbolIndex};
 use crate::btf::Kind;
@@ -15,6 +15,7 @@ use crate::object::{
     function_flags, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, NONE,
 };
 use crate::support::error::{Error, Result};
+use crate::support::limits::IN_A_ROW;
 
 struct Emit<'r> {
     raw: &'r Raw<'r>,
@@ -174,7 +175,7 @@ fn resolve_gnu_annotations(raw: &mut Raw<'_>) {
     for (on, component, first) in std::mem::take(&mut raw.gnu_tags) {
         let mut next = first;
         let start = raw.type_tags.len() as u32;
-        for _ in 0..CHAIN {
+        for _ in 0..IN_A_ROW {
             let Some(annotation) = raw.annotations.get(&next) else {
                 break;
             };

@@ -16,6 +16,7 @@ use crate::btf::Kind;
 use crate::elf::image::base_name;
 use crate::elf::Target;
 use crate::object::function_flags as flag;
+use crate::support::limits::ORIGINS;
 
 /// A parameter of a function DIE, judged.
 #[derive(Clone, Copy, Default)]
@@ -52,9 +53,6 @@ pub struct Judgement {
     pub functions: Vec<Judged>,
     pub parameters: Vec<Parameter>,
 }
-
-/// How often an origin may itself have an origin.
-const ORIGINS: usize = 8;
 
 /// `strings`: those of the raw records.
 pub fn judge(raw: &Raw<'_>, types: &Types<'_>, strings: &Strings) -> Judgement {

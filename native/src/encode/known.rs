@@ -13,10 +13,11 @@ use hashbrown::hash_table::HashTable;
 use super::records::Type;
 use super::words::{Choice, Item, Layout, Reference, Words};
 use crate::btf::{Kind, Space};
-use crate::object::identity::{self, Meaning, Render, DEPTH};
+use crate::object::identity::{self, Meaning, Render};
 use crate::object::numbering::{Numbered, Sifted};
 use crate::object::{push_text, Id, Short};
 use crate::support::error::{Error, Result};
+use crate::support::limits::NESTED;
 
 /// Number of a key; 0 is void.
 type Number = u32;
@@ -161,7 +162,7 @@ impl<'k> Meeting<'k> {
 
     /// `guess`: what it may be, or 0.
     fn number(&mut self, layout: &Layout<'_>, item: &Item<'_>, guess: Number) -> Result<Number> {
-        if self.depth > DEPTH {
+        if self.depth > NESTED {
             return Err(identity::too_deep());
         }
         self.depth += 1;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::records::{end_of_storage, DieIndex, Member, Raw, Type};
 use super::strings::Strings;
 use crate::btf::Kind;
+use crate::support::limits::IN_A_ROW;
 
 /// The types of an object by DIE, for questions about layout.
 pub struct Types<'r> {
@@ -16,9 +17,6 @@ pub struct Types<'r> {
     /// Alignment of the aggregates that were asked for: structs within structs are met often.
     alignments: RefCell<HashMap<u32, u64>>,
 }
-
-/// How many typedefs, qualifiers and arrays may stand before a type.
-pub const CHAIN: usize = 64;
 
 impl<'r> Types<'r> {
     pub fn new(raw: &'r Raw<'r>) -> Self {
@@ -32,7 +30,7 @@ impl<'r> Types<'r> {
     /// The record that a reference means; `None` for void and for DIEs that are no type.
     pub fn find(&self, reference: u32) -> Option<usize> {
         let mut reference = reference;
-        for _ in 0..CHAIN {
+        for _ in 0..IN_A_ROW {
             if reference == 0 {
                 return None;
             }
@@ -51,7 +49,7 @@ impl<'r> Types<'r> {
 
     fn strip(&self, reference: u32, through: impl Fn(Option<Kind>) -> bool) -> Option<&Type> {
         let mut at = self.get(reference)?;
-        for _ in 0..CHAIN {
+        for _ in 0..IN_A_ROW {
             if !through(at.kind) {
                 return Some(at);
             }
@@ -96,7 +94,7 @@ impl<'r> Types<'r> {
     pub fn size(&self, reference: u32, word: u8) -> u64 {
         let mut count = 1u64;
         let mut at = reference;
-        for _ in 0..CHAIN {
+        for _ in 0..IN_A_ROW {
             let Some(t) = self.get(at) else { return 0 };
             match t.kind {
                 Some(Kind::Ptr) => return count.saturating_mul(u64::from(word)),
@@ -138,7 +136,7 @@ impl<'r> Types<'r> {
     /// Structs within structs are met often, so it is remembered. One that would contain itself,
     /// or lies too deep, counts as bytes.
     fn alignment_of_members(&self, t: &Type, depth: usize) -> u64 {
-        if depth == CHAIN {
+        if depth == IN_A_ROW {
             return 1;
         }
         if let Some(&known) = self.alignments.borrow().get(&t.die) {

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use crate::btf::{self, load, write, Field, Kind};
 use crate::object::{identity, Encoded, Id, Target, View};
 use crate::support::error::{Error, Result};
+use crate::support::limits::NESTED;
 
 /// Name of the declarations that keep places free.
 const FREE: &[u8] = b"__kbuild_btf_free";
@@ -149,7 +150,7 @@ impl<'v> Places<'v> {
         if std::mem::replace(&mut done[id as usize], true) || name_of(self.new, id).is_some() {
             return Ok(());
         }
-        if depth > identity::DEPTH {
+        if depth > NESTED {
             return Err(Error::new("types nested too deeply"));
         }
         let words = self.new.type_words(id);

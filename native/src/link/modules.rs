@@ -104,11 +104,7 @@ fn key_of(request: &Request<'_>) -> Result<Id> {
         part(name);
         part(&flags.to_le_bytes());
     }
-    let digest = hash.digest128();
-    Ok(Id {
-        high: (digest >> 64) as u64,
-        low: digest as u64,
-    })
+    Ok(hash.digest128().into())
 }
 
 /// Also tells the byte order: a machine of the other one reads another number.

@@ -11,9 +11,7 @@
 use crate::btf::{self, kind_of, nominal, Field, Space};
 use crate::object::{push_text, Encoded, Function, Id, View};
 use crate::support::error::{Error, Result};
-
-/// Longest chain of types that no named aggregate interrupts; C stays far below it.
-pub const DEPTH: usize = 1000;
+use crate::support::limits::NESTED;
 
 /// Where a type is rendered to, and what stands for the strings and types that it refers to.
 pub trait Render {
@@ -78,7 +76,7 @@ pub fn endless() -> Error {
 }
 
 pub fn too_deep() -> Error {
-    Error::new(format!("types nested deeper than {DEPTH}"))
+    Error::new(format!("types nested deeper than {NESTED}"))
 }
 
 /// Give every type of the object its identity.
@@ -141,7 +139,7 @@ impl Walk<'_> {
                 self.failure = Some(endless());
                 return;
             }
-            State::New if self.depth > DEPTH => {
+            State::New if self.depth > NESTED => {
                 self.failure = Some(too_deep());
                 return;
             }

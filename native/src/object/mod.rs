@@ -20,15 +20,20 @@ pub struct Id {
 
 impl Id {
     pub fn of(bytes: &[u8]) -> Id {
-        let hash = xxhash_rust::xxh3::xxh3_128(bytes);
-        Id {
-            high: (hash >> 64) as u64,
-            low: hash as u64,
-        }
+        xxhash_rust::xxh3::xxh3_128(bytes).into()
     }
 
     pub fn bytes(&self) -> [u8; 16] {
         (u128::from(self.high) << 64 | u128::from(self.low)).to_le_bytes()
+    }
+}
+
+impl From<u128> for Id {
+    fn from(hash: u128) -> Id {
+        Id {
+            high: (hash >> 64) as u64,
+            low: hash as u64,
+        }
     }
 }
 

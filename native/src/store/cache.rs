@@ -3,6 +3,7 @@
 //! Entries never change, but for the stamps of sidecars; writers of one entry write the same bytes.
 //! Size and statistics are kept by the Python side.
 
+use std::ffi::OsString;
 use std::fs::{self, File, FileTimes};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -34,15 +35,26 @@ pub enum Event {
 }
 
 impl Event {
-    fn letter(self) -> u8 {
+    /// Each by its letter, and what its count is called.
+    pub const COUNTED: [(char, &'static str); 7] = [
+        (Event::Hit.letter(), "hits"),
+        (Event::Miss.letter(), "misses"),
+        (Event::Unchanged.letter(), "unchanged"),
+        (Event::Damaged.letter(), "damaged"),
+        (Event::Error.letter(), "errors"),
+        (Event::ModuleReused.letter(), "modules_reused"),
+        (Event::ModuleEncoded.letter(), "modules_encoded"),
+    ];
+
+    const fn letter(self) -> char {
         match self {
-            Event::Unchanged => b'u',
-            Event::Hit => b'h',
-            Event::Miss => b'm',
-            Event::Damaged => b'd',
-            Event::Error => b'e',
-            Event::ModuleReused => b'r',
-            Event::ModuleEncoded => b'n',
+            Event::Unchanged => 'u',
+            Event::Hit => 'h',
+            Event::Miss => 'm',
+            Event::Damaged => 'd',
+            Event::Error => 'e',
+            Event::ModuleReused => 'r',
+            Event::ModuleEncoded => 'n',
         }
     }
 
@@ -67,22 +79,23 @@ impl Cache {
         }
     }
 
-    /// `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` (a relative one does not count, by the rule of
-    /// XDG) or `~/.cache`. Set but empty: no cache.
     pub fn from_env() -> Option<Cache> {
-        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
-        let root = match std::env::var_os("KBUILD_BTF_CACHE") {
-            Some(value) if value.is_empty() => return None,
-            Some(value) => PathBuf::from(value),
-            None => match (set("XDG_CACHE_HOME"), set("HOME")) {
-                (Some(cache), _) if Path::new(&cache).is_absolute() => {
-                    PathBuf::from(cache).join("kbuild-btf")
-                }
-                (_, Some(home)) => PathBuf::from(home).join(".cache/kbuild-btf"),
-                (_, None) => return None,
-            },
+        let directory = Cache::directory(|name| std::env::var_os(name));
+        directory.map(|directory| Cache::at(&directory))
+    }
+
+    /// Where an environment has it: `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` (a relative one does
+    /// not count, by the rule of XDG) or `~/.cache`. Set but empty: no cache.
+    pub fn directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        let path = |name| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        if variable("KBUILD_BTF_CACHE").is_some() {
+            return path("KBUILD_BTF_CACHE");
+        }
+        let base = match path("XDG_CACHE_HOME").filter(|base| base.is_absolute()) {
+            Some(base) => base,
+            None => path("HOME")?.join(".cache"),
         };
-        Some(Cache::at(&root))
+        Some(base.join("kbuild-btf"))
     }
 
     fn entry(&self, key: Id) -> PathBuf {
@@ -142,7 +155,7 @@ impl Cache {
         let open = || File::options().append(true).create(true).open(&path);
         let file = open().or_else(|_| fs::create_dir_all(&self.root).and_then(|()| open()));
         if let Ok(mut file) = file {
-            let _ = file.write_all(&[event.letter()]);
+            let _ = file.write_all(&[event.letter() as u8]);
         }
     }
 }

@@ -4,11 +4,10 @@
 
 use std::collections::HashMap;
 
-use gimli::constants;
 use object::elf;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::dwarf::cursor::{Cursor, Truncated};
+use crate::dwarf::have_line_strings;
 use crate::elf::{Elf, Symbol};
 use crate::object::Id;
 use crate::store::sidecar::ENCODER_VERSION;
@@ -31,37 +30,6 @@ const SECTIONS: [&[u8]; 11] = [
 /// Compilers put the names of files and directories there. Nothing else: then it does not count,
 /// and the same source built in another directory has the same key.
 const LINE_STRINGS: &[u8] = b".debug_line_str";
-
-/// Does any DIE but the unit itself have a string in `.debug_line_str`? A table of abbreviations
-/// that cannot be read counts as if it had.
-fn uses_line_strings(abbrev: &[u8], big: bool) -> bool {
-    let mut at = Cursor::new(abbrev, 0, big);
-    let mut scan = || -> Result<bool, Truncated> {
-        while !at.at_end() {
-            if at.uleb()? == 0 {
-                continue;
-            }
-            let tag = at.uleb()?;
-            at.u8()?;
-            loop {
-                let (name, form) = (at.uleb()?, at.uleb()?);
-                if form == u64::from(constants::DW_FORM_implicit_const.0) {
-                    at.sleb()?;
-                }
-                if (name, form) == (0, 0) {
-                    break;
-                }
-                if form == u64::from(constants::DW_FORM_line_strp.0)
-                    && tag != u64::from(constants::DW_TAG_compile_unit.0)
-                {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    };
-    scan().unwrap_or(true)
-}
 
 fn add(hash: &mut Xxh3, name: &[u8], data: &[u8]) {
     hash.update(&(name.len() as u64).to_le_bytes());
@@ -94,7 +62,7 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
     let has_debug = !sections.is_empty();
     let line_strings = sections
         .iter()
-        .any(|(name, data)| *name == b".debug_abbrev" && uses_line_strings(data, elf.big_endian()));
+        .any(|(name, data)| *name == b".debug_abbrev" && have_line_strings(data, elf.big_endian()));
     for (name, data) in sections {
         let ignored: &[u8] = if line_strings { b"" } else { LINE_STRINGS };
         if name == ignored {
@@ -129,15 +97,7 @@ pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
             add_symbol(&mut hash, &symbol, &names);
         }
     }
-    Ok(digest(&hash))
-}
-
-fn digest(hash: &Xxh3) -> Id {
-    let digest = hash.digest128();
-    Id {
-        high: (digest >> 64) as u64,
-        low: digest as u64,
-    }
+    Ok(hash.digest128().into())
 }
 
 /// What of that is still there when the debug information is gone: the symbols at which functions
@@ -151,7 +111,7 @@ pub fn of_symbols(elf: &Elf<'_>) -> Id {
             add_symbol(&mut hash, &symbol, &names);
         }
     }
-    digest(&hash)
+    hash.digest128().into()
 }
 
 fn section_names<'e>(elf: &'e Elf<'_>) -> HashMap<u32, &'e [u8]> {

@@ -7,6 +7,7 @@ pub mod files;
 pub mod guard;
 pub mod hash;
 pub mod jobserver;
+pub mod limits;
 pub mod progress;
 pub mod start;
 pub mod threads;

@@ -16,15 +16,12 @@ use super::read::{parts, starts, words, Parts};
 use super::{Kind, KIND_FLAG};
 use crate::object::View;
 use crate::support::error::{Error, Result};
+use crate::support::limits::NESTED;
 use crate::support::threads::Threads;
 
 /// Highest id, void included, and highest offset of a name (include/uapi/linux/btf.h).
 const MAX_TYPES: usize = 0xf_ffff;
 const MAX_NAME_OFFSET: u32 = 0xff_ffff;
-
-/// How many typedefs, qualifiers and tags may lead from one to the next, and how deep types may
-/// nest where the kernel resolves them.
-const CHAIN: usize = 32;
 
 /// Whose rules count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -325,7 +322,7 @@ impl<'a> Types<'a> {
     fn stripped(&self, id: u32) -> u32 {
         let mut id = id;
         // Chains of a type that was checked end; the base's were not.
-        for _ in 0..CHAIN * CHAIN {
+        for _ in 0..NESTED {
             match self.get(id) {
                 Some(w) if Kind::from_info(w[1]).is_some_and(is_modifier) => id = w[2],
                 _ => return id,
@@ -337,7 +334,7 @@ impl<'a> Types<'a> {
     /// Bytes; `None` for what has no size.
     fn size(&self, id: u32) -> Option<u64> {
         let (mut id, mut count) = (id, 1u64);
-        for _ in 0..CHAIN * CHAIN {
+        for _ in 0..NESTED {
             id = self.stripped(id);
             let w = self.get(id)?;
             let one = match Kind::from_info(w[1])? {

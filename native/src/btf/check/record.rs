@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Each type by itself: its fields, its names, and that what it refers to is there.
 
-use super::{fail, is_modifier, place, Types, CHAIN, MAX_NAME_OFFSET};
+use super::{fail, is_modifier, place, Types, MAX_NAME_OFFSET};
 use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG};
 use crate::support::error::{Error, Result};
+use crate::support::limits::RESOLVED;
 
 /// `KSYM_NAME_LEN` since Linux 6.1.
 const NAME_LEN: usize = 512;
@@ -180,7 +181,7 @@ impl Record<'_> {
             return fail("a type tag behind a qualifier or typedef");
         }
         let mut next = self.w[2];
-        for _ in 0..CHAIN {
+        for _ in 0..RESOLVED {
             match self.types.get(next) {
                 Some(w) if next >= id && Kind::from_info(w[1]).is_some_and(is_modifier) => {
                     next = w[2];
@@ -189,7 +190,7 @@ impl Record<'_> {
             }
         }
         fail(format!(
-            "more than {CHAIN} typedefs and qualifiers in a row"
+            "more than {RESOLVED} typedefs and qualifiers in a row"
         ))
     }
 

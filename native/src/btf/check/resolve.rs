@@ -2,12 +2,10 @@
 //! What types are to each other: none contains itself, what is contained has a size, and members
 //! lie where their types may.
 
-use super::{fail, is_modifier, place, Rules, Types, CHAIN};
+use super::{fail, is_modifier, place, Rules, Types};
 use crate::btf::{Kind, KIND_FLAG};
 use crate::support::error::Result;
-
-/// Deepest nesting where only our own stack counts.
-const DEPTH: usize = 1024;
+use crate::support::limits::{NESTED, RESOLVED};
 
 /// Check all types in the order of their ids, as the kernel does: how deep it has to go depends on
 /// what it has seen before.
@@ -81,8 +79,8 @@ impl<'t> Resolver<'t> {
             return Ok(());
         }
         let limit = match self.rules {
-            Rules::Kernel => DEPTH,
-            Rules::Load => CHAIN,
+            Rules::Kernel => NESTED,
+            Rules::Load => RESOLVED,
         };
         match self.state(id) {
             None | Some(State::Done) => return Ok(()),
