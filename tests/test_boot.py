@@ -60,6 +60,13 @@ def run(*argv: str | Path, cwd: Path | None = None, stdin: str | None = None) ->
     assert done.returncode == 0, done.stderr
 
 
+def libraries(program: Path) -> list[Path]:
+    """Shared libraries of a program and what loads them, where it looks for them. (Not every system
+    has all that libelf needs to be linked statically.)"""
+    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return [Path(path) for path in re.findall(r"(?:=> |^\s)(/\S+)", said, re.M)]
+
+
 def initramfs(directory: Path, programs: list[str], **folders: list[Path]) -> Path:
     """init, BPF programs of tests/boot, and folders of modules, as the kernel unpacks them."""
     clang = next((name for name in CLANGS if shutil.which(name)), None)
@@ -78,8 +85,12 @@ def initramfs(directory: Path, programs: list[str], **folders: list[Path]) -> Pa
     for program in programs:
         flags = ["-target", "bpf", "-O2", "-g", include]
         run(clang, *flags, "-c", BOOT / f"{program}.bpf.c", "-o", root / f"{program}.bpf.o")
-    libraries = ["-lbpf", "-lelf", "-lz"]
-    run("gcc", "-O2", "-static", "-o", root / "init", BOOT / "init.c", *libraries)
+    init = root / "init"
+    run("gcc", "-O2", "-o", init, BOOT / "init.c", "-lbpf", "-lelf", "-lz")
+    for library in libraries(init):
+        (root / library.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(library, root / library.relative_to("/"))
+        (root / library.relative_to("/")).chmod(0o755)
     names = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))]
     archive = directory / "initramfs"
     run("cpio", "-o", "-H", "newc", "-O", archive, cwd=root, stdin="\n".join(names) + "\n")
