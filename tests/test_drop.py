@@ -284,6 +284,14 @@ def test_what_is_linked_of_several_is_no_object_of_one(tmp_path: Path) -> None:
     )
 
 
+def test_such_an_object_is_not_one_that_was_compiled_without(tmp_path: Path) -> None:
+    path = compiled(SOURCES / "types.c", tmp_path / "types.o")
+    assert run(HOOK, "--drop", path).stderr == ""
+    done = kbuild_btf("encode", path)
+    assert done.returncode == 1
+    assert f"{path}: its debug information was taken out (KBUILD_BTF_DEBUG=drop)" in done.stderr
+
+
 # --- what only debug information tells apart ------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ use crate::fixup::{self, sections, Outcome};
 use crate::kbuild;
 use crate::object::refused::Counted;
 use crate::object::{languages, Target, Variable, View};
+use crate::store::dropped;
 use crate::support::error::{Error, Result};
 use crate::support::progress;
 use crate::support::threads::Threads;
@@ -204,6 +205,11 @@ impl<'r> Road<'r> {
 }
 
 pub fn no_dwarf(elf: &Path) -> Error {
+    if dropped::is_dropped(elf) {
+        return Error::new("its debug information was taken out (KBUILD_BTF_DEBUG=drop)")
+            .at(elf.display())
+            .hint("kbuild-btf link reads what was stored of it; a make with KBUILD_BTF_DEBUG=keep compiles it again");
+    }
     Error::new("no DWARF debug information")
         .at(elf.display())
         .hint("build with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y (gcc -g), before strip")
