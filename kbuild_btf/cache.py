@@ -30,7 +30,6 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from . import _native
 from .errors import Error
 
 DEFAULT_LIMIT = "5G"
@@ -100,6 +99,8 @@ def directory(environ: Mapping[str, str] = os.environ) -> Path | None:
 
     That is so when KBUILD_BTF_CACHE is set and empty, and without a home directory.
     """
+    from . import _native
+
     return _native.cache_directory(dict(environ))
 
 
@@ -136,7 +137,7 @@ class Cache:
             entries=len(sizes),
             size=sum(sizes),
             limit=limit,
-            **{name: counts[name] for name in _native.EVENTS.values()},
+            **{name: counts[name] for name in _events().values()},
         )
 
     def clean(self, limit: int) -> Removed:
@@ -236,7 +237,7 @@ class Cache:
     def _totals(self) -> Counter[str]:
         try:
             raw = json.loads((self.store / "totals.json").read_text())
-            return Counter({name: int(raw.get(name, 0)) for name in _native.EVENTS.values()})
+            return Counter({name: int(raw.get(name, 0)) for name in _events().values()})
         except (OSError, ValueError, TypeError, AttributeError):
             return Counter()  # statistics are not worth a failure
 
@@ -258,13 +259,21 @@ class Cache:
                 events.rename(old)
 
 
+def _events() -> Mapping[str, str]:
+    """The letter of each event in the files, and its name."""
+    # Where the manual is made, before anything is compiled, only the parsers of commands are there.
+    from . import _native
+
+    return _native.EVENTS
+
+
 def _counted(path: Path) -> Counter[str]:
     """The events of one file; bytes that mean nothing are left out."""
     try:
         raw = path.read_bytes()
     except OSError:
         return Counter()
-    return Counter({name: raw.count(letter.encode()) for letter, name in _native.EVENTS.items()})
+    return Counter({name: raw.count(letter.encode()) for letter, name in _events().items()})
 
 
 def _looked_at(path: Path) -> bytes:
