@@ -919,3 +919,66 @@ fn choose_defaults(
     combiner.defaults = defaults;
     combiner.mean_the_defaults();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Kind;
+    use crate::combine::Wanted;
+    use crate::object::sample::{declared, int, object, of, structure, A, B, S};
+    use crate::object::Encoded;
+
+    /// `struct s` with a member of this name, and a pointer to it.
+    fn defining(member: u32) -> Encoded {
+        object(&[int(), structure(S, &[(member, 1)]), of(Kind::Ptr, 0, 2)]).expect("sound")
+    }
+
+    /// The member's name of the default of `struct s`, and how many pointers there are.
+    fn combined(objects: &[&Encoded]) -> (String, usize) {
+        let wanted = Wanted {
+            variable: &|_, _| false,
+            excluded_languages: &[],
+        };
+        let mut combiner = Combiner::new(&wanted);
+        let mut views: Vec<_> = (0..).zip(objects.iter().map(|o| o.view())).collect();
+        for (i, view) in &views {
+            combiner.add(*i, view, None).expect("sound");
+        }
+        refine(&mut combiner, &mut views, None).expect("sound");
+        let alive = |class: &Class| !combiner.facts(*class).dead;
+        let pointers = combiner.numbers().filter(alive);
+        let pointers = pointers.filter(|&c| combiner.kind(c) == Some(Kind::Ptr));
+        let name = |class: Class| combiner.strings.get(combiner.class_words(class)[3]);
+        let default = combiner.defaults.values().next();
+        let member = default.map_or(&b""[..], |&class| name(class));
+        let count = pointers.count();
+        (String::from_utf8_lossy(member).into_owned(), count)
+    }
+
+    #[test]
+    fn the_default_is_what_most_have_in_any_order() {
+        let (a, b) = (defining(A), defining(B));
+        for (objects, default) in [
+            ([&a, &a, &b], "a"),
+            ([&b, &a, &a], "a"),
+            ([&b, &a, &b], "b"),
+        ] {
+            assert_eq!(combined(&objects), (default.to_owned(), 2));
+        }
+    }
+
+    #[test]
+    fn of_equally_common_ones_it_is_that_of_the_smallest_identity() {
+        let (a, b) = (defining(A), defining(B));
+        let smallest = if a.ids[1] < b.ids[1] { "a" } else { "b" };
+        for objects in [[&a, &b], [&b, &a]] {
+            assert_eq!(combined(&objects), (smallest.to_owned(), 2));
+        }
+    }
+
+    #[test]
+    fn who_only_declares_tells_nothing_apart() {
+        let declares = object(&[declared(S), of(Kind::Ptr, 0, 1)]).expect("sound");
+        assert_eq!(combined(&[&defining(A), &declares]), (String::new(), 1));
+    }
+}

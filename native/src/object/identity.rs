@@ -214,3 +214,46 @@ pub fn of_functions(view: &View<'_>, proto: impl Fn(u32) -> Id) -> Vec<Id> {
     let id = |f: &Function| of_function(view, f, &proto, &mut scratch);
     view.functions.iter().map(id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::btf::Kind;
+    use crate::object::sample::{declared, int, object, of, structure, A, B, S};
+    use crate::support::limits::NESTED;
+
+    #[test]
+    fn a_pointer_to_what_is_only_declared_is_one_to_what_is_defined() {
+        let declares = object(&[declared(S), of(Kind::Ptr, 0, 1)]).expect("sound");
+        let defines =
+            object(&[int(), structure(S, &[(A, 1)]), of(Kind::Ptr, 0, 2)]).expect("sound");
+        assert_eq!(declares.ids[1], defines.ids[2]);
+        assert_ne!(declares.ids[0], defines.ids[1]);
+    }
+
+    #[test]
+    fn local_ids_do_not_count_but_names_do() {
+        let one = object(&[int(), structure(0, &[(A, 1)])]).expect("sound");
+        let other = object(&[structure(0, &[(A, 2)]), int()]).expect("sound");
+        assert_eq!([one.ids[0], one.ids[1]], [other.ids[1], other.ids[0]]);
+        let renamed = object(&[int(), structure(0, &[(B, 1)])]).expect("sound");
+        assert_ne!(one.ids[1], renamed.ids[1]);
+    }
+
+    #[test]
+    fn circles_end_at_a_name_and_are_refused_without_one() {
+        let list = |name| object(&[structure(name, &[(A, 2)]), of(Kind::Ptr, 0, 1)]);
+        assert!(list(S).is_ok());
+        assert!(list(0).is_err());
+        assert!(object(&[of(Kind::Const, 0, 1)]).is_err());
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused() {
+        let chain = |len: usize| {
+            let pointers = (2..=len as u32).map(|to| of(Kind::Ptr, 0, to));
+            object(&pointers.chain([int()]).collect::<Vec<_>>())
+        };
+        assert!(chain(NESTED).is_ok());
+        assert!(chain(NESTED + 2).is_err());
+    }
+}

@@ -7,6 +7,8 @@ pub mod identity;
 pub mod languages;
 pub mod numbering;
 pub mod refused;
+#[cfg(test)]
+pub mod sample;
 
 use bytemuck::{Pod, Zeroable};
 

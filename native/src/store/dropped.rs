@@ -15,8 +15,9 @@ use crate::elf::strip::{self, Added};
 use crate::elf::Elf;
 use crate::object::Id;
 use crate::store::cache::Cache;
+use crate::store::container::{restamp, Stamp};
 use crate::store::key;
-use crate::store::sidecar::{self, Sidecar, Stamp};
+use crate::store::sidecar::{self, Sidecar};
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{Mapped, Unnamed};
 use crate::support::timings::Clock;
@@ -143,7 +144,7 @@ pub fn drop_debug(object: &Path, clock: &mut Clock) -> Result<()> {
     write().map_err(|cause| stays(object, &cause.to_string()))?;
     let stamp = Stamp::of(&fs::symlink_metadata(object).map_err(io("read", object))?);
     // Without it the mark tells that they belong together, which costs a look into the object.
-    let _ = sidecar::restamp(&sidecar::path_of(object), stamp);
+    let _ = restamp(&sidecar::path_of(object), stamp);
     clock.lap("write object", 0, new.len() as u64);
     Ok(())
 }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::dwarf::have_line_strings;
 use crate::elf::{Elf, Symbol};
 use crate::object::Id;
-use crate::store::sidecar::ENCODER_VERSION;
+use crate::store::container::ENCODER_VERSION;
 
 /// Sections that the encoder reads.
 const SECTIONS: [&[u8]; 11] = [

@@ -7,9 +7,10 @@ use crate::elf::Elf;
 use crate::encode;
 use crate::object::{Encoded, Id, View};
 use crate::store::cache::{Cache, Event};
+use crate::store::container::{restamp, Stamp};
 use crate::store::dropped;
 use crate::store::key;
-use crate::store::sidecar::{self, Made, Sidecar, Stamp};
+use crate::store::sidecar::{self, Made, Sidecar};
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{self, Mapped};
 use crate::support::timings::Clock;
@@ -42,7 +43,7 @@ fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Opt
     let mut written = 0;
     match &found {
         Found::Beside(_) => {}
-        Found::Moved { stamp, .. } => sidecar::restamp(&path, *stamp)?,
+        Found::Moved { stamp, .. } => restamp(&path, *stamp)?,
         Found::Cached(sidecar) => {
             files::write_atomically(&path, sidecar.bytes())?;
             written = sidecar.bytes().len();
@@ -159,7 +160,7 @@ pub fn key_of(object: &Path) -> Result<Id> {
     let key = dropped::key_of(&elf)?.map_or_else(|| key::of(&elf), Ok)?;
     if beside.is_some_and(|(_, own)| own == key) {
         // A directory that cannot be written is no reason to fail.
-        let _ = sidecar::restamp(&path, stamp);
+        let _ = restamp(&path, stamp);
     }
     Ok(key)
 }
@@ -234,7 +235,7 @@ pub fn load(
         Found::Beside(sidecar) => reuse(sidecar, Loaded::Reused),
         Found::Moved { sidecar, stamp } => {
             if beside {
-                let _ = sidecar::restamp(&path, stamp);
+                let _ = restamp(&path, stamp);
             }
             reuse(sidecar, Loaded::Reused)
         }

@@ -5,80 +5,28 @@
 //! A sidecar is an accelerator, never a source of truth: whatever is wrong with it, the answer is
 //! to encode the object again.
 
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytemuck::{Pod, Zeroable};
-use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
 use crate::object::{DeclTag, Encoded, Function, Id, Symbol, Target, Unit, Variable, View};
-use crate::support::error::{io, Result};
+use crate::store::container::{self, Stamp};
 
-/// Version of the product and hash of the encoder's source.
-pub const ENCODER_VERSION: &str = concat!(
-    env!("KBUILD_BTF_VERSION"),
-    "-",
-    env!("KBUILD_BTF_SOURCE_HASH")
-);
-
-/// Also tells the byte order: a machine of the other one reads another number.
-const MAGIC: u64 = u64::from_ne_bytes(*b"kbtf\r\n\x1a\x01");
+const KIND: [u8; 4] = *b"kbtf";
 
 /// Number of arrays of a `View`.
 const ARRAYS: usize = 9;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-struct Header {
-    magic: u64,
-    /// XXH3-64 of everything from `key` to the end of the file.
-    checksum: u64,
-    stamp: Stamp,
+struct Own {
     key: Id,
-    encoder: [u8; 64],
     target: Target,
     /// 1: the object has no DWARF.
     empty: u64,
-    /// Position and length in bytes of each array.
-    arrays: [[u64; 2]; ARRAYS],
 }
 
-const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
-
-/// The object file that the sidecar was last found to belong to. Same stamp: no need to hash it.
-/// Not part of the checked content, since equal objects have equal sidecars.
-///
-/// The time is that of the last change of the inode, which is no one's to choose: the time of
-/// modification may stay as it was when a file is overwritten (`rsync --inplace -t`, `cp -p`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct Stamp {
-    size: u64,
-    inode: u64,
-    seconds: i64,
-    nanoseconds: i64,
-}
-
-impl Stamp {
-    pub fn of(meta: &Metadata) -> Stamp {
-        Stamp {
-            size: meta.size(),
-            inode: meta.ino(),
-            seconds: meta.ctime(),
-            nanoseconds: meta.ctime_nsec(),
-        }
-    }
-}
-
-/// The same, padded, for headers of files.
-pub fn encoder() -> [u8; 64] {
-    let mut name = [0; 64];
-    for (to, from) in name.iter_mut().zip(ENCODER_VERSION.bytes()) {
-        *to = from;
-    }
-    name
-}
+type Header = container::Header<Own, ARRAYS>;
 
 /// `dir/foo.o` -> `dir/.tmp_foo.o.kbtf`: a name that `make clean` removes and git ignores.
 pub fn path_of(object: &Path) -> PathBuf {
@@ -94,53 +42,39 @@ pub struct Sidecar<B> {
 }
 
 impl<B: AsRef<[u8]>> Sidecar<B> {
-    /// Check magic, encoder, arrays, alignment and checksum. `None`: not usable, whatever the reason.
+    /// `None`: not usable, whatever the reason.
     pub fn check(bytes: B) -> Option<Sidecar<B>> {
         let sidecar = Sidecar { bytes };
-        let all = sidecar.bytes.as_ref();
-        let header = sidecar.header()?;
-        let sound = header.magic == MAGIC
-            && header.encoder == encoder()
-            && header.checksum == xxh3_64(&all[CHECKED_FROM..])
-            && header.arrays.iter().all(|&[start, len]| {
-                start % 8 == 0
-                    && start
-                        .checked_add(len)
-                        .is_some_and(|end| end <= all.len() as u64)
-            });
+        let sound = sidecar.header()?.is_sound(sidecar.bytes());
         (sound && sidecar.view().is_some()).then_some(sidecar)
     }
 
     fn header(&self) -> Option<Header> {
-        let raw = self.bytes.as_ref().get(..std::mem::size_of::<Header>())?;
-        Some(bytemuck::pod_read_unaligned(raw))
+        Header::read(KIND, self.bytes())
     }
 
     pub fn key(&self) -> Id {
-        self.header().map_or(Id::default(), |h| h.key)
+        self.header().map_or(Id::default(), |h| h.own.key)
     }
 
     pub fn stamp(&self) -> Stamp {
-        self.header().map_or(Stamp::default(), |h| h.stamp)
+        self.header().map_or(Stamp::default(), |h| h.stamp())
     }
 
     /// Does the object have DWARF at all?
     pub fn is_empty(&self) -> bool {
-        self.header().is_none_or(|h| h.empty != 0)
+        self.header().is_none_or(|h| h.own.empty != 0)
     }
 
     /// The content. `None` if memory is not aligned, which `check` rules out.
     pub fn view(&self) -> Option<View<'_>> {
         let header = self.header()?;
-        let array = |i: usize| -> &[u8] {
-            let [start, len] = header.arrays[i];
-            &self.bytes.as_ref()[start as usize..(start + len) as usize]
-        };
+        let array = |i: usize| header.array(self.bytes(), i);
         fn cast<T: Pod>(bytes: &[u8]) -> Option<&[T]> {
             bytemuck::try_cast_slice(bytes).ok()
         }
         Some(View {
-            target: header.target,
+            target: header.own.target,
             words: cast(array(0))?,
             starts: cast(array(1))?,
             ids: cast::<Id>(array(2))?,
@@ -161,7 +95,7 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
 impl Sidecar<Vec<u8>> {
     /// The same content for another object file.
     pub fn with_stamp(mut self, stamp: Stamp) -> Self {
-        self.bytes[16..CHECKED_FROM].copy_from_slice(bytemuck::bytes_of(&stamp));
+        container::stamp_bytes(&mut self.bytes, stamp);
         self
     }
 }
@@ -169,82 +103,44 @@ impl Sidecar<Vec<u8>> {
 /// What the head of a sidecar says of its object, without reading the rest. It may be damaged: then
 /// it says something that fits no object.
 pub fn stamp_and_key(path: &Path) -> Option<(Stamp, Id)> {
-    let mut raw = [0; std::mem::size_of::<Header>()];
-    File::open(path).ok()?.read_exact_at(&mut raw, 0).ok()?;
-    let header: Header = bytemuck::pod_read_unaligned(&raw);
-    let own = header.magic == MAGIC && header.encoder == encoder();
-    own.then_some((header.stamp, header.key))
+    let header = Header::of_file(KIND, path)?;
+    Some((header.stamp(), header.own.key))
 }
 
 /// A sidecar that was just made. Its arrays stay where they are: they are large, and are written
 /// from there.
 pub struct Made {
-    header: Header,
+    key: Id,
+    header: Vec<u8>,
     /// `None`: an object without DWARF.
     pub encoded: Option<Encoded>,
 }
 
 impl Made {
     pub fn new(encoded: Option<Encoded>, key: Id, stamp: Stamp) -> Made {
-        let mut made = Made {
-            header: Header {
-                magic: MAGIC,
-                checksum: 0,
-                stamp,
-                key,
-                encoder: encoder(),
-                target: encoded.as_ref().map(|e| e.target).unwrap_or_default(),
-                empty: u64::from(encoded.is_none()),
-                arrays: [[0; 2]; ARRAYS],
-            },
+        let own = Own {
+            key,
+            target: encoded.as_ref().map(|e| e.target).unwrap_or_default(),
+            empty: u64::from(encoded.is_none()),
+        };
+        let header = Header::new(KIND, stamp, own, &arrays(encoded.as_ref())).bytes();
+        Made {
+            key,
+            header,
             encoded,
-        };
-        let mut arrays = [[0; 2]; ARRAYS];
-        let mut end = std::mem::size_of::<Header>();
-        for (array, part) in arrays.iter_mut().zip(made.arrays()) {
-            *array = [end as u64, part.len() as u64];
-            end += part.len().next_multiple_of(8);
         }
-        made.header.arrays = arrays;
-        let mut hash = Xxh3::new();
-        let mut skip = CHECKED_FROM;
-        for part in made.parts() {
-            hash.update(&part[skip..]);
-            skip = 0;
-        }
-        made.header.checksum = hash.digest();
-        made
-    }
-
-    fn arrays(&self) -> [&[u8]; ARRAYS] {
-        let Some(e) = &self.encoded else {
-            return [&[]; ARRAYS];
-        };
-        [
-            bytemuck::cast_slice(&e.words),
-            bytemuck::cast_slice(&e.starts),
-            bytemuck::cast_slice(&e.ids),
-            &e.strings,
-            bytemuck::cast_slice(&e.units),
-            bytemuck::cast_slice(&e.functions),
-            bytemuck::cast_slice(&e.variables),
-            bytemuck::cast_slice(&e.tags),
-            bytemuck::cast_slice(&e.symbols),
-        ]
     }
 
     /// The content of the file, in parts: the header, then each array, aligned.
     pub fn parts(&self) -> Vec<&[u8]> {
-        let mut parts = vec![bytemuck::bytes_of(&self.header)];
-        for array in self.arrays() {
-            let padding = array.len().next_multiple_of(8) - array.len();
-            parts.extend([array, &[0; 8][..padding]]);
-        }
+        let arrays = arrays(self.encoded.as_ref());
+        let mut parts = vec![self.header.as_slice()];
+        parts.extend(container::padded(arrays));
         parts
     }
 
     pub fn key(&self) -> Id {
-        self.header.key
+        self.key
     }
 
     pub fn size(&self) -> usize {
@@ -252,17 +148,21 @@ impl Made {
     }
 }
 
-/// Note in a sidecar that was found to belong to an object which object file that is. Its time stamp
-/// goes on telling when it was encoded.
-pub fn restamp(path: &Path, stamp: Stamp) -> Result<()> {
-    let file = File::options()
-        .write(true)
-        .open(path)
-        .map_err(io("open", path))?;
-    let encoded = file.metadata().and_then(|m| m.modified());
-    file.write_all_at(bytemuck::bytes_of(&stamp), 16)
-        .and_then(|()| file.set_modified(encoded?))
-        .map_err(io("write", path))
+fn arrays(encoded: Option<&Encoded>) -> [&[u8]; ARRAYS] {
+    let Some(e) = encoded else {
+        return [&[]; ARRAYS];
+    };
+    [
+        bytemuck::cast_slice(&e.words),
+        bytemuck::cast_slice(&e.starts),
+        bytemuck::cast_slice(&e.ids),
+        &e.strings,
+        bytemuck::cast_slice(&e.units),
+        bytemuck::cast_slice(&e.functions),
+        bytemuck::cast_slice(&e.variables),
+        bytemuck::cast_slice(&e.tags),
+        bytemuck::cast_slice(&e.symbols),
+    ]
 }
 
 #[cfg(test)]
@@ -311,23 +211,6 @@ mod tests {
         let sidecar = Sidecar::check(serialised(encoded, key, stamp)).expect("sound");
         let bytes = sidecar.with_stamp(other).bytes;
         assert_eq!(Sidecar::check(bytes).map(|s| s.stamp()), Some(other));
-    }
-
-    #[test]
-    fn no_damaged_byte_goes_unnoticed() {
-        let (encoded, key, stamp) = sample();
-        let bytes = serialised(encoded, key, stamp);
-        for i in (0..16).chain(CHECKED_FROM..bytes.len()) {
-            let mut damaged = bytes.clone();
-            damaged[i] ^= 0x10;
-            assert!(Sidecar::check(damaged).is_none(), "byte {i}");
-        }
-        for len in 0..bytes.len() {
-            assert!(
-                Sidecar::check(bytes[..len].to_vec()).is_none(),
-                "length {len}"
-            );
-        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! Files: mapped to be read, written as a whole or not at all.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use memmap2::{Mmap, MmapOptions};
@@ -132,7 +132,7 @@ pub struct Unnamed {
 impl Unnamed {
     pub fn write(path: &Path, parts: &[&[u8]]) -> std::io::Result<Unnamed> {
         let temporary = beside(path);
-        let mut file = File::create(&temporary)?;
+        let mut file = File::create_new(&temporary)?;
         let unnamed = Unnamed { temporary };
         write_parts(&mut file, parts)?;
         Ok(unnamed)
@@ -176,16 +176,13 @@ impl Drop for Unnamed {
     }
 }
 
-/// A name of its own in the same directory.
+/// A name of its own in the same directory: by chance, since machines and containers that share a cache
+/// do not share numbers of processes.
 fn beside(path: &Path) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let chance = RandomState::new().build_hasher().finish();
     let mut name = std::ffi::OsString::from(".tmp_");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(
-        ".{}.{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    ));
+    name.push(format!(".{chance:016x}"));
     path.with_file_name(name)
 }
 
@@ -226,5 +223,18 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_the_time_being_are_never_the_same() {
+        let name = || beside(Path::new("dir/a.o"));
+        let (one, other) = (name(), name());
+        assert_ne!(one, other);
+        assert_eq!(one.parent(), Some(Path::new("dir")));
     }
 }

@@ -7,7 +7,6 @@
 //! describes the file.
 
 use std::collections::HashSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytemuck::{Pod, Zeroable};
@@ -17,7 +16,7 @@ use crate::btf::{self, check, load, Space};
 use crate::combine::Overrides;
 use crate::object::identity;
 use crate::object::{Id, Target, View};
-use crate::store::sidecar::{self, Stamp};
+use crate::store::container::{self, Stamp};
 use crate::support::error::Result;
 use crate::support::files::Mapped;
 use crate::support::hash::Fast;
@@ -30,43 +29,28 @@ pub(super) fn index_path(base: &Path) -> PathBuf {
     base.with_file_name(name)
 }
 
-/// Also tells the byte order: a machine of the other one reads another number.
-const MAGIC: u64 = u64::from_ne_bytes(*b"kbti\r\n\x1a\x01");
+const KIND: [u8; 4] = *b"kbti";
+const ARRAYS: usize = 5;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct Header {
-    magic: u64,
-    /// XXH3-64 of everything behind the stamp.
-    checksum: u64,
-    /// The file that it was made of, or that was found to have the same BTF.
-    pub(super) stamp: Stamp,
+struct Own {
     /// XXH3-128 of the BTF.
-    pub(super) fingerprint: Id,
-    /// Identities are what this version of the encoder makes of the types.
-    encoder: [u8; 64],
+    fingerprint: Id,
     address_size: u64,
-    /// Position and length in bytes of each array.
-    arrays: [[u64; 2]; ARRAYS],
 }
 
-const ARRAYS: usize = 5;
-/// As in a sidecar.
-const CHECKED_FROM: usize = 16 + std::mem::size_of::<Stamp>();
+type Header = container::Header<Own, ARRAYS>;
 
-impl Header {
-    /// Of the file, if it is one. What it says may be damaged.
-    pub(super) fn read(path: &Path) -> Option<Header> {
-        let mut raw = [0; std::mem::size_of::<Header>()];
-        std::fs::File::open(path).ok()?.read_exact(&mut raw).ok()?;
-        Some(bytemuck::pod_read_unaligned(&raw))
-    }
+/// For a target: of which file the index that lies there was made, or was found to have the same BTF, and
+/// the hash of that. It may be damaged.
+pub(super) fn stamp_and_fingerprint(path: &Path, target: Target) -> Option<(Stamp, Id)> {
+    let header = Header::of_file(KIND, path).filter(|header| is_for(header, target))?;
+    Some((header.stamp(), header.own.fingerprint))
+}
 
-    pub(super) fn is_for(&self, target: Target) -> bool {
-        self.magic == MAGIC
-            && self.encoder == sidecar::encoder()
-            && self.address_size == u64::from(target.address_size)
-    }
+fn is_for(header: &Header, target: Target) -> bool {
+    header.own.address_size == u64::from(target.address_size)
 }
 
 /// Open hash tables of 32-bit values, 0 for an empty slot; a value stands in the first free slot
@@ -137,23 +121,15 @@ impl Index {
     pub(super) fn load(path: &Path, fingerprint: Id, target: Target) -> Option<Index> {
         let store = Store::Mapped(Mapped::open_whole(path).ok()?);
         let all = store.bytes();
-        let raw = all.get(..std::mem::size_of::<Header>())?;
-        let header: Header = bytemuck::pod_read_unaligned(raw);
-        let sound = header.is_for(target)
-            && header.fingerprint == fingerprint
-            && header.checksum == xxh3_64(&all[CHECKED_FROM..])
-            && header.arrays.iter().all(|&[start, len]| {
-                start % 8 == 0
-                    && start
-                        .checked_add(len)
-                        .is_some_and(|end| end <= all.len() as u64)
-            });
+        let header = Header::read(KIND, all)?;
+        let sound = is_for(&header, target)
+            && header.own.fingerprint == fingerprint
+            && header.is_sound(all);
         sound.then_some(Index { store, header })
     }
 
     fn array<T: Pod>(&self, i: usize) -> &[T] {
-        let [start, len] = self.header.arrays[i];
-        bytemuck::cast_slice(&self.store.bytes()[start as usize..(start + len) as usize])
+        bytemuck::cast_slice(self.header.array(self.store.bytes(), i))
     }
 
     /// Where each type's words start; the end of the last one follows.
@@ -251,29 +227,20 @@ impl Index {
             bytemuck::cast_slice(&tables[1]),
             bytemuck::cast_slice(&tables[2]),
         ];
-        let mut header = Header {
-            magic: MAGIC,
-            checksum: 0,
-            stamp,
+        let own = Own {
             fingerprint: Id::of(raw),
-            encoder: sidecar::encoder(),
             address_size: u64::from(target.address_size),
-            arrays: [[0; 2]; ARRAYS],
         };
-        let mut end = std::mem::size_of::<Header>();
-        for (array, part) in header.arrays.iter_mut().zip(parts) {
-            *array = [end as u64, part.len() as u64];
-            end += part.len().next_multiple_of(8);
+        let header = Header::new(KIND, stamp, own, &parts);
+        let start = header.bytes();
+        let parts = || std::iter::once(start.as_slice()).chain(container::padded(parts));
+        let mut words = vec![0u64; parts().map(<[u8]>::len).sum::<usize>() / 8];
+        let mut out: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for part in parts() {
+            let (own, rest) = out.split_at_mut(part.len());
+            own.copy_from_slice(part);
+            out = rest;
         }
-        let mut words = vec![0u64; end / 8];
-        let out: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-        for (&[start, _], part) in header.arrays.iter().zip(parts) {
-            out[start as usize..start as usize + part.len()].copy_from_slice(part);
-        }
-        let size = std::mem::size_of::<Header>();
-        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
-        header.checksum = xxh3_64(&out[CHECKED_FROM..]);
-        out[..size].copy_from_slice(bytemuck::bytes_of(&header));
         Ok(Index {
             store: Store::Made(words),
             header,

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use self::index::{index_path, Header, Index};
+use self::index::{index_path, stamp_and_fingerprint, Index};
 use self::part::{Met, Part};
 use crate::btf::check::BaseTypes;
 use crate::btf::{self, for_each_target, read, Space};
@@ -24,7 +24,7 @@ use crate::combine::{refine, Combiner, Overrides, Wanted};
 use crate::elf::Elf;
 use crate::object::numbering::Class;
 use crate::object::{text_at, Id, Target, View};
-use crate::store::sidecar::{self, Stamp};
+use crate::store::container::{restamp, Stamp};
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{self, Mapped};
 use crate::support::hash::Fast;
@@ -278,15 +278,15 @@ fn another_architecture() -> Error {
 /// the BTF need not be read.
 pub fn fingerprint(path: &Path, target: Target) -> Result<Id> {
     let (stamp, beside) = (stamp_of(path)?, index_path(path));
-    let known = Header::read(&beside).filter(|header| header.is_for(target));
-    if let Some(header) = known.filter(|header| header.stamp == stamp) {
-        return Ok(header.fingerprint);
+    let known = stamp_and_fingerprint(&beside, target);
+    if let Some((_, fingerprint)) = known.filter(|(of, _)| *of == stamp) {
+        return Ok(fingerprint);
     }
     let file = Bytes::open(path, Mapped::open)?;
     let fingerprint = Id::of(&file.get()[raw_btf(path, &file, target)?]);
-    if known.is_some_and(|header| header.fingerprint == fingerprint) {
+    if known.is_some_and(|(_, known)| known == fingerprint) {
         // Linked again, with the same types. If it cannot be noted, the next one hashes again.
-        let _ = sidecar::restamp(&beside, stamp);
+        let _ = restamp(&beside, stamp);
     }
     Ok(fingerprint)
 }
