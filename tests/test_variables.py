@@ -9,6 +9,7 @@ its type, and pyelftools reads what stands in the image at the place that the BT
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 from minitree import script
-from support import SCRIPTS, recent_pahole, require, run
+from support import SCRIPTS, missing, recent_pahole, require, run
 from toolchains import CLANGS, GCC, Toolchain, pahole_says
 
 from kbuild_btf import Btf, _native, paths
@@ -450,6 +451,17 @@ def test_a_second_link_that_fails_is_a_clear_failure(build: Sources, tmp_path: P
     assert "linking it once more with debug information failed: disk full" in done.stderr
     assert not (tmp_path / "out.btf").exists()
     assert list(tmp_path.glob("*.debug")) == []
+
+
+def test_a_command_that_another_user_recorded_is_not_run(build: Sources, tmp_path: Path) -> None:
+    if os.geteuid():
+        missing("only root can make files of another user")
+    linked = in_build(build)
+    os.chown(tmp_path / ".tmp_kbuild-btf..tmp_vmlinux1.link", 12345, -1)
+    done = run(FRONT, "-J", f"--btf_encode_detached={tmp_path}/out.btf", linked.image)
+    assert done.returncode == 1
+    assert "a command that another user recorded is not run" in done.stderr
+    assert not (tmp_path / "out.btf").exists()
 
 
 def test_a_second_link_of_other_addresses_is_no_evidence(build: Sources, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ KBUILD_BTF_CACHE: directory of the cache; empty: none.
 .br
 KBUILD_BTF_CACHE_SIZE: its limit, such as 500M.
 .br
+KBUILD_BTF_CACHE_SHARED: 1: entries of other users count, too.
+.br
 NO_COLOR: no colours on a terminal.
 .PP
 Those that concern the build of a kernel are in docs/kbuild.md of the sources.""",

@@ -23,6 +23,10 @@ use crate::support::endian;
 use crate::support::error::{Error, Result};
 use crate::support::files::Mapped;
 
+/// Bytes that compressed sections may have in any file, and how many times its size in addition.
+const LITTLE: u64 = 64 << 20;
+const MANIFOLD: u64 = 8;
+
 /// Where a relocated address field points: into a section of this file, or at a named symbol that
 /// only the link resolves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,11 +205,33 @@ impl<'a> Elf<'a> {
         let mut named = self.file.sections().filter(|s| is_named(s, name));
         match named.next().filter(|s| !is_without_content(s)) {
             None => Ok(None),
-            Some(s) => s
-                .uncompressed_data()
-                .map(Some)
-                .map_err(|e| self.damaged(name.as_bytes(), e)),
+            Some(s) => self.content(&s).map(Some),
         }
+    }
+
+    /// Decompressed. What headers say of the sizes is not believed beyond what debug information can
+    /// be, which is compressed three- to fivefold.
+    fn content(&self, section: &impl ObjectSection<'a>) -> Result<Cow<'a, [u8]>> {
+        let name = section.name_bytes().unwrap_or(b"");
+        let stored = section
+            .compressed_data()
+            .map_err(|e| self.damaged(name, e))?;
+        if stored.format != object::CompressionFormat::None {
+            let said = self.file.sections().filter_map(|s| {
+                let range = s.compressed_file_range().ok()?;
+                (range.format != object::CompressionFormat::None).then_some(range.uncompressed_size)
+            });
+            let said = said.fold(0u64, u64::saturating_add);
+            let size = self.bytes.len() as u64;
+            if said > LITTLE + MANIFOLD * size {
+                return Err(Error::new(format!(
+                    "damaged: its compressed sections would be {said} bytes, of a file of {size}"
+                ))
+                .at(self.path.display())
+                .hint("compile it again"));
+            }
+        }
+        stored.decompress().map_err(|e| self.damaged(name, e))
     }
 
     /// Where the bytes of a section lie in the file; `None` also when they are compressed.
@@ -288,9 +314,7 @@ impl<'a> Elf<'a> {
             .at(self.path.display())
             .hint("build without -fdebug-types-section"));
         }
-        let data = section
-            .uncompressed_data()
-            .map_err(|e| self.damaged(name.as_bytes(), e))?;
+        let data = self.content(&section)?;
         if !self.is_relocatable() {
             return Ok(Section {
                 data,

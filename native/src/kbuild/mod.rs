@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use crate::elf::image::Image;
 use crate::elf::Elf;
-use crate::support::error::{io, Error, Result};
-use crate::support::files::Mapped;
+use crate::support::error::{Error, Result};
+use crate::support::files::{read, read_text, Mapped};
 
 /// The objects of a linked file. Paths are relative to the working directory, as make's are.
 pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
@@ -29,7 +29,7 @@ pub fn linked_objects(elf: &Path) -> Result<Vec<PathBuf>> {
     for image in images {
         let path = trace_of(directory, image);
         if belongs(&path, &directory.join(image)) {
-            let text = fs::read_to_string(&path).map_err(io("read", &path))?;
+            let text = read_text(&path)?;
             return trace::objects(&text, directory)
                 .map_err(|e| e.at(path.display()).hint("run make again"));
         }
@@ -140,7 +140,7 @@ pub fn keep_trace(elf: &Path) {
 
 /// Members of a thin archive: paths beside the archive.
 fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
-    let bytes = fs::read(archive).map_err(io("read", archive))?;
+    let bytes = read(archive)?;
     let bad = |what: &str| Error::new(format!("damaged archive: {what}")).at(archive.display());
     let parsed = object::read::archive::ArchiveFile::parse(bytes.as_slice())
         .map_err(|e| bad(&e.to_string()))?;
@@ -163,10 +163,8 @@ fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
 /// The objects of a module: those that its `.mod` file lists, and what modpost adds.
 fn module_objects(directory: &Path, module: &str) -> Result<Vec<PathBuf>> {
     let list = directory.join(format!("{module}.mod"));
-    let text = fs::read_to_string(&list).map_err(|e| {
-        io("read", &list)(e)
-            .hint("name the objects, or encode the module itself: kbuild-btf encode")
-    })?;
+    let text = read_text(&list)
+        .map_err(|e| e.hint("name the objects, or encode the module itself: kbuild-btf encode"))?;
     let mut objects = Vec::new();
     for path in text.split_whitespace() {
         objects.push(in_tree(directory, Path::new(path)).ok_or_else(|| {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::belongs;
 use crate::support::error::{io, Error, Result};
-use crate::support::files::Temporary;
+use crate::support::files::{is_ours, read, Temporary};
 
 /// Link an image again as the LD wrapper recorded it, this time with debug information. `None`:
 /// there is no record. `why` goes before, because it takes its time.
@@ -20,7 +20,15 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
     if !belongs(&record, image) {
         return Ok(None);
     }
-    let text = fs::read(&record).map_err(io("read", &record))?;
+    let meta = fs::metadata(&record).map_err(io("read", &record))?;
+    if !is_ours(&meta) {
+        return Err(
+            Error::new("a command that another user recorded is not run")
+                .at(record.display())
+                .hint("link as the user who built it, or set KBUILD_BTF_KEEP_DEBUG=1"),
+        );
+    }
+    let text = read(&record)?;
     let mut words: Vec<OsString> = text
         .split(|&b| b == 0)
         .map(|word| OsString::from_vec(word.to_vec()))

@@ -4,19 +4,23 @@
 //! Size and statistics are kept by the Python side.
 
 use std::ffi::OsString;
-use std::fs::{self, File, FileTimes};
-use std::io::{Read, Write};
+use std::fs::{self, DirBuilder, File, FileTimes};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::object::Id;
 use crate::store::key;
 use crate::store::sidecar::Sidecar;
-use crate::support::files::Unnamed;
+use crate::support::files::{is_ours, open_regular, read_start, Unnamed};
 
 #[derive(Clone)]
 pub struct Cache {
     root: PathBuf,
+    /// Entries of any owner count; else only those of this user and of root, since whoever writes an
+    /// entry says what the BTF is.
+    shared: bool,
 }
 
 /// What happened to one object; counted as one byte appended to a file, which needs no lock.
@@ -76,12 +80,17 @@ impl Cache {
     pub fn at(directory: &Path) -> Cache {
         Cache {
             root: directory.join("v1"),
+            shared: false,
         }
     }
 
     pub fn from_env() -> Option<Cache> {
         let directory = Cache::directory(|name| std::env::var_os(name));
-        directory.map(|directory| Cache::at(&directory))
+        let shared = std::env::var_os("KBUILD_BTF_CACHE_SHARED").is_some_and(|v| v == "1");
+        directory.map(|directory| Cache {
+            shared,
+            ..Cache::at(&directory)
+        })
     }
 
     /// Where an environment has it: `$KBUILD_BTF_CACHE`, else below `$XDG_CACHE_HOME` (a relative one does
@@ -96,6 +105,14 @@ impl Cache {
             None => path("HOME")?.join(".cache"),
         };
         Some(base.join("kbuild-btf"))
+    }
+
+    fn make(&self, directory: &Path) -> std::io::Result<()> {
+        let mode = if self.shared { 0o777 } else { 0o700 };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(directory)
     }
 
     fn entry(&self, key: Id) -> PathBuf {
@@ -113,10 +130,11 @@ impl Cache {
     /// The entry of a key, as `check` takes it. One that it does not take is damaged, and removed.
     pub fn load<T>(&self, key: Id, check: impl FnOnce(Vec<u8>) -> Option<T>) -> Option<T> {
         let path = self.entry(key);
-        let file = File::open(&path).ok()?;
-        let len = file.metadata().ok()?.len();
-        let mut bytes = Vec::with_capacity(len as usize);
-        (&file).take(len).read_to_end(&mut bytes).ok()?;
+        let (file, meta) = open_regular(&path).ok()?;
+        if !self.shared && !is_ours(&meta) {
+            return None;
+        }
+        let bytes = read_start(&file, meta.len()).ok()?;
         let sound = check(bytes);
         match &sound {
             Some(_) => {
@@ -140,7 +158,7 @@ impl Cache {
         let write = || Unnamed::write(&path, parts);
         let written = write().or_else(|error| match path.parent() {
             // Most likely the first entry of its directory.
-            Some(directory) => fs::create_dir_all(directory).and_then(|()| write()),
+            Some(directory) => self.make(directory).and_then(|()| write()),
             None => Err(error),
         });
         let Ok(file) = written else { return false };
@@ -152,8 +170,14 @@ impl Cache {
 
     pub fn count(&self, event: Event) {
         let path = self.root.join("events");
-        let open = || File::options().append(true).create(true).open(&path);
-        let file = open().or_else(|_| fs::create_dir_all(&self.root).and_then(|()| open()));
+        // Nothing that stands there for another file, or waits for a reader.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let open = || {
+            let mut options = File::options();
+            options.append(true).create(true).custom_flags(flags);
+            options.open(&path)
+        };
+        let file = open().or_else(|_| self.make(&self.root).and_then(|()| open()));
         if let Ok(mut file) = file {
             let _ = file.write_all(&[event.letter() as u8]);
         }

@@ -13,6 +13,7 @@ use bytemuck::{Pod, Zeroable};
 use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
 use crate::support::error::{io, Result};
+use crate::support::files::open_regular;
 
 /// Version of the product and hash of the encoder's source.
 pub const ENCODER_VERSION: &str = concat!(
@@ -143,7 +144,8 @@ impl<Own: Pod, const ARRAYS: usize> Header<Own, ARRAYS> {
     /// The same of a file of which nothing else is read.
     pub fn of_file(kind: [u8; 4], path: &Path) -> Option<Self> {
         let mut raw = vec![0; Self::SIZE];
-        File::open(path).ok()?.read_exact_at(&mut raw, 0).ok()?;
+        let (file, _) = open_regular(path).ok()?;
+        file.read_exact_at(&mut raw, 0).ok()?;
         Self::read(kind, &raw)
     }
 

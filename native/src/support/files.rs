@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Files: mapped to be read, written as a whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{IoSlice, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -39,15 +40,9 @@ impl Mapped {
     /// For one of many small files that several threads read: memory is used again, while each
     /// unmapping would interrupt the other threads.
     pub fn read(path: &Path) -> Result<Mapped> {
-        let (mut file, len) = open(path)?;
-        let mut bytes = Vec::with_capacity(len);
-        Read::by_ref(&mut file)
-            .take(len as u64)
-            .read_to_end(&mut bytes)
-            .map_err(io("read", path))?;
         Ok(Mapped {
             path: path.to_owned(),
-            content: Memory::Copy(bytes),
+            content: Memory::Copy(read(path)?),
         })
     }
 
@@ -85,14 +80,60 @@ impl Mapped {
     }
 }
 
-/// A regular file and its length in bytes.
 fn open(path: &Path) -> Result<(File, usize)> {
-    let file = File::open(path).map_err(io("open", path))?;
-    let meta = file.metadata().map_err(io("read", path))?;
-    if !meta.is_file() {
-        return Err(Error::new("not a regular file").at(path.display()));
-    }
+    let (file, meta) = open_regular(path).map_err(not_opened("open", path))?;
     Ok((file, meta.len() as usize))
+}
+
+fn not_opened(action: &str, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    let (other, path) = (io(action, path), path.to_owned());
+    move |cause| match cause.kind() {
+        ErrorKind::InvalidInput => Error::new("not a regular file").at(path.display()),
+        _ => other(cause),
+    }
+}
+
+/// A regular file and what is known of it; `InvalidInput` if it is something else. A pipe would wait
+/// for somebody to write into it.
+pub fn open_regular(path: &Path) -> std::io::Result<(File, Metadata)> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let meta = file.metadata()?;
+    match meta.is_file() {
+        true => Ok((file, meta)),
+        false => Err(ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// Does it belong to this user, or to root, who may do anything anyway?
+pub fn is_ours(meta: &Metadata) -> bool {
+    // SAFETY: it has no conditions and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    meta.uid() == user || meta.uid() == 0
+}
+
+/// The first bytes of a file, as many as it had when it was opened.
+pub fn read_start(mut file: &File, len: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // What a file says of its length need not be there: it may have holes.
+    bytes.try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX))?;
+    Read::by_ref(&mut file).take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A regular file whole.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let (file, meta) = open_regular(path).map_err(not_opened("read", path))?;
+    read_start(&file, meta.len()).map_err(io("read", path))
+}
+
+/// The same of a text.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?)
+        .map_err(|_| Error::new("cannot read: it is no text").at(path.display()))
 }
 
 impl AsRef<[u8]> for Mapped {
