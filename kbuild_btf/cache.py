@@ -269,6 +269,8 @@ def _events() -> Mapping[str, str]:
 
 def _counted(path: Path) -> Counter[str]:
     """The events of one file; bytes that mean nothing are left out."""
+    if not path.is_file():
+        return Counter()  # a pipe would wait for somebody who writes
     try:
         raw = path.read_bytes()
     except OSError:

@@ -88,6 +88,8 @@ def test_a_pipe_in_place_of_what_is_kept(object_file: Path, own_cache: Path) -> 
         assert sidecar(object_file).is_file()
         assert sidecar(object_file).read_bytes()[64:] == made[64:]
     assert kept.is_file()
+    done = kbuild_btf("cache")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["a.mod", ".tmp_kbuild-btf.a.ko.trace"])
