@@ -12,7 +12,7 @@ use super::words::{Choice, Item, Layout, Prototype, Reference, Words};
 use super::{variables, SymbolIndex};
 use crate::btf::Kind;
 use crate::object::{
-    function_flags, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit, Variable, NONE,
+    function_flags, variable_flags, DeclTag, Encoded, Function, Id, Unit, Variable, NONE,
 };
 use crate::support::error::{Error, Result};
 use crate::support::limits::IN_A_ROW;
@@ -517,22 +517,7 @@ impl Emit<'_> {
     /// Keep a symbol of the object; its index among those kept.
     fn symbol(&mut self, index: u32) -> u32 {
         let all = &self.raw.source.symbols;
-        let symbol = &all.symbols[index as usize];
-        let section = all
-            .sections
-            .get(symbol.section as usize)
-            .copied()
-            .unwrap_or(b"");
-        let whole = all.moves_whole.get(symbol.section as usize);
-        let whole = whole.copied().unwrap_or(true);
-        let kept = Symbol {
-            name: self.strings.add(symbol.name),
-            section: self.strings.add(section),
-            file: self.strings.add(all.files[index as usize]),
-            kind: Symbol::kind_word(symbol.kind, symbol.binding, whole),
-            value: symbol.value,
-            size: symbol.size,
-        };
+        let kept = all.kept(index, |text| self.strings.add(text));
         self.out.symbols.push(kept);
         self.out.symbols.len() as u32 - 1
     }

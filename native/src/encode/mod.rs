@@ -36,7 +36,7 @@ use object::elf;
 use crate::dwarf::{refers_across_units, Dwarf, Reader};
 use crate::elf::{Elf, GlobalFunctions, Section};
 use crate::object::numbering::Sifted;
-use crate::object::{identity, languages, Encoded, Id, Target, View};
+use crate::object::{identity, languages, Encoded, Id, Symbol, Target, View};
 use crate::support::error::{Error, Result};
 use crate::support::hash::Fast;
 
@@ -356,6 +356,22 @@ impl<'a> SymbolIndex<'a> {
                 let symbol = &self.symbols[i as usize];
                 value - symbol.value < symbol.size.max(1)
             })
+    }
+
+    /// A symbol as it is kept with what stands there; `string` keeps a text.
+    pub fn kept(&self, index: u32, mut string: impl FnMut(&'a [u8]) -> u32) -> Symbol {
+        let symbol = &self.symbols[index as usize];
+        let at = symbol.section as usize;
+        let section = self.sections.get(at).copied().unwrap_or(b"");
+        let whole = self.moves_whole.get(at).copied().unwrap_or(true);
+        Symbol {
+            name: string(symbol.name),
+            section: string(section),
+            file: string(self.files[index as usize]),
+            kind: Symbol::kind_word(symbol.kind, symbol.binding, whole),
+            value: symbol.value,
+            size: symbol.size,
+        }
     }
 
     /// All symbols at a place.

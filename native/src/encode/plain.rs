@@ -14,7 +14,7 @@ use crate::btf::{self, load, read, Field, Kind};
 use crate::elf::image::base_name;
 use crate::elf::Elf;
 use crate::object::{
-    function_flags, identity, sparse, variable_flags, DeclTag, Encoded, Function, Id, Symbol, Unit,
+    function_flags, identity, sparse, variable_flags, DeclTag, Encoded, Function, Id, Unit,
     Variable, NONE,
 };
 use crate::support::endian;
@@ -315,38 +315,17 @@ impl<'b> Builder<'b> {
         crate::object::text_at(&self.read.strings, offset)
     }
 
-    fn string(&mut self, text: &'b [u8]) -> u32 {
-        if text.is_empty() {
-            return 0;
-        }
-        if let Some(&known) = self.strings.get(text) {
-            return known;
-        }
-        let offset = self.out.strings.len() as u32;
-        self.out.strings.extend_from_slice(text);
-        self.out.strings.push(0);
-        self.strings.insert(text, offset);
-        offset
-    }
-
     fn symbol(&mut self, i: u32) -> u32 {
-        let symbol = &self.index.symbols[i as usize];
-        let at = symbol.section as usize;
-        let section = self.index.sections.get(at).copied().unwrap_or(b"");
-        let whole = self.index.moves_whole.get(at).copied().unwrap_or(true);
-        let file = self.index.files[i as usize];
-        let mut kept = Symbol {
-            name: 0,
-            section: 0,
-            file: 0,
-            kind: Symbol::kind_word(symbol.kind, symbol.binding, whole),
-            value: symbol.value,
-            size: symbol.size,
-        };
-        let name = symbol.name;
-        kept.name = self.string(name);
-        kept.section = self.string(section);
-        kept.file = self.string(file);
+        let (strings, known) = (&mut self.out.strings, &mut self.strings);
+        let kept = self.index.kept(i, |text| match text {
+            b"" => 0,
+            _ => *known.entry(text).or_insert_with(|| {
+                let offset = strings.len() as u32;
+                strings.extend_from_slice(text);
+                strings.push(0);
+                offset
+            }),
+        });
         self.out.symbols.push(kept);
         self.out.symbols.len() as u32 - 1
     }

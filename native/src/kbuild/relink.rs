@@ -2,14 +2,13 @@
 //! Linking an image once more, as it was linked.
 
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::belongs;
 use crate::support::error::{io, Error, Result};
-use crate::support::files::{is_ours, read, Temporary};
+use crate::support::files::{is_ours, open_regular, read_start, Temporary};
 
 /// Link an image again as the LD wrapper recorded it, this time with debug information. `None`:
 /// there is no record. `why` goes before, because it takes its time.
@@ -20,7 +19,7 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
     if !belongs(&record, image) {
         return Ok(None);
     }
-    let meta = fs::metadata(&record).map_err(io("read", &record))?;
+    let (file, meta) = open_regular(&record).map_err(io("read", &record))?;
     if !is_ours(&meta) {
         return Err(
             Error::new("a command that another user recorded is not run")
@@ -28,7 +27,7 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
                 .hint("link as the user who built it, or set KBUILD_BTF_KEEP_DEBUG=1"),
         );
     }
-    let text = read(&record)?;
+    let text = read_start(&file, meta.len()).map_err(io("read", &record))?;
     let mut words: Vec<OsString> = text
         .split(|&b| b == 0)
         .map(|word| OsString::from_vec(word.to_vec()))
