@@ -14,6 +14,7 @@ use crate::object::numbering::{Numbered, Sifted};
 use crate::object::refused::{self, Counted, Policy};
 use crate::object::{Encoded, View};
 use crate::support::error::Result;
+use crate::support::files::WORTH_FORGETTING;
 use crate::support::progress;
 
 /// What all threads are told.
@@ -45,6 +46,8 @@ pub struct Units<'a, 's> {
     encoder: Encoder<'s>,
     met: Met,
     pub counted: Counted,
+    /// Where in `.debug_info` that begins which this thread has not given back.
+    forgotten: usize,
 }
 
 impl<'a, 's> Units<'a, 's> {
@@ -64,6 +67,16 @@ impl<'a, 's> Units<'a, 's> {
             encoder: Encoder::new(source),
             met,
             counted: Counted::default(),
+            forgotten: 0,
+        }
+    }
+
+    /// Threads take units in order: what lies before one has been read, or is being read by another.
+    fn forget_before(&mut self, unit: &UnitHeader<Reader<'_>>) {
+        let start = unit.debug_info_offset().map_or(0, |offset| offset.0);
+        if start >= self.forgotten + WORTH_FORGETTING {
+            self.encoder.forget(self.forgotten..start);
+            self.forgotten = start;
         }
     }
 }
@@ -86,6 +99,9 @@ impl<'s> Supply for Units<'_, 's> {
                 (encoded, sifted)
             }
         };
+        if let Some(unit) = units.first() {
+            self.forget_before(unit);
+        }
         let view = self.encoder.view(&encoded);
         let counted = refused::count(&view, self.asked.elf, self.asked.policy)?;
         self.counted.add(&counted);

@@ -107,6 +107,7 @@ impl<'a> ReadRef<'a> for Content<'a> {
 
 pub struct Elf<'a> {
     file: object::File<'a, Content<'a>>,
+    mapped: &'a Mapped,
     bytes: &'a [u8],
     pub path: &'a Path,
 }
@@ -125,7 +126,12 @@ impl<'a> Elf<'a> {
         }
         let file = object::File::parse(Content(bytes))
             .map_err(|e| Error::new(format!("damaged ELF: {e}")).at(path.display()))?;
-        Ok(Elf { file, bytes, path })
+        Ok(Elf {
+            file,
+            mapped,
+            bytes,
+            path,
+        })
     }
 
     pub fn is_relocatable(&self) -> bool {
@@ -324,6 +330,11 @@ impl<'a> Elf<'a> {
         self.relocate(name, data, section.relocations())
     }
 
+    /// See `Mapped::forget`.
+    pub fn forget(&self, part: &[u8]) {
+        self.mapped.forget(part);
+    }
+
     fn relocate(
         &self,
         name: &str,
@@ -346,6 +357,10 @@ impl<'a> Elf<'a> {
         }
         let debug = self.debug_sections();
         let places = self.symbol_places();
+        let stored = match data {
+            Cow::Borrowed(stored) => stored,
+            Cow::Owned(_) => &[],
+        };
         let mut bytes = data.into_owned();
         for (offset, relocation) in relocations {
             let RelocationTarget::Symbol(index) = relocation.target() else {
@@ -395,6 +410,11 @@ impl<'a> Elf<'a> {
                     },
                 ));
             }
+        }
+        self.forget(stored);
+        for prefix in [".rela", ".rel"] {
+            let range = self.range_of(&format!("{prefix}{name}"));
+            self.forget(range.map_or(&[], |range| &self.bytes[range]));
         }
         // Assemblers emit relocations in order; a sort of sorted input is cheap.
         targets.sort_by_key(|&(at, _)| at);

@@ -29,6 +29,7 @@ pub use plain::has_btf;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use object::elf;
@@ -246,6 +247,12 @@ impl<'s> Encoder<'s> {
 
     fn place(&self, error: Error) -> Error {
         error.at(self.raw.source.elf.path.display())
+    }
+
+    /// A part of `.debug_info` that has been encoded.
+    pub fn forget(&self, part: Range<usize>) {
+        let Source { elf, dwarf, .. } = self.raw.source;
+        elf.forget(dwarf.info.data.get(part).unwrap_or(&[]));
     }
 
     /// What this encoder has made, now or earlier.

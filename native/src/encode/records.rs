@@ -242,6 +242,8 @@ impl<'s> Raw<'s> {
         // About as many as a unit of a kernel has for its size. Room that is not used costs nothing,
         // growing does.
         let size = source.dwarf.info.data.len().min(1 << 20);
+        let strings = Strings::new(&source.dwarf.str);
+        source.elf.forget(&source.dwarf.str);
         Raw {
             source,
             types: Vec::with_capacity(size / 32),
@@ -257,7 +259,7 @@ impl<'s> Raw<'s> {
             gnu_tags: Vec::new(),
             annotations: HashMap::new(),
             units: Vec::new(),
-            strings: Strings::new(&source.dwarf.str),
+            strings,
             placeholder_name: 0,
             abbrevs: None,
             open: Open::default(),

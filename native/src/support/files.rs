@@ -12,6 +12,9 @@ use memmap2::{Mmap, MmapOptions};
 
 use crate::support::error::{io, Error, Result};
 
+/// Bytes below which it costs more to give pages back than it saves.
+pub const WORTH_FORGETTING: usize = 1 << 20;
+
 /// A file mapped read-only. A length change by another process while we read would be a fault in
 /// any reader; make never rewrites an object that a later step of the same build is reading.
 pub struct Mapped {
@@ -77,6 +80,24 @@ impl Mapped {
             Memory::Map(map) => map,
             Memory::Copy(bytes) => bytes,
         }
+    }
+
+    /// A part that nobody will read soon: its pages leave this process. They are there again, from the
+    /// file, when somebody does. A part of anything else, like a copy of these bytes, stays.
+    pub fn forget(&self, part: &[u8]) {
+        let Memory::Map(map) = &self.content else {
+            return;
+        };
+        let start = (part.as_ptr() as usize).wrapping_sub(map.as_ptr() as usize);
+        if part.len() < WORTH_FORGETTING || start > map.len() || part.len() > map.len() - start {
+            return;
+        }
+        // SAFETY: the pages are read-only and those of a file, so that nothing is lost with them.
+        let advised = unsafe {
+            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, part.len())
+        };
+        // It is only advice.
+        let _ = advised;
     }
 }
 
@@ -277,5 +298,22 @@ mod tests {
         let (one, other) = (name(), name());
         assert_ne!(one, other);
         assert_eq!(one.parent(), Some(Path::new("dir")));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_there_again() {
+        let path = std::env::temp_dir().join(format!("forgotten{}", beside(Path::new("")).display()));
+        let content: Vec<u8> = (0..=u8::MAX).cycle().take(3 * WORTH_FORGETTING).collect();
+        fs::write(&path, &content).expect("written");
+        let mapped = Mapped::open(&path).expect("mapped");
+        fs::remove_file(&path).expect("removed");
+        assert_eq!(mapped.bytes(), content);
+        mapped.forget(mapped.bytes());
+        mapped.forget(&mapped.bytes()[5..][..WORTH_FORGETTING]);
+        assert_eq!(mapped.bytes(), content);
+        // Memory of its own would be zeros afterwards.
+        let copy = content.clone();
+        mapped.forget(&copy);
+        assert_eq!(copy, content);
     }
 }
