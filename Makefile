@@ -13,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # CI runs it under coverage.
 PYTEST ?= $(BIN)/pytest
+# On all processors; see tests/conftest.py for what stays together.
+WORKERS := -n auto --dist loadgroup
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CARGO_ARGS := --quiet --locked --manifest-path native/Cargo.toml
 
@@ -35,10 +37,10 @@ demo: setup-demo install
 	@$(BIN)/kbuild-btf demo
 
 test: setup-test lint cargo-test kernel
-	@$(PYTEST)
+	@$(PYTEST) $(WORKERS)
 
 test-quick: setup-quick lint cargo-test
-	@$(PYTEST) -m "not kernel"
+	@$(PYTEST) $(WORKERS) -m "not kernel"
 
 # Before pytest, which has a deadline for each test: the kernel is built once, and again by programs
 # that have changed.

@@ -13,10 +13,29 @@ from kernel import DIRECTORY, Kernel
 from minitree import MiniTree, mini_kernel
 from support import CI, PAHOLE, missing, require
 
+# The marker, and what its tests are called together.
+KERNEL = "kernel"
+
 # The same examples in every run of CI; new ones on people's machines.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if CI else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers a file's tests share one, as they share what was made for them; all that
+    need the kernel do, since they make in its tree. These take longest, and so come first."""
+    for item in items:
+        group = KERNEL if item.get_closest_marker(KERNEL) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    long = (KERNEL, "test_worlds")
+
+    def place(item: pytest.Item) -> int:
+        group = item.get_closest_marker("xdist_group")
+        assert group
+        return long.index(group.args[0]) if group.args[0] in long else len(long)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)
