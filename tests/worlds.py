@@ -579,5 +579,7 @@ class Files:
 
 
 def write(path: Path, content: bytes) -> str:
+    # To write over a file waits for the disk, on ext4.
+    path.unlink(missing_ok=True)
     path.write_bytes(content)
     return str(path)

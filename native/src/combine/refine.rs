@@ -211,7 +211,9 @@ struct Holder {
     classes: Vec<Class>,
     counts: Vec<Counts>,
     graph: Graph,
-    users: Graph,
+    /// Which nominal types each refers to by name, of those that lead to another definition.
+    mentions: Graph,
+    mentioning: Graph,
     /// Local types that are other definitions than the default.
     others: Vec<u32>,
     /// Does it lead to one of these?
@@ -242,9 +244,19 @@ impl Holder {
             return None;
         }
         let graph = targets(view);
-        let users = graph.reversed();
-        let mut leads = users.reach(others.clone());
+        let mut leads = graph.reversed().reach(others.clone());
         leads.insert(0, false);
+        let is_nominal: Vec<bool> = classes
+            .iter()
+            .map(|&class| name_of(combiner, class).is_some())
+            .collect();
+        let mentions = Graph::new(classes.len() - 1, |local, visit| {
+            if classes[local as usize] != 0 && leads[local as usize] {
+                let all = mentioned(&graph, local, |target| is_nominal[target as usize]);
+                all.into_iter().for_each(visit);
+            }
+        });
+        let mentioning = mentions.reversed();
         let mut of_class: HashMap<Class, Vec<u32>, Fast> = HashMap::default();
         for (local, &class) in (0..).zip(&classes) {
             if class != 0 && leads[local as usize] {
@@ -256,7 +268,8 @@ impl Holder {
             classes,
             counts,
             graph,
-            users,
+            mentions,
+            mentioning,
             others,
             leads,
             of_class,
@@ -267,29 +280,10 @@ impl Holder {
         self.classes[local as usize]
     }
 
-    fn mentioned(&self, local: u32, combiner: &Combiner<'_>) -> Vec<u32> {
-        let is_nominal = |target: u32| name_of(combiner, self.class(target)).is_some();
-        mentioned(&self.graph, local, is_nominal)
-    }
-
     /// What mentions one of these nominal types.
-    fn mentioning(&self, named: &[u32], combiner: &Combiner<'_>) -> Vec<u32> {
-        let mut found: BTreeSet<u32> = BTreeSet::new();
-        let mut queue: Vec<u32> = named
-            .iter()
-            .flat_map(|&n| self.users.of(n))
-            .copied()
-            .collect();
-        while let Some(user) = queue.pop() {
-            let class = self.class(user);
-            if class == 0 || !found.insert(user) {
-                continue;
-            }
-            if name_of(combiner, class).is_none() {
-                queue.extend(self.users.of(user));
-            }
-        }
-        found.into_iter().collect()
+    fn mentioning(&self, named: &[u32]) -> BTreeSet<u32> {
+        let users = named.iter().flat_map(|&n| self.mentioning.of(n));
+        users.copied().collect()
     }
 }
 
@@ -299,14 +293,62 @@ type Place = (usize, u32);
 /// A class, and a name that it mentions.
 type Pair = (Class, Name);
 
-/// A class as those have it that mean these definitions, which are not defaults; ascending.
-type Leads = Vec<Class>;
+/// Definitions that are not defaults, as the number of a set of them; 0: none.
+type Leads = u32;
+
+/// Sets of classes, ascending, each once: most types of an object lead to the same ones.
+struct Sets {
+    all: Vec<Vec<Class>>,
+    numbers: HashMap<Vec<Class>, Leads>,
+    unions: HashMap<(Leads, Leads), Leads, Fast>,
+}
+
+impl Sets {
+    fn new() -> Sets {
+        Sets {
+            all: vec![Vec::new()],
+            numbers: HashMap::from([(Vec::new(), 0)]),
+            unions: HashMap::default(),
+        }
+    }
+
+    fn get(&self, number: Leads) -> &[Class] {
+        &self.all[number as usize]
+    }
+
+    fn number(&mut self, set: Vec<Class>) -> Leads {
+        let next = self.all.len() as Leads;
+        let number = *self.numbers.entry(set.clone()).or_insert(next);
+        if number == next {
+            self.all.push(set);
+        }
+        number
+    }
+
+    fn union(&mut self, one: Leads, other: Leads) -> Leads {
+        let key = (one.min(other), one.max(other));
+        if key.0 == 0 || key.0 == key.1 {
+            return key.1;
+        }
+        if let Some(&known) = self.unions.get(&key) {
+            return known;
+        }
+        let mut both = [self.get(one), self.get(other)].concat();
+        both.sort_unstable();
+        both.dedup();
+        let number = self.number(both);
+        self.unions.insert(key, number);
+        number
+    }
+}
 
 struct State {
     /// Of each local type of each holder its variant, from 1 on; 0: that of its class.
     variants: Vec<Vec<u32>>,
+    /// A class as those have it that mean these definitions.
     all: Vec<(Class, Leads)>,
-    numbers: HashMap<(Class, Leads), u32>,
+    numbers: HashMap<(Class, Leads), u32, Fast>,
+    sets: Sets,
     /// Types in which a name means several things.
     split: HashSet<Pair>,
 }
@@ -316,14 +358,15 @@ impl State {
         let mut state = State {
             variants: holders.iter().map(|h| vec![0; h.classes.len()]).collect(),
             all: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
+            sets: Sets::new(),
             split: HashSet::new(),
         };
         for (i, holder) in holders.iter().enumerate() {
             for &local in &holder.others {
                 let class = holder.class(local);
                 debug_assert!(names.others.contains(&class));
-                state.variants[i][local as usize] = state.number(class, Leads::new());
+                state.variants[i][local as usize] = state.number(class, 0);
             }
         }
         state
@@ -331,15 +374,15 @@ impl State {
 
     fn number(&mut self, class: Class, leads: Leads) -> u32 {
         let next = self.all.len() as u32 + 1;
-        let known = self.numbers.entry((class, leads.clone())).or_insert(next);
-        if *known == next {
+        let known = *self.numbers.entry((class, leads)).or_insert(next);
+        if known == next {
             self.all.push((class, leads));
         }
-        *known
+        known
     }
 
-    fn variant(&self, number: u32) -> &(Class, Leads) {
-        &self.all[number as usize - 1]
+    fn variant(&self, number: u32) -> (Class, Leads) {
+        self.all[number as usize - 1]
     }
 
     /// Tell apart upwards until nothing changes. All holders take each step together, so that their
@@ -361,7 +404,7 @@ impl State {
             let mut pairs: BTreeSet<Pair> = BTreeSet::new();
             let mut changed: BTreeSet<Place> = BTreeSet::new();
             for (i, holder) in holders.iter().enumerate() {
-                for local in holder.mentioning(&fresh[i], combiner) {
+                for local in holder.mentioning(&fresh[i]) {
                     let named = self.named(combiner, holder, i, local);
                     for &(name, _) in &named {
                         let pair = (holder.class(local), name);
@@ -408,23 +451,22 @@ impl State {
             fresh.iter_mut().for_each(Vec::clear);
             for (i, local) in changed {
                 let class = holders[i].class(local);
-                let mut leads: BTreeSet<Class> = BTreeSet::new();
-                if holders[i].others.binary_search(&local).is_ok() {
-                    leads.insert(class);
-                }
+                let mut apart = holders[i].others.binary_search(&local).is_ok();
+                let mut leads = match apart {
+                    true => self.sets.number(vec![class]),
+                    false => 0,
+                };
                 for &(name, variant) in &said[&(i, local)] {
                     if self.split.contains(&(class, name)) {
-                        match deep {
-                            true => leads.extend(&self.variant(variant).1),
-                            false => drop(leads.insert(self.variant(variant).0)),
-                        }
+                        apart = true;
+                        leads = self.sets.union(leads, self.variant(variant).1);
                     }
                 }
-                let number = match (leads.is_empty(), deep) {
-                    (true, _) => 0,
+                let number = match (apart, deep) {
+                    (false, _) => 0,
                     // To what it leads is found out for all at once.
-                    (false, false) => self.number(class, Leads::new()),
-                    (false, true) => self.number(class, leads.into_iter().collect()),
+                    (true, false) => self.number(class, 0),
+                    (true, true) => self.number(class, leads),
                 };
                 let before = std::mem::replace(&mut self.variants[i][local as usize], number);
                 if before != number && name_of(combiner, class).is_some() {
@@ -441,37 +483,36 @@ impl State {
         self.numbers.clear();
         let mut named = Vec::new();
         for (i, holder) in holders.iter().enumerate() {
-            let count = holder.classes.len() - 1;
-            let mentions = Graph::new(count, |local, visit| {
+            let apart = |local: u32| self.variants[i][local as usize] != 0;
+            let mentions = Graph::new(holder.classes.len() - 1, |local, visit| {
                 let class = holder.class(local);
-                if self.variants[i][local as usize] == 0 {
-                    return;
-                }
-                for target in holder.mentioned(local, combiner) {
+                for &target in holder.mentions.of(local) {
                     let name = name_of(combiner, holder.class(target)).map(|(name, _)| name);
-                    let is_apart = self.variants[i][target as usize] != 0;
-                    if is_apart && name.is_some_and(|name| self.split.contains(&(class, name))) {
+                    let is_split = |name| self.split.contains(&(class, name));
+                    if apart(local) && apart(target) && name.is_some_and(is_split) {
                         visit(target);
                     }
                 }
             });
-            let mentioning = mentions.reversed();
-            let mut others: BTreeMap<Class, Vec<u32>> = BTreeMap::new();
-            for &local in &holder.others {
-                others.entry(holder.class(local)).or_default().push(local);
-            }
-            let mut leads = vec![Leads::new(); count + 1];
-            for (class, locals) in others {
-                for (local, leading) in (1..).zip(mentioning.reach(locals)) {
-                    if leading {
-                        let leads: &mut Leads = &mut leads[local];
-                        leads.push(class);
+            let mut leads = vec![0; holder.classes.len()];
+            for group in mentions.groups() {
+                let mut of_group = 0;
+                for &local in &group {
+                    if holder.others.binary_search(&local).is_ok() {
+                        let own = self.sets.number(vec![holder.class(local)]);
+                        of_group = self.sets.union(of_group, own);
                     }
+                    for &target in mentions.of(local) {
+                        of_group = self.sets.union(of_group, leads[target as usize]);
+                    }
+                }
+                for local in group {
+                    leads[local as usize] = of_group;
                 }
             }
             named.push(Vec::new());
             for (local, leads) in (0..).zip(leads) {
-                if !leads.is_empty() {
+                if leads != 0 {
                     let class = holder.class(local);
                     self.variants[i][local as usize] = self.number(class, leads);
                     if name_of(combiner, class).is_some() {
@@ -492,10 +533,10 @@ impl State {
         local: u32,
     ) -> Vec<(Name, u32)> {
         let variant = |target: u32| self.variants[i][target as usize];
-        let mentioned = holder.mentioned(local, combiner).into_iter();
+        let mentioned = holder.mentions.of(local).iter();
         mentioned
-            .filter(|&target| variant(target) != 0)
-            .filter_map(|target| {
+            .filter(|&&target| variant(target) != 0)
+            .filter_map(|&target| {
                 let (name, _) = name_of(combiner, holder.class(target))?;
                 Some((name, variant(target)))
             })
@@ -516,8 +557,8 @@ impl State {
             .any(|(holder, variants)| {
                 let locals = holder.of_class.get(&class).into_iter().flatten();
                 locals
-                    .flat_map(|&local| holder.mentioned(local, combiner))
-                    .any(|target| {
+                    .flat_map(|&local| holder.mentions.of(local))
+                    .any(|&target| {
                         variants[target as usize] == 0
                             && name_of(combiner, holder.class(target)) == Some((name, false))
                     })
@@ -694,10 +735,10 @@ fn all_pairs<'h>(
         let leading = (1..holder.classes.len() as u32).filter(|&l| holder.leads[l as usize]);
         leading.flat_map(move |local| {
             let class = holder.class(local);
-            let mentioned = holder.mentioned(local, combiner).into_iter();
+            let mentioned = holder.mentions.of(local).iter();
             let names = mentioned
-                .filter(move |&target| class != 0 && holder.leads[target as usize])
-                .filter_map(|target| Some(name_of(combiner, holder.class(target))?.0));
+                .filter(move |&&target| class != 0 && holder.leads[target as usize])
+                .filter_map(|&target| Some(name_of(combiner, holder.class(target))?.0));
             names.map(move |name| (class, name))
         })
     })
@@ -764,7 +805,12 @@ fn apply(
     objects: &impl Objects,
     base: Option<&Index>,
 ) -> Result<Refined> {
-    let ids: Vec<Id> = state.all.iter().map(|v| identity_of(combiner, v)).collect();
+    let leads = |leads: Leads| state.sets.get(leads);
+    let ids: Vec<Id> = state
+        .all
+        .iter()
+        .map(|&(class, set)| identity_of(combiner, class, leads(set)))
+        .collect();
     let mut refined = Refined::default();
     let mut left = HashMap::new();
     let mut retired = Retired::default();
@@ -798,15 +844,15 @@ fn apply(
     }
     let mut of_class: HashMap<Class, Vec<Class>> = HashMap::new();
     let mut rank: HashMap<Class, (usize, std::cmp::Reverse<Id>)> = HashMap::new();
-    for ((class, leads), &id) in state.all.iter().zip(&ids) {
+    for (&(class, set), &id) in state.all.iter().zip(&ids) {
         let Some(variant) = combiner.find(id) else {
             continue;
         };
         let facts = &mut combiner.classes[variant as usize - 1];
         facts.variant = true;
         facts.base_id = base.and_then(|base| base.find(id)).unwrap_or(0);
-        of_class.entry(*class).or_default().push(variant);
-        rank.insert(variant, (leads.len(), std::cmp::Reverse(id)));
+        of_class.entry(class).or_default().push(variant);
+        rank.insert(variant, (leads(set).len(), std::cmp::Reverse(id)));
         refined.variants += 1;
     }
     for ((holder, variants), (_, overrides)) in
@@ -821,11 +867,11 @@ fn apply(
 }
 
 /// The class, and the definitions that it leads to.
-fn identity_of(combiner: &Combiner<'_>, (class, leads): &(Class, Leads)) -> Id {
+fn identity_of(combiner: &Combiner<'_>, class: Class, leads: &[Class]) -> Id {
     let id = |class: Class| combiner.facts(class).id;
     let mut leads: Vec<Id> = leads.iter().map(|&class| id(class)).collect();
     leads.sort_unstable();
-    let all = std::iter::once(id(*class)).chain(leads);
+    let all = std::iter::once(id(class)).chain(leads);
     Id::of(&all.flat_map(|id| id.bytes()).collect::<Vec<u8>>())
 }
 

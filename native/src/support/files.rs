@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_is_there_again() {
-        let path = std::env::temp_dir().join(format!("forgotten{}", beside(Path::new("")).display()));
+        let path = beside(&std::env::temp_dir().join("forgotten"));
         let content: Vec<u8> = (0..=u8::MAX).cycle().take(3 * WORTH_FORGETTING).collect();
         fs::write(&path, &content).expect("written");
         let mapped = Mapped::open(&path).expect("mapped");
