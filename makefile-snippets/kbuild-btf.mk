@@ -134,4 +134,29 @@ kbuild-btf-has-link := 1
 endif
 endif
 
+# --- external modules where there is no vmlinux --------------------------------------------------
+# Where only headers are installed, the tree skips the BTF of a module. If the kernel that runs is the
+# one that the module is built for, its own BTF is the base that is missing. (That its struct module is
+# the module's, too, kbuild-btf-pahole looks at.) Modules that get none are made all the same, as there.
+ifneq ($(and $(kbuild-btf-pahole),$(KBUILD_EXTMOD),$(srctree)),)
+kbuild-btf-running := /sys/kernel/btf/vmlinux
+kbuild-btf-release := /proc/sys/kernel/osrelease
+kbuild-btf-modfinal := $(call kbuild-btf-text,scripts/Makefile.modfinal)
+kbuild-btf-skips := due to unavailability of vmlinux
+
+ifneq ($(and $(findstring cmd_btf_ko = ,$(kbuild-btf-modfinal)),$(findstring $(kbuild-btf-skips),$(kbuild-btf-modfinal)),$(if $(wildcard $(addprefix $(objtree)/,vmlinux vmlinux.unstripped)),,y),$(wildcard $(kbuild-btf-running)),$(wildcard $(RESOLVE_BTFIDS)),$(filter $(KERNELRELEASE),$(file <$(kbuild-btf-release)))),)
+# Since 7.0 a script of the tree does both steps.
+ifneq ($(findstring gen-btf.sh,$(kbuild-btf-modfinal)),)
+kbuild-btf-encode = $(CONFIG_SHELL) $(srctree)/scripts/gen-btf.sh --btf_base $(kbuild-btf-running) $@
+kbuild-btf-resolve = :
+else
+kbuild-btf-encode = LLVM_OBJCOPY="$(OBJCOPY)" $(PAHOLE) -J $(PAHOLE_FLAGS) $(MODULE_PAHOLE_FLAGS) --btf_base $(kbuild-btf-running) $@
+kbuild-btf-resolve = $(RESOLVE_BTFIDS) -b $(kbuild-btf-running) $@
+endif
+override cmd_btf_ko = printf '  %-7s %s\n' BASE '$(kbuild-btf-running), of the running kernel (there is no vmlinux)'; \
+	if $(kbuild-btf-encode); then $(kbuild-btf-resolve); \
+	else printf 'Skipping BTF generation for %s $(kbuild-btf-skips)\n' $@ >&2; fi
+endif
+endif
+
 endif # KBUILD_BTF

@@ -258,3 +258,94 @@ def test_an_old_make_cannot_look_and_takes_nothing_over(tree: MiniTree, stubs: S
     assert stubs.calls("hook") == []
     assert not tree.trace.exists()
     assert len(stubs.calls("pahole")) == 2
+
+
+# --- an external module where there is no vmlinux -------------------------------------------------
+
+# What decides of the tree's makefile, before 7.0 and since.
+MODFINAL = {
+    "pahole": "$(PAHOLE) -J $(PAHOLE_FLAGS) $(MODULE_PAHOLE_FLAGS) --btf_base vmlinux $@;"
+    " $(RESOLVE_BTFIDS) -b vmlinux $@",
+    "script": "$(CONFIG_SHELL) $(srctree)/scripts/gen-btf.sh --btf_base vmlinux $@",
+}
+NOTES = """#!/bin/sh
+echo "${0##*/} $*" >>calls
+exit $FAILS
+"""
+
+
+@pytest.fixture(params=MODFINAL)
+def outside(request: pytest.FixtureRequest, tmp_path: Path, stubs: Stubs) -> MiniTree:
+    """A tree of nothing but headers, in which an external module gets its BTF."""
+    directory = tmp_path / "headers"
+    (directory / "scripts").mkdir(parents=True)
+    encode = MODFINAL[request.param]
+    (directory / "scripts/Makefile.modfinal").write_text(
+        f"cmd_btf_ko = if [ ! -f vmlinux ]; then printf 'Skipping BTF generation for %s"
+        f" due to unavailability of vmlinux\\n' $@; else {encode}; fi\n"
+        "m.ko:\n\t@$(cmd_btf_ko)\n"
+    )
+    for name in ("resolve_btfids", "scripts/gen-btf.sh", "running", "release"):
+        script(directory / name, NOTES)
+    script(stubs.directory / "kbuild-btf-pahole", NOTES)
+    (directory / "release").write_text("6.12.3\n")
+    words = {
+        "srctree": ".",
+        "objtree": ".",
+        "KBUILD_EXTMOD": "m",
+        "KERNELRELEASE": "6.12.3",
+        "PAHOLE_FLAGS": "--flags",
+        "MODULE_PAHOLE_FLAGS": "--module",
+        "RESOLVE_BTFIDS": "./resolve_btfids",
+        "CONFIG_SHELL": "sh",
+        "FAILS": "0",
+    }
+    return MiniTree(directory, {**stubs.environ, "PATH": "/usr/bin:/bin", **words})
+
+
+def made_outside(tree: MiniTree, **variables: str) -> tuple[list[str], list[str]]:
+    """What it printed, and what was started."""
+    log = tree.directory / "calls"
+    log.unlink(missing_ok=True)
+    running = ("kbuild-btf-running=running", "kbuild-btf-release=release")
+    done = tree.make("-f", "scripts/Makefile.modfinal", *running, **variables)
+    started = log.read_text().splitlines() if log.exists() else []
+    return (done.stdout + done.stderr).splitlines(), started
+
+
+SKIPPED = ["Skipping BTF generation for m.ko due to unavailability of vmlinux"]
+BASE = "  BASE    running, of the running kernel (there is no vmlinux)"
+
+
+def test_the_running_kernel_is_the_base(outside: MiniTree) -> None:
+    said, started = made_outside(outside)
+    assert said == [BASE]
+    assert started in (
+        [
+            "kbuild-btf-pahole -J --flags --module --btf_base running m.ko",
+            "resolve_btfids -b running m.ko",
+        ],
+        ["gen-btf.sh --btf_base running m.ko"],
+    )
+
+
+def test_a_base_that_does_not_fit_costs_only_the_btf(outside: MiniTree) -> None:
+    said, started = made_outside(outside, FAILS="1")
+    assert said == [BASE, *SKIPPED]
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("without", ["running", "release", "resolve_btfids"])
+def test_where_that_is_not_known_it_is_left_to_the_tree(outside: MiniTree, without: str) -> None:
+    (outside.directory / without).unlink()
+    assert made_outside(outside) == (SKIPPED, [])
+
+
+def test_never_another_kernel(outside: MiniTree) -> None:
+    assert made_outside(outside, KERNELRELEASE="6.12.4") == (SKIPPED, [])
+
+
+@pytest.mark.parametrize("name", ["vmlinux", "vmlinux.unstripped"])
+def test_a_vmlinux_goes_first(outside: MiniTree, name: str) -> None:
+    (outside.directory / name).write_text("")
+    assert BASE not in made_outside(outside)[0]
