@@ -221,3 +221,40 @@ def test_the_hook_runs_behind_any_shell(tmp_path: Path, built: MiniTree) -> None
     tree.environ["KBUILD_BTF_BIN"] = str(programs(tmp_path / "bin"))
     tree.make("-j4", "SHELL=/bin/bash")
     assert products(tree) == products(built)
+
+
+# --- configurations that a newer kernel has -------------------------------------------------------
+
+LAST_LINK = "vmlinux_link vmlinux .tmp_vmlinux1.btf.o"
+
+
+def configured(tmp_path: Path, old: str, new: str, before_last_link: str) -> MiniTree:
+    """The mini-kernel, with another configuration and one more step between the links."""
+    tree = mini_kernel(tmp_path)
+    tree.replace("include/config/auto.conf", old, new)
+    tree.replace("scripts/link-vmlinux.sh", LAST_LINK, f"{before_last_link}\n{LAST_LINK}")
+    return tree
+
+
+def test_a_table_of_source_lines(tmp_path: Path, built: MiniTree) -> None:
+    """CONFIG_KALLSYMS_LINEINFO reads .debug_line of the first image, and fails without."""
+    require("readelf")
+    lines = "readelf --debug-dump=decodedline .tmp_vmlinux1 | grep -q 'sched.c' || exit 1"
+    option = "CONFIG_DEBUG_INFO_BTF=y\n"
+    tree = configured(tmp_path, option, option + "CONFIG_KALLSYMS_LINEINFO=y\n", lines)
+    assert ".tmp_vmlinux1: 9 objects linked, 9 reused, 0 encoded now" in tree.make("V=1").stdout
+    assert products(tree) == products(built)
+
+
+def test_btf_in_a_module_of_its_own(tmp_path: Path, built: MiniTree) -> None:
+    """CONFIG_DEBUG_INFO_BTF=m: vmlinux says in .BTF.meta how long its BTF is, and of what hash."""
+    meta = (
+        "{ printf '\\\\44\\\\0\\\\0\\\\0'; sha256sum .tmp_vmlinux1.btf; } >.tmp_meta\n"
+        "printf '.section .BTF.meta,\"a\"\\n.incbin \".tmp_meta\"\\n"
+        ".section .BTF\\n.incbin \".tmp_vmlinux1.btf\"\\n' | $CC -c -x assembler"
+        " -o .tmp_vmlinux1.btf.o -"
+    )
+    tree = configured(tmp_path, "CONFIG_DEBUG_INFO_BTF=y", "CONFIG_DEBUG_INFO_BTF=m", meta)
+    assert ".tmp_vmlinux1: 9 objects linked, 9 reused, 0 encoded now" in tree.make("V=1").stdout
+    assert len(sidecars(tree)) == len(sidecars(built))
+    assert products(tree) == products(built)

@@ -87,8 +87,28 @@ def test_debug_sections_are_kept(tmp_path: Path, link: Link, option: str, keep: 
     assert [path.name for path in tmp_path.glob(".tmp_kbuild-btf*")] == [TRACE]
 
 
+def test_debug_sections_are_kept_for_the_table_of_lines(tmp_path: Path, link: Link) -> None:
+    config = "CONFIG_DEBUG_INFO_BTF=y\nCONFIG_KALLSYMS_LINEINFO=y\n"
+    (tmp_path / "include/config/auto.conf").write_text(config)
+    assert link("-o", IMAGE).returncode == 0
+    assert calls(tmp_path) == [f"-o {IMAGE} --trace --trace"]
+    assert [path.name for path in tmp_path.glob(".tmp_kbuild-btf*")] == [TRACE]
+
+
+def test_btf_in_a_module_of_its_own_is_btf(tmp_path: Path, link: Link) -> None:
+    (tmp_path / "include/config/auto.conf").write_text("CONFIG_DEBUG_INFO_BTF=m\n")
+    assert link("-o", IMAGE).returncode == 0
+    assert calls(tmp_path) == [f"-o {IMAGE} --strip-debug --trace --trace"]
+
+
 @pytest.mark.parametrize(
-    "config", ["CONFIG_DEBUG_INFO=y\n", "CONFIG_DEBUG_INFO_BTF=y\nCONFIG_LTO_CLANG=y\n", None]
+    "config",
+    [
+        "CONFIG_DEBUG_INFO=y\n",
+        "CONFIG_KALLSYMS_LINEINFO=y\n",
+        "CONFIG_DEBUG_INFO_BTF=y\nCONFIG_LTO_CLANG=y\n",
+        None,
+    ],
 )
 def test_what_has_no_btf_or_lto_is_handed_on(
     tmp_path: Path, link: Link, config: str | None

@@ -301,7 +301,7 @@ def tree(directory: Path) -> Iterator[Finding]:
     if found.compiler:
         yield Finding(OK, "compiler", found.compiler)
     yield _configuration(found)
-    if found.config.get("CONFIG_DEBUG_INFO_BTF") == "y":
+    if found.config.get("CONFIG_DEBUG_INFO_BTF") in ("y", "m"):
         yield _way(found, known)
         yield _debug(found, known)
         yield from _last_build(found)
@@ -320,9 +320,9 @@ def _version(found: kbuild.Tree) -> Finding:
 
 def _configuration(found: kbuild.Tree) -> Finding:
     option = "CONFIG_DEBUG_INFO_BTF"
-    if found.config.get(option) == "y":
+    if (value := found.config.get(option)) in ("y", "m"):
         modules = found.config.get("CONFIG_DEBUG_INFO_BTF_MODULES") == "y"
-        return Finding(OK, option, "y" + (", modules too" if modules else ""))
+        return Finding(OK, option, value + (", modules too" if modules else ""))
     reduced = "CONFIG_DEBUG_INFO_REDUCED"
     off = f"off, as {reduced}=y wants it" if found.config.get(reduced) == "y" else "off"
     return Finding(
