@@ -369,19 +369,23 @@ mod tests {
 
     #[test]
     fn long_names_are_compared_to_their_end() {
-        let strings =
-            b"\0sixteen_letters_\0sixteen_letters_b\0sixteen_letters_a\0sixteen_letters\0";
-        let at = [1, 18, 36, 54];
-        let one = object_with(strings, &at.map(|name| of(Kind::Typedef, name, 0)), 0);
-        let other = object_with(
-            strings,
-            &[54, 36, 18, 1].map(|name| of(Kind::Typedef, name, 0)),
-            0,
-        );
-        for object in [one.expect("sound"), other.expect("sound")] {
+        let ends = ["", "_", "_a", "_b", "_ba", "_c", "_d", "_e", "_f"];
+        let names = ends.map(|end| format!("sixteen_letters{end}"));
+        for backwards in [false, true] {
+            let mut strings = vec![0];
+            let mut types = Vec::new();
+            for name in &names {
+                types.push(of(Kind::Typedef, strings.len() as u32, 0));
+                strings.extend_from_slice(name.as_bytes());
+                strings.push(0);
+            }
+            if backwards {
+                types.reverse();
+            }
+            let one = object_with(&strings, &types, 0).expect("sound");
             assert_eq!(
-                finished(&[&object]),
-                ["", "_", "_a", "_b"].map(|end| format!("TYPEDEF sixteen_letters{end} #0"))
+                finished(&[&one]),
+                names.each_ref().map(|name| format!("TYPEDEF {name} #0"))
             );
         }
     }

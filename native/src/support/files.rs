@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_is_there_again() {
-        let path = std::env::temp_dir().join(format!("forgotten{}", beside(Path::new("")).display()));
+        let path =
+            std::env::temp_dir().join(format!("forgotten{}", beside(Path::new("")).display()));
         let content: Vec<u8> = (0..=u8::MAX).cycle().take(3 * WORTH_FORGETTING).collect();
         fs::write(&path, &content).expect("written");
         let mapped = Mapped::open(&path).expect("mapped");

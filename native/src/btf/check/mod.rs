@@ -377,7 +377,7 @@ fn is_modifier(kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::{info, write};
+    use crate::btf::{info, write, HEADER_LEN};
     use crate::object::sample::{
         declared, enumeration, int, object, of, prototype, raw, raw_with, structure, A, B, INT, S,
     };
@@ -559,6 +559,11 @@ mod tests {
         let mut flags = sound.clone();
         flags[3] = 1;
         assert!(check(&flags, None, None, Rules::Kernel, &Threads::ONE).is_err());
+        let types_end = HEADER_LEN as usize + sound[12] as usize;
+        let mut gap = sound.clone();
+        gap.splice(types_end..types_end, [0; 4]);
+        gap[16] += 4;
+        assert!(check(&gap, None, None, Rules::Kernel, &Threads::ONE).is_err());
         let unended = raw_with(b"\0int", &[int()]);
         assert!(check(&unended, None, None, Rules::Kernel, &Threads::ONE).is_err());
     }

@@ -324,6 +324,10 @@ mod tests {
         .expect("sound");
         assert_eq!(index.identity(2), index.identity(3));
         assert_eq!(index.find(index.identity(3)), Some(2));
+        let twice = structure(S, &[(A, 1)]);
+        let index = made(&raw(&[int(), twice.clone(), twice]), &[]).expect("sound");
+        let found: Vec<_> = index.names(Space::Struct, b"s").collect();
+        assert_eq!(found, [(2, false)]);
     }
 
     #[test]
