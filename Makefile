@@ -11,8 +11,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# CI runs it under coverage.
+# CI runs both so that the lines are counted that they reach.
 PYTEST ?= $(BIN)/pytest
+CARGO_TEST ?= cargo test
 # On all processors; see tests/conftest.py for what stays together.
 WORKERS := -n auto --dist loadgroup
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -28,7 +29,7 @@ SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py to
 	$(shell find native kbuild_btf fixtures makefile-snippets \
 		\( -name target -o -name __pycache__ -o -name '*.so' \) -prune -o -type f -print)
 
-.PHONY: demo test test-quick kernel lint cargo-test install setup-demo setup-quick setup-test wheel clean
+.PHONY: demo test test-quick kernel lint cargo-test install setup-demo setup-quick setup-test setup-lines wheel clean
 .DEFAULT_GOAL := demo
 # Each step prints its own result; two at once would mix them. cargo and make use all cores.
 .NOTPARALLEL:
@@ -47,7 +48,7 @@ test-quick: setup-quick lint cargo-test
 kernel: $(VENV)/test-tools
 	@$(BIN)/python tests/kernel.py
 
-setup-demo setup-quick setup-test: setup-%:
+setup-demo setup-quick setup-test setup-lines: setup-%:
 	@tools/setup $*
 
 install: $(VENV)/installed
@@ -85,7 +86,7 @@ lint: $(VENV)/test-tools
 		cargo clippy $(CARGO_ARGS) --workspace --all-targets -- -D warnings
 
 cargo-test:
-	@cargo test $(CARGO_ARGS)
+	@$(CARGO_TEST) $(CARGO_ARGS)
 
 wheel: setup-demo $(VENV)/created
 	@tools/wheel

@@ -89,3 +89,53 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
     }
     Ok(starts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::{info, write};
+    use crate::object::sample::{int, of, raw};
+
+    #[test]
+    fn what_is_written_is_read_in_both_byte_orders() {
+        let [one, strings] = [[1u8, 2, 3, 4], *b"\0ab\0"];
+        for big in [false, true] {
+            let raw = write::file(&one, &[], &strings, big).expect("small");
+            let parts = parts(&raw).expect("sound");
+            assert_eq!(
+                (parts.types, parts.strings, parts.big),
+                (&one[..], &strings[..], big)
+            );
+            let word = if big { 0x0102_0304 } else { 0x0403_0201 };
+            assert_eq!(words(&parts), (vec![word], true));
+        }
+    }
+
+    #[test]
+    fn several_behind_each_other_are_told() {
+        let one = raw(&[int()]);
+        for padding in [0, 3] {
+            let both = [&one[..], &vec![0; padding], &one].concat();
+            let error = parts(&both).err().expect("refused").to_string();
+            assert!(error.contains("several BTFs"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_damaged_at_every_length() {
+        let whole = raw(&[int(), of(Kind::Ptr, 0, 1)]);
+        for len in 0..whole.len() {
+            assert!(parts(&whole[..len]).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn types_that_end_early_or_are_of_no_kind_are_damaged() {
+        let starts = |words: &[u32]| starts(words).ok();
+        assert_eq!(starts(&int()), Some(vec![0, 4]));
+        assert_eq!(starts(&int()[..3]), None);
+        assert_eq!(starts(&[0, 0, 0]), None);
+        assert_eq!(starts(&[0, 31 << 24, 0]), None);
+        assert_eq!(starts(&[0, info(Kind::Struct, 2, false), 0, 0, 0, 0]), None);
+    }
+}

@@ -51,3 +51,67 @@ pub fn resolve_declarations(combiner: &Combiner<'_>) -> Vec<Class> {
     }
     forward
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Kind;
+    use crate::combine::sample::combined;
+    use crate::object::sample::{declared, enumeration, int, object, of, structure, A, B, S};
+    use crate::object::{Encoded, Id};
+
+    /// The identity of what stands for this type.
+    fn meant(objects: &[&Encoded], id: Id) -> Option<Id> {
+        let combiner = combined(objects);
+        let class = combiner.find(id).expect("some object has it");
+        match resolve_declarations(&combiner)[class as usize] {
+            0 => None,
+            instead => Some(combiner.facts(instead).id),
+        }
+    }
+
+    #[test]
+    fn a_declaration_is_the_only_definition_of_its_name() {
+        let declares = object(&[declared(S)]).expect("sound");
+        let defines = object(&[int(), structure(S, &[(A, 1)])]).expect("sound");
+        let of_other_name = object(&[int(), structure(B, &[(A, 1)])]).expect("sound");
+        let mut union = structure(S, &[(A, 1)]);
+        union[1] = btf::info(Kind::Union, 1, false);
+        let union = object(&[int(), union]).expect("sound");
+        let declaration = declares.ids[0];
+        assert_eq!(
+            meant(&[&declares, &defines], declaration),
+            Some(defines.ids[1])
+        );
+        assert_eq!(meant(&[&declares, &of_other_name], declaration), None);
+        assert_eq!(meant(&[&union, &declares], declaration), None);
+    }
+
+    #[test]
+    fn of_several_definitions_it_is_the_default() {
+        let declares = object(&[declared(S)]).expect("sound");
+        let common = object(&[int(), structure(S, &[(A, 1)])]).expect("sound");
+        let rare = object(&[int(), structure(S, &[(B, 1)])]).expect("sound");
+        for objects in [
+            [&rare, &common, &declares, &common],
+            [&common, &common, &declares, &rare],
+        ] {
+            assert_eq!(meant(&objects, declares.ids[0]), Some(common.ids[1]));
+        }
+    }
+
+    #[test]
+    fn of_declarations_of_an_enumeration_the_smallest_identity_stands_for_all() {
+        let (narrow, wide) = (enumeration(S, 4, &[]), enumeration(S, 8, &[]));
+        let both = object(&[narrow, wide]).expect("sound");
+        let (smallest, other) = (both.ids[0].min(both.ids[1]), both.ids[0].max(both.ids[1]));
+        assert_eq!(meant(&[&both], other), Some(smallest));
+        assert_eq!(meant(&[&both], smallest), None);
+    }
+
+    #[test]
+    fn who_defines_stands_for_itself() {
+        let list = object(&[structure(S, &[(A, 2)]), of(Kind::Ptr, 0, 1)]).expect("sound");
+        assert_eq!(meant(&[&list], list.ids[0]), None);
+    }
+}

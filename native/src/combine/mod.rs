@@ -13,6 +13,8 @@ pub mod leaf;
 pub mod objects;
 pub mod reduce;
 pub mod refine;
+#[cfg(test)]
+pub mod sample;
 pub mod sieve;
 pub mod units;
 
@@ -919,5 +921,160 @@ pub fn printable(text: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(text) {
         Ok(plain) if !plain.contains(char::is_control) => Cow::Borrowed(plain),
         _ => Cow::Owned(text.escape_ascii().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample::{added, WANTED};
+    use super::*;
+    use crate::object::sample::{
+        add_function, declared, int, object, object_with, of, prototype, structure, A, B, S,
+        STRINGS,
+    };
+    use crate::object::{Encoded, Symbol};
+
+    #[test]
+    fn a_string_has_one_place() {
+        let mut strings = Strings::new();
+        let (one, other) = (strings.add(b"one"), strings.add(b"other"));
+        assert_eq!((strings.add(b"one"), strings.add(b"")), (one, 0));
+        assert_eq!(
+            (strings.get(one), strings.get(other)),
+            (&b"one"[..], &b"other"[..])
+        );
+        assert_eq!(
+            (strings.find(b"other"), strings.find(b"on")),
+            (Some(other), None)
+        );
+        assert_eq!((strings.find(b""), strings.count()), (Some(0), 2));
+    }
+
+    #[test]
+    fn what_is_equal_is_one_class_whoever_comes_first() {
+        let a = object(&[int(), structure(S, &[(A, 1)]), of(Kind::Ptr, 0, 2)]).expect("sound");
+        let b = object(&[of(Kind::Ptr, 0, 2), declared(S), int()]).expect("sound");
+        for objects in [[&a, &a, &b], [&b, &a, &a], [&a, &b, &a]] {
+            let combiner = added(&objects);
+            let held = |id: Id| combiner.find(id).map(|class| combiner.facts(class).holders);
+            assert_eq!(combiner.classes.len(), 4);
+            assert_eq!(
+                [held(a.ids[0]), held(a.ids[1]), held(a.ids[2])],
+                [Some(3), Some(2), Some(3)]
+            );
+            assert_eq!(held(b.ids[1]), Some(1));
+        }
+    }
+
+    #[test]
+    fn prototypes_come_with_their_functions_and_do_not_count_by_themselves() {
+        let plain = object_with(STRINGS, &[int(), prototype(&[1])], 1).expect("sound");
+        let mut with = object_with(STRINGS, &[int(), prototype(&[1])], 1).expect("sound");
+        add_function(&mut with, S, 2);
+        let proto = plain.ids[1];
+        assert_eq!(added(&[&plain]).find(proto), None);
+        let combiner = added(&[&with, &plain, &with]);
+        let class = combiner.find(proto).expect("came with the function");
+        assert!(!combiner.facts(class).required);
+        let [function] = &combiner.functions[..] else {
+            panic!("one function class");
+        };
+        assert_eq!((function.proto, function.holders), (class, 2));
+    }
+
+    #[test]
+    fn units_of_a_language_that_is_left_out_bring_nothing() {
+        let mut rust = object(&[int()]).expect("sound");
+        rust.units[0].language = 0x1c;
+        let wanted = Wanted {
+            excluded_languages: &[0x1c],
+            ..WANTED
+        };
+        let mut combiner = Combiner::new(&wanted);
+        combiner.add(0, &rust.view(), None).expect("sound");
+        assert!(combiner.classes.is_empty());
+    }
+
+    #[test]
+    fn objects_of_two_architectures_are_refused() {
+        let here = object(&[int()]).expect("sound");
+        let mut elsewhere = object(&[int()]).expect("sound");
+        elsewhere.target.big_endian = 1;
+        let mut combiner = added(&[&here]);
+        assert!(combiner.add(1, &elsewhere.view(), None).is_err());
+    }
+
+    /// A variable of type 1 at the only symbol; both have this name.
+    fn with_variable(name: u32) -> Encoded {
+        let mut encoded = object(&[int()]).expect("sound");
+        encoded.target.relocatable = 1;
+        encoded.symbols.push(Symbol {
+            name,
+            section: 0,
+            file: 0,
+            kind: 0,
+            value: 0,
+            size: 4,
+        });
+        encoded.variables.push(Variable {
+            name,
+            type_id: 1,
+            flags: 0,
+            tags_start: 0,
+            tags_len: 0,
+            symbol: 0,
+            size: 4,
+            address: 0,
+            die: 0,
+        });
+        encoded.units[0].variables_end = 1;
+        encoded
+    }
+
+    #[test]
+    fn candidates_keep_their_symbols_when_they_are_put_in_order() {
+        let (first, second) = (with_variable(A), with_variable(B));
+        let mut combiner = Combiner::new(&WANTED);
+        combiner.add(1, &second.view(), None).expect("sound");
+        combiner.add(0, &first.view(), None).expect("sound");
+        combiner.sort_by_object();
+        let named: Vec<_> = combiner
+            .variables
+            .iter()
+            .map(|v| (v.object, combiner.strings.get(v.name)))
+            .collect();
+        assert_eq!(named, [(0, &b"a"[..]), (1, &b"b"[..])]);
+        for variable in &combiner.variables {
+            let Place::Symbol(symbol, 0) = variable.place else {
+                panic!("at a symbol");
+            };
+            let symbol = &combiner.symbols[symbol as usize];
+            assert_eq!(
+                (symbol.object, symbol.name),
+                (variable.object, variable.name)
+            );
+        }
+    }
+
+    /// Id in the base of a typedef of `struct s`, which the base only declares, beside this object.
+    fn base_id_of_typedef(object: &Encoded) -> u32 {
+        let mut combiner = added(&[object]);
+        let part = object_of_base();
+        combiner
+            .add_base(&part.view(), &[7, 8], |_| false)
+            .expect("sound");
+        let typedef = combiner.find(part.ids[1]).expect("of the base");
+        combiner.facts(typedef).base_id
+    }
+
+    fn object_of_base() -> Encoded {
+        object(&[declared(S), of(Kind::Typedef, A, 1)]).expect("sound")
+    }
+
+    #[test]
+    fn a_typedef_of_what_the_base_only_declares_is_needed_with_its_definition() {
+        let defines = object(&[int(), structure(S, &[(A, 1)])]).expect("sound");
+        assert_eq!(base_id_of_typedef(&defines), 0);
+        assert_eq!(base_id_of_typedef(&object_of_base()), 8);
     }
 }

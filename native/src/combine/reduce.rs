@@ -182,3 +182,93 @@ fn carry_candidates(from: Combiner<'_>, to: &mut Combiner<'_>, moved: &[Class]) 
         to.symbols.push(symbol);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine::sample::combined;
+    use crate::finish::finish;
+    use crate::object::sample::{int, lines, object, of, structure, A, B, S};
+    use crate::support::threads::Threads;
+
+    /// The result with these features.
+    fn reduced(types: &[Vec<u32>], features: Features) -> Vec<String> {
+        let one = object(types).expect("sound");
+        let combiner = reduce(combined(&[&one]), &features, None).expect("sound");
+        let finished = finish(&combiner, &features, None, &Threads::ONE).expect("sound");
+        lines(&finished.bytes, (0, &[]))
+    }
+
+    fn float(name: u32, size: u32) -> Vec<u32> {
+        vec![name, btf::info(Kind::Float, 0, false), size]
+    }
+
+    #[test]
+    fn is_needed_for_what_a_list_leaves_out() {
+        assert!(!is_needed(&Features::STANDARD));
+        for name in ["type_tag", "float", "enum64"] {
+            let mut features = Features::STANDARD;
+            features.set(name, false);
+            assert!(is_needed(&features), "{name}");
+        }
+    }
+
+    #[test]
+    fn without_type_tags_what_differed_by_them_is_one() {
+        let features = Features {
+            type_tag: false,
+            ..Features::STANDARD
+        };
+        let types = [
+            int(),
+            of(Kind::Ptr, 0, 1),
+            of(Kind::Ptr, 0, 4),
+            of(Kind::TypeTag, A, 5),
+            of(Kind::TypeTag, B, 1),
+            structure(S, &[(A, 2), (B, 3)]),
+        ];
+        let expected = ["PTR #2", "INT int", "STRUCT s a #1 b #1"];
+        assert_eq!(reduced(&types, features), expected);
+    }
+
+    #[test]
+    fn without_floating_point_it_is_an_integer_of_its_size_or_a_placeholder() {
+        let features = Features {
+            float: false,
+            ..Features::STANDARD
+        };
+        let expected = ["INT __SANITIZED_FAKE_INT__", "INT a", "INT int"];
+        assert_eq!(
+            reduced(&[float(A, 8), float(B, 12), int()], features),
+            expected
+        );
+    }
+
+    #[test]
+    fn without_64_bit_enumerations_the_low_halves_stay() {
+        let features = Features {
+            enum64: false,
+            ..Features::STANDARD
+        };
+        let wide = vec![S, btf::info(Kind::Enum64, 2, true), 8, A, 7, 1, B, 8, 2];
+        let one = object(&[wide]).expect("sound");
+        let combiner = reduce(combined(&[&one]), &features, None).expect("sound");
+        let words = combiner.class_words(1);
+        assert_eq!(&words[1..3], [btf::info(Kind::Enum, 2, false), 8]);
+        assert_eq!((words[4], words[6]), (7, 8));
+        assert_eq!(combiner.strings.get(words[0]), b"s");
+    }
+
+    #[test]
+    fn what_nothing_concerns_stays() {
+        let types = [int(), of(Kind::Typedef, A, 1), of(Kind::Const, 0, 2)];
+        let without = reduced(
+            &types,
+            Features {
+                float: false,
+                ..Features::STANDARD
+            },
+        );
+        assert_eq!(without, ["CONST #2", "TYPEDEF a #3", "INT int"]);
+    }
+}

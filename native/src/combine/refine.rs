@@ -970,7 +970,7 @@ fn choose_defaults(
 mod tests {
     use super::*;
     use crate::btf::Kind;
-    use crate::combine::Wanted;
+    use crate::combine::sample::combined;
     use crate::object::sample::{declared, int, object, of, structure, A, B, S};
     use crate::object::Encoded;
 
@@ -980,17 +980,8 @@ mod tests {
     }
 
     /// The member's name of the default of `struct s`, and how many pointers there are.
-    fn combined(objects: &[&Encoded]) -> (String, usize) {
-        let wanted = Wanted {
-            variable: &|_, _| false,
-            excluded_languages: &[],
-        };
-        let mut combiner = Combiner::new(&wanted);
-        let mut views: Vec<_> = (0..).zip(objects.iter().map(|o| o.view())).collect();
-        for (i, view) in &views {
-            combiner.add(*i, view, None).expect("sound");
-        }
-        refine(&mut combiner, &mut views, None).expect("sound");
+    fn outcome(objects: &[&Encoded]) -> (String, usize) {
+        let combiner = combined(objects);
         let alive = |class: &Class| !combiner.facts(*class).dead;
         let pointers = combiner.numbers().filter(alive);
         let pointers = pointers.filter(|&c| combiner.kind(c) == Some(Kind::Ptr));
@@ -1009,7 +1000,7 @@ mod tests {
             ([&b, &a, &a], "a"),
             ([&b, &a, &b], "b"),
         ] {
-            assert_eq!(combined(&objects), (default.to_owned(), 2));
+            assert_eq!(outcome(&objects), (default.to_owned(), 2));
         }
     }
 
@@ -1018,13 +1009,13 @@ mod tests {
         let (a, b) = (defining(A), defining(B));
         let smallest = if a.ids[1] < b.ids[1] { "a" } else { "b" };
         for objects in [[&a, &b], [&b, &a]] {
-            assert_eq!(combined(&objects), (smallest.to_owned(), 2));
+            assert_eq!(outcome(&objects), (smallest.to_owned(), 2));
         }
     }
 
     #[test]
     fn who_only_declares_tells_nothing_apart() {
         let declares = object(&[declared(S), of(Kind::Ptr, 0, 1)]).expect("sound");
-        assert_eq!(combined(&[&defining(A), &declares]), (String::new(), 1));
+        assert_eq!(outcome(&[&defining(A), &declares]), (String::new(), 1));
     }
 }

@@ -522,3 +522,130 @@ impl Emit<'_> {
         self.out.symbols.len() as u32 - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gimli::constants as dw;
+    use gimli::write::{AttributeValue, UnitEntryId};
+
+    use crate::encode::sample::{number, of, Program};
+    use crate::encode::{encode_object, Encoder, Known, Source};
+    use crate::object::sample::lines_of;
+    use crate::support::files::Mapped;
+
+    fn array(p: &mut Program, element: UnitEntryId) -> UnitEntryId {
+        let array = p.add(dw::DW_TAG_array_type, "", &[(dw::DW_AT_type, of(element))]);
+        p.below(
+            array,
+            dw::DW_TAG_subrange_type,
+            "",
+            &[(dw::DW_AT_upper_bound, number(3))],
+        );
+        array
+    }
+
+    #[test]
+    fn an_array_without_an_int_gets_one_that_counts_for_it_alone() {
+        let mut p = Program::c();
+        let char = p.base("char", dw::DW_ATE_signed_char, 1);
+        array(&mut p, char);
+        let encoded = p.encoded().expect("sound");
+        assert_eq!(
+            lines_of(&encoded.view()),
+            ["INT char", "ARRAY #1 #3", "INT int"]
+        );
+        assert_eq!(
+            (encoded.units[0].types_end, encoded.units[0].protos_end),
+            (2, 3)
+        );
+        let mut p = Program::c();
+        let int = p.int();
+        array(&mut p, int);
+        let lines = lines_of(&p.encoded().expect("sound").view());
+        assert_eq!(lines, ["INT int", "ARRAY #1 #1"]);
+    }
+
+    #[test]
+    fn what_is_no_type_of_btf_is_what_it_leads_to() {
+        let mut p = Program::c();
+        let int = p.int();
+        let atomic = p.add(dw::DW_TAG_atomic_type, "", &[(dw::DW_AT_type, of(int))]);
+        p.add(dw::DW_TAG_pointer_type, "", &[(dw::DW_AT_type, of(atomic))]);
+        let nothing = p.add(dw::DW_TAG_unspecified_type, "decltype(nullptr)", &[]);
+        p.add(dw::DW_TAG_const_type, "", &[(dw::DW_AT_type, of(nothing))]);
+        let lines = lines_of(&p.encoded().expect("sound").view());
+        assert_eq!(lines, ["INT int", "PTR #1", "CONST #0"]);
+    }
+
+    #[test]
+    fn enumerations_are_as_wide_as_their_values_need() {
+        let mut p = Program::c();
+        for (name, size, value) in [("narrow", 4, -1), ("wide", 8, i64::MAX)] {
+            let all = p.add(
+                dw::DW_TAG_enumeration_type,
+                name,
+                &[(dw::DW_AT_byte_size, number(size))],
+            );
+            let value = (dw::DW_AT_const_value, AttributeValue::Sdata(value));
+            p.below(all, dw::DW_TAG_enumerator, "one", &[value]);
+        }
+        let encoded = p.encoded().expect("sound");
+        let view = encoded.view();
+        assert_eq!(lines_of(&view), ["ENUM narrow one", "ENUM64 wide one"]);
+        assert_eq!(view.type_words(1)[4], u32::MAX);
+        assert_eq!(view.type_words(2)[4..], [u32::MAX, i32::MAX as u32]);
+    }
+
+    #[test]
+    fn a_function_that_is_only_declared_is_no_candidate() {
+        let mut p = Program::c();
+        let int = p.int();
+        let declared = [(dw::DW_AT_declaration, AttributeValue::FlagPresent)];
+        p.add(dw::DW_TAG_subprogram, "declared", &declared);
+        let f = p.add(
+            dw::DW_TAG_subprogram,
+            "defined",
+            &[(dw::DW_AT_type, of(int))],
+        );
+        p.below(f, dw::DW_TAG_unspecified_parameters, "", &[]);
+        let encoded = p.encoded().expect("sound");
+        let view = encoded.view();
+        let names: Vec<_> = view.functions.iter().map(|f| view.string(f.name)).collect();
+        assert_eq!(names, [b"defined"]);
+        assert_eq!(lines_of(&view), ["INT int", "FUNC_PROTO #1 #0"]);
+    }
+
+    #[test]
+    fn a_unit_that_comes_again_has_nothing_fresh_and_the_same_identities() {
+        let mut p = Program::c();
+        let int = p.int();
+        let s = p.structure("s", 16);
+        let elements = array(&mut p, int);
+        p.member(s, "m", elements, 0);
+        let f = p.add(dw::DW_TAG_subprogram, "f", &[(dw::DW_AT_type, of(int))]);
+        let pointer = p.add(dw::DW_TAG_pointer_type, "", &[(dw::DW_AT_type, of(s))]);
+        p.below(
+            f,
+            dw::DW_TAG_formal_parameter,
+            "x",
+            &[(dw::DW_AT_type, of(pointer))],
+        );
+        let mapped = Mapped::of(p.elf());
+        let elf = crate::elf::Elf::parse(&mapped).expect("sound");
+        let alone = encode_object(&elf).expect("sound").expect("has types");
+        let dwarf = crate::dwarf::Dwarf::load(&elf).expect("sound");
+        let source = Source::new(&elf, &dwarf).expect("sound");
+        let units = dwarf.units().expect("sound");
+        let (mut encoder, mut known) = (Encoder::new(&source), Known::default());
+        for fresh in [4, 0] {
+            let (encoded, sifted) = encoder.encode_more(&units, &mut known, &[]).expect("sound");
+            let ids: Vec<_> = sifted
+                .numbers
+                .iter()
+                .map(|&n| known.numbered.id(n))
+                .collect();
+            assert_eq!((ids, sifted.fresh.len()), (alone.ids.clone(), fresh));
+            assert_eq!(encoded.functions[0].id, alone.functions[0].id);
+        }
+    }
+}

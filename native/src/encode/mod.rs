@@ -15,6 +15,8 @@ mod plain;
 mod producer;
 mod ranges;
 mod records;
+#[cfg(test)]
+mod sample;
 mod signature;
 mod strings;
 mod types;

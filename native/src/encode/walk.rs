@@ -811,3 +811,187 @@ fn dimension(die: &Die<'_>) -> u32 {
         (None, None) => die.constant(Attr::Count).unwrap_or(0) as u32,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    use gimli::write::AttributeValue;
+    use gimli::SectionId;
+
+    use crate::btf::KIND_FLAG;
+    use crate::elf::Elf;
+    use crate::encode::encode_object;
+    use crate::encode::sample::{number, of, Program};
+    use crate::object::sample::lines_of;
+    use crate::object::Encoded;
+    use crate::support::files::Mapped;
+
+    fn encoded(program: Program) -> Encoded {
+        program.encoded().expect("sound")
+    }
+
+    #[test]
+    fn types_count_wherever_they_stand_variables_at_the_top_only() {
+        let mut p = Program::c();
+        let int = p.int();
+        let typed = [(dw::DW_AT_type, of(int))];
+        let function = p.add(dw::DW_TAG_subprogram, "f", &[]);
+        let block = p.below(function, dw::DW_TAG_lexical_block, "", &[]);
+        p.below(block, dw::DW_TAG_typedef, "inner", &typed);
+        let placed = [
+            (dw::DW_AT_type, of(int)),
+            (dw::DW_AT_external, AttributeValue::FlagPresent),
+        ];
+        p.below(block, dw::DW_TAG_variable, "local", &placed);
+        p.below(function, dw::DW_TAG_formal_parameter, "x", &typed);
+        let inlined = p.below(block, dw::DW_TAG_inlined_subroutine, "", &[]);
+        p.below(inlined, dw::DW_TAG_formal_parameter, "y", &typed);
+        let encoded = encoded(p);
+        let expected = ["INT int", "TYPEDEF inner #1", "FUNC_PROTO #0 x #1"];
+        assert_eq!(lines_of(&encoded.view()), expected);
+        assert_eq!(
+            (encoded.variables.len(), encoded.units[0].types_end),
+            (0, 2)
+        );
+    }
+
+    #[test]
+    fn what_comes_later_may_be_referred_to() {
+        let mut p = Program::c();
+        let list = p.structure("list", 8);
+        let pointer = p.add(dw::DW_TAG_pointer_type, "", &[(dw::DW_AT_type, of(list))]);
+        p.member(list, "next", pointer, 0);
+        let name = p.add(dw::DW_TAG_typedef, "list_t", &[]);
+        let constant = p.add(dw::DW_TAG_const_type, "", &[(dw::DW_AT_type, of(list))]);
+        p.set(name, dw::DW_AT_type, of(constant));
+        let expected = [
+            "STRUCT list next #2",
+            "PTR #1",
+            "TYPEDEF list_t #4",
+            "CONST #1",
+        ];
+        assert_eq!(lines_of(&encoded(p).view()), expected);
+    }
+
+    #[test]
+    fn children_of_one_die_are_no_other_ones() {
+        let mut p = Program::c();
+        let int = p.int();
+        let outer = p.structure("outer", 12);
+        p.member(outer, "a", int, 0);
+        let inner = p.below(
+            outer,
+            dw::DW_TAG_union_type,
+            "",
+            &[(dw::DW_AT_byte_size, number(4))],
+        );
+        p.member(inner, "b", int, 0);
+        p.member(outer, "", inner, 4);
+        p.below(outer, dw::DW_TAG_variant_part, "no child of C", &[]);
+        p.member(outer, "c", int, 8);
+        let expected = ["INT int", "STRUCT outer a #1 #3 c #1", "UNION b #1"];
+        assert_eq!(lines_of(&encoded(p).view()), expected);
+    }
+
+    #[test]
+    fn bit_fields_of_both_ways_of_counting_lie_at_the_same_bit() {
+        for old in [false, true] {
+            let mut p = Program::c();
+            let int = p.int();
+            let whole = p.structure("s", 4);
+            let bits = match old {
+                // From the most significant end of an int.
+                true => (dw::DW_AT_bit_offset, number(32 - 5 - 3)),
+                false => (dw::DW_AT_data_bit_offset, number(5)),
+            };
+            let at = (dw::DW_AT_data_member_location, number(0));
+            let all = [
+                (dw::DW_AT_type, of(int)),
+                (dw::DW_AT_bit_size, number(3)),
+                bits,
+                at,
+            ];
+            p.below(
+                whole,
+                dw::DW_TAG_member,
+                "m",
+                &all[..if old { 4 } else { 3 }],
+            );
+            let encoded = encoded(p);
+            let words = encoded.view().type_words(2).to_vec();
+            assert_eq!(
+                (words[1] & KIND_FLAG, words[5]),
+                (KIND_FLAG, 3 << 24 | 5),
+                "{old}"
+            );
+        }
+    }
+
+    #[test]
+    fn arrays_of_arrays_are_one_type_for_each_dimension() {
+        let mut p = Program::c();
+        let int = p.int();
+        let array = p.add(dw::DW_TAG_array_type, "", &[(dw::DW_AT_type, of(int))]);
+        for bound in [1, 2] {
+            p.below(
+                array,
+                dw::DW_TAG_subrange_type,
+                "",
+                &[(dw::DW_AT_upper_bound, number(bound))],
+            );
+        }
+        let encoded = encoded(p);
+        let words = encoded.view().type_words(2).to_vec();
+        // BTF has one, whose elements are counted together: 2 * 3.
+        assert_eq!(
+            (lines_of(&encoded.view()).len(), words[3..].to_vec()),
+            (2, vec![1, 1, 6])
+        );
+    }
+
+    #[test]
+    fn what_btf_cannot_hold_is_refused_in_c_and_left_out_elsewhere() {
+        let program = |language| {
+            let mut p = Program::new(language);
+            let int = p.int();
+            let large = p.structure("large", 1 << 30);
+            p.member(large, "far", int, 1 << 29);
+            p
+        };
+        assert!(program(dw::DW_LANG_C11).encoded().is_err());
+        let rust = encoded(program(dw::DW_LANG_Rust));
+        assert_eq!((rust.starts.len(), rust.units[0].types_end), (1, 0));
+        assert_ne!(rust.units[0].refused, 0);
+    }
+
+    #[test]
+    fn debug_information_that_is_cut_off_is_an_error_at_every_length() {
+        let cut = |section: SectionId, len: usize| {
+            let mut p = Program::c();
+            let int = p.int();
+            let s = p.structure("s", 4);
+            p.member(s, "m", int, 0);
+            let whole = Cell::new(0);
+            let elf = p.elf_of(|id, data| {
+                if id != section {
+                    return data;
+                }
+                whole.set(data.len());
+                &data[..len.min(data.len())]
+            });
+            let mapped = Mapped::of(elf);
+            let elf = Elf::parse(&mapped).expect("sound");
+            (whole.get(), encode_object(&elf).is_ok())
+        };
+        for section in [SectionId::DebugInfo, SectionId::DebugAbbrev] {
+            let (whole, sound) = cut(section, usize::MAX);
+            assert!(sound && whole > 20);
+            // Without a byte of it, there is no debug information.
+            for len in 1..whole {
+                assert_eq!(cut(section, len), (whole, false), "{section:?} {len}");
+            }
+        }
+    }
+}

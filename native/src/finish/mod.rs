@@ -321,3 +321,138 @@ impl Writer<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine::sample::combined;
+    use crate::object::sample::{
+        add_function, declared, enumeration, int, lines, object, object_with, of, prototype,
+        structure, A, B, S, STRINGS,
+    };
+    use crate::object::Encoded;
+
+    fn finished(objects: &[&Encoded]) -> Vec<String> {
+        let combiner = combined(objects);
+        let done = finish(&combiner, &Features::STANDARD, None, &Threads::ONE).expect("sound");
+        let lines = lines(&done.bytes, (0, &[]));
+        assert_eq!(
+            (done.types, done.kinds.iter().sum()),
+            (lines.len() as u64, done.types)
+        );
+        lines
+    }
+
+    #[test]
+    fn without_a_name_first_then_by_name_then_by_kind() {
+        let types = [
+            enumeration(A, 4, &[(S, 1)]),
+            structure(B, &[(A, 4)]),
+            of(Kind::Typedef, A, 4),
+            int(),
+            of(Kind::Ptr, 0, 2),
+            structure(A, &[(B, 5)]),
+        ];
+        let one = object(&types).expect("sound");
+        assert_eq!(
+            finished(&[&one]),
+            [
+                "PTR #5",
+                "STRUCT a b #1",
+                "ENUM a s",
+                "TYPEDEF a #6",
+                "STRUCT b a #6",
+                "INT int"
+            ]
+        );
+    }
+
+    #[test]
+    fn long_names_are_compared_to_their_end() {
+        let ends = ["", "_", "_a", "_b", "_ba", "_c", "_d", "_e", "_f"];
+        let names = ends.map(|end| format!("sixteen_letters{end}"));
+        for backwards in [false, true] {
+            let mut strings = vec![0];
+            let mut types = Vec::new();
+            for name in &names {
+                types.push(of(Kind::Typedef, strings.len() as u32, 0));
+                strings.extend_from_slice(name.as_bytes());
+                strings.push(0);
+            }
+            if backwards {
+                types.reverse();
+            }
+            let one = object_with(&strings, &types, 0).expect("sound");
+            assert_eq!(
+                finished(&[&one]),
+                names.each_ref().map(|name| format!("TYPEDEF {name} #0"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_a_candidate_has_that_does_not_count_is_not_there() {
+        let mut one =
+            object_with(STRINGS, &[int(), prototype(&[3]), of(Kind::Ptr, 0, 1)], 2).expect("sound");
+        add_function(&mut one, S, 2);
+        assert_eq!(finished(&[&one]), ["INT int"]);
+    }
+
+    #[test]
+    fn a_definition_stands_in_every_place_of_its_declarations() {
+        let declares = object(&[declared(S), of(Kind::Ptr, 0, 1)]).expect("sound");
+        let defines = object(&[int(), structure(S, &[(A, 1)])]).expect("sound");
+        for objects in [[&declares, &defines], [&defines, &declares]] {
+            assert_eq!(finished(&objects), ["PTR #3", "INT int", "STRUCT s a #2"]);
+        }
+        assert_eq!(finished(&[&declares]), ["PTR #2", "FWD s"]);
+    }
+
+    #[test]
+    fn strings_stand_in_the_order_in_which_types_need_them() {
+        let one =
+            object(&[structure(B, &[(S, 2)]), int(), of(Kind::Typedef, A, 2)]).expect("sound");
+        let combiner = combined(&[&one]);
+        let done = finish(&combiner, &Features::STANDARD, None, &Threads::ONE).expect("sound");
+        assert!(done.bytes.ends_with(b"\0a\0b\0s\0int\0"));
+    }
+
+    #[test]
+    fn words_are_in_the_byte_order_of_the_target() {
+        let mut one = object(&[int()]).expect("sound");
+        let little = combined(&[&one]);
+        one.target.big_endian = 1;
+        let big = combined(&[&one]);
+        let bytes = |c: &Combiner<'_>| {
+            finish(c, &Features::STANDARD, None, &Threads::ONE)
+                .expect("sound")
+                .bytes
+        };
+        let (little, big) = (bytes(&little), bytes(&big));
+        assert_eq!(
+            (&little[..2], &big[..2]),
+            (&[0x9f, 0xeb][..], &[0xeb, 0x9f][..])
+        );
+        let types = |bytes: &[u8]| bytes[24..40].to_vec();
+        let mut swapped = types(&big);
+        swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);
+        assert_eq!(types(&little), swapped);
+    }
+
+    #[test]
+    fn declaration_tags_go_with_their_feature() {
+        let tag = vec![A, btf::info(Kind::DeclTag, 0, false), 2, u32::MAX];
+        let one = object(&[int(), structure(S, &[(B, 1)]), tag]).expect("sound");
+        let combiner = combined(&[&one]);
+        let without = Features {
+            decl_tag: false,
+            ..Features::STANDARD
+        };
+        let count = |features: &Features| {
+            finish(&combiner, features, None, &Threads::ONE)
+                .expect("sound")
+                .types
+        };
+        assert_eq!((count(&Features::STANDARD), count(&without)), (3, 2));
+    }
+}

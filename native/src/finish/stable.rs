@@ -377,3 +377,79 @@ impl<'o> Strings<'o> {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::sample::{int, lines, of, raw, structure, A, B, S};
+
+    fn renumbered(new: &[Vec<u32>], reference: &[Vec<u32>]) -> (Vec<String>, bool) {
+        let done = renumber(&raw(new), &raw(reference), false, Target::default()).expect("sound");
+        (lines(&done.bytes, (0, &[])), done.fits)
+    }
+
+    #[test]
+    fn what_stays_keeps_its_id_in_any_order() {
+        let old = [
+            int(),
+            of(Kind::Ptr, 0, 1),
+            structure(S, &[(A, 2)]),
+            of(Kind::Const, 0, 1),
+        ];
+        let new = [
+            structure(S, &[(A, 4)]),
+            of(Kind::Const, 0, 3),
+            int(),
+            of(Kind::Ptr, 0, 3),
+        ];
+        assert_eq!(renumbered(&old, &old), (lines(&raw(&old), (0, &[])), true));
+        assert_eq!(renumbered(&new, &old), (lines(&raw(&old), (0, &[])), true));
+    }
+
+    #[test]
+    fn a_struct_keeps_its_id_when_its_members_change() {
+        let old = [structure(S, &[(A, 2)]), int()];
+        let new = [int(), structure(S, &[(A, 1), (B, 1)])];
+        assert_eq!(
+            renumbered(&new, &old),
+            (vec!["STRUCT s a #2 b #2".into(), "INT int".into()], true)
+        );
+    }
+
+    #[test]
+    fn what_is_gone_keeps_its_place_but_for_what_none_can_refer_to() {
+        let proto = vec![0, btf::info(Kind::FuncProto, 0, false), 0];
+        let function = |name| vec![name, btf::info(Kind::Func, 0, false), 1];
+        let old = [proto.clone(), structure(A, &[]), function(S), int()];
+        let (lines, fits) = renumbered(&[proto, function(B), int()], &old);
+        assert_eq!(lines, ["FUNC_PROTO #0", "STRUCT a", "FUNC b #1", "INT int"]);
+        assert!(fits);
+    }
+
+    #[test]
+    fn where_places_do_not_suffice_it_grows_by_many() {
+        let (lines, fits) = renumbered(&[int(), of(Kind::Typedef, A, 1)], &[int()]);
+        assert_eq!(
+            lines[..3],
+            ["INT int", "TYPEDEF a #1", "FWD __kbuild_btf_free"]
+        );
+        assert_eq!((lines.len(), fits), (TYPES, false));
+    }
+
+    #[test]
+    fn a_struct_that_is_gone_loses_members_of_another_size() {
+        let old = [int(), structure(A, &[(S, 1)]), structure(B, &[(A, 2)])];
+        let grown = [int(), structure(A, &[(S, 1), (B, 1)])];
+        let (lines, _) = renumbered(&grown, &old);
+        assert_eq!(lines, ["INT int", "STRUCT a s #1 b #1", "STRUCT b"]);
+        let (lines, _) = renumbered(&old[..2], &old);
+        assert_eq!(lines[2], "STRUCT b a #2");
+    }
+
+    #[test]
+    fn of_names_that_are_there_twice_what_says_the_same_stays() {
+        let old = [structure(S, &[(A, 3)]), structure(S, &[(B, 3)]), int()];
+        let new = [int(), structure(S, &[(B, 1)]), structure(S, &[(A, 1)])];
+        assert_eq!(renumbered(&new, &old), (lines(&raw(&old), (0, &[])), true));
+    }
+}

@@ -128,3 +128,52 @@ impl<'a, 'c> Prototypes<'a, 'c> {
         id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine::sample::combined;
+    use crate::object::sample::{int, object, of, prototype, A, B};
+
+    /// Do prototypes of one parameter match, of types 1 and 2?
+    fn match_each_other(types: &[Vec<u32>]) -> bool {
+        let both = [prototype(&[1]), prototype(&[2])];
+        let one = object(&[types, &both].concat()).expect("sound");
+        let combiner = combined(&[&one]);
+        let widths = Widths::new(&combiner);
+        let class = |i: usize| combiner.find(one.ids[i]).expect("it has it");
+        let both = [types.len(), types.len() + 1].map(class);
+        Prototypes::new(&combiner, &widths).match_all(both.into_iter())
+    }
+
+    #[test]
+    fn what_a_caller_does_not_see_does_not_count() {
+        assert!(match_each_other(&[of(Kind::Const, 0, 2), int()]));
+        let pointers = [
+            of(Kind::Ptr, 0, 3),
+            of(Kind::Ptr, 0, 4),
+            of(Kind::Const, 0, 4),
+            int(),
+        ];
+        assert!(match_each_other(&pointers));
+        let tags = [of(Kind::TypeTag, A, 3), of(Kind::TypeTag, B, 3), int()];
+        assert!(match_each_other(&tags));
+    }
+
+    #[test]
+    fn what_a_caller_sees_counts() {
+        assert!(!match_each_other(&[of(Kind::Volatile, 0, 2), int()]));
+        assert!(!match_each_other(&[
+            of(Kind::Ptr, 0, 0),
+            of(Kind::Ptr, 0, 3),
+            of(Kind::Const, 0, 0)
+        ]));
+        let arrays = [1, 2].map(|count| vec![0, btf::info(Kind::Array, 0, false), 0, 3, 3, count]);
+        assert!(!match_each_other(&[&arrays[..], &[int()]].concat()));
+        assert!(!match_each_other(&[
+            of(Kind::Typedef, A, 3),
+            of(Kind::Typedef, B, 3),
+            int()
+        ]));
+    }
+}

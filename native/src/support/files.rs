@@ -75,6 +75,15 @@ impl Mapped {
         })
     }
 
+    /// As if a file had these bytes.
+    #[cfg(test)]
+    pub fn of(bytes: Vec<u8>) -> Mapped {
+        Mapped {
+            path: PathBuf::from("sample"),
+            content: Memory::Copy(bytes),
+        }
+    }
+
     pub fn bytes(&self) -> &[u8] {
         match &self.content {
             Memory::Map(map) => map,

@@ -373,3 +373,243 @@ fn is_modifier(kind: Kind) -> bool {
         Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::{info, write, HEADER_LEN};
+    use crate::object::sample::{
+        declared, enumeration, int, object, of, prototype, raw, raw_with, structure, A, B, INT, S,
+    };
+
+    /// Why it is refused.
+    fn refused(types: &[Vec<u32>], rules: Rules) -> Option<String> {
+        let error = check(&raw(types), None, Some(8), rules, &Threads::ONE).err();
+        error.map(|e| e.to_string())
+    }
+
+    fn array(of: u32, count: u32) -> Vec<u32> {
+        vec![0, info(Kind::Array, 0, false), 0, of, 1, count]
+    }
+
+    /// A struct of so many bytes with these members, as name, type and place.
+    fn placed(size: u32, flagged: bool, members: &[[u32; 3]]) -> Vec<u32> {
+        let info = info(Kind::Struct, members.len() as u32, flagged);
+        [&[S, info, size], members.as_flattened()].concat()
+    }
+
+    fn function(name: u32, linkage: u32, proto: u32) -> Vec<u32> {
+        vec![name, info(Kind::Func, linkage, false), proto]
+    }
+
+    fn section(size: u32, entries: &[[u32; 3]]) -> Vec<u32> {
+        let info = info(Kind::Datasec, entries.len() as u32, false);
+        [&[S, info, size], entries.as_flattened()].concat()
+    }
+
+    fn variable(of: u32) -> Vec<u32> {
+        vec![A, info(Kind::Var, 0, false), of, 1]
+    }
+
+    fn tag(of: u32, component: u32) -> Vec<u32> {
+        vec![A, info(Kind::DeclTag, 0, false), of, component]
+    }
+
+    #[test]
+    fn what_any_kernel_takes_is_taken() {
+        let types = [
+            int(),
+            structure(S, &[(A, 1), (B, 1)]),
+            of(Kind::Ptr, 0, 2),
+            array(3, 7),
+            enumeration(B, 4, &[(A, 1)]),
+            prototype(&[1, 3]),
+            function(A, 1, 6),
+            variable(2),
+            section(16, &[[8, 8, 8]]),
+            tag(7, 1),
+            declared(B),
+            of(Kind::Typedef, A, 11),
+        ];
+        for rules in [Rules::Kernel, Rules::Load] {
+            assert_eq!(refused(&types, rules), None);
+        }
+    }
+
+    #[test]
+    fn each_type_by_itself() {
+        let mut reserved = int();
+        reserved[1] |= 1 << 20;
+        let bad_int = |data: u32| vec![INT, info(Kind::Int, 0, false), 4, data];
+        let cases: [(&str, &[Vec<u32>]); 24] = [
+            ("reserved bits", &[reserved]),
+            ("kind_flag", &[vec![INT, info(Kind::Int, 0, true), 4, 32]]),
+            ("vlen", &[vec![INT, info(Kind::Int, 1, false), 4, 32]]),
+            ("bits do not fit", &[bad_int(33)]),
+            ("bits do not fit", &[bad_int(8 << 16 | 32)]),
+            ("unknown encoding", &[bad_int(3 << 24 | 32)]),
+            ("has a name", &[int(), of(Kind::Ptr, A, 1)]),
+            ("without a name", &[int(), of(Kind::Typedef, 0, 1)]),
+            ("lies outside the strings", &[of(Kind::Typedef, 1000, 0)]),
+            ("refers to type 2, there are only 1", &[of(Kind::Ptr, 0, 2)]),
+            (
+                "a type tag behind",
+                &[int(), of(Kind::TypeTag, A, 1), of(Kind::Const, 0, 2)],
+            ),
+            ("is void", &[int(), array(0, 1)]),
+            ("a member is void", &[structure(S, &[(A, 0)])]),
+            (
+                "not in order",
+                &[int(), placed(8, false, &[[A, 1, 32], [B, 1, 0]])],
+            ),
+            ("behind the end", &[int(), placed(4, false, &[[A, 1, 64]])]),
+            ("size 3", &[vec![A, info(Kind::Float, 0, false), 3]]),
+            (
+                "a FUNC",
+                &[
+                    int(),
+                    prototype(&[]),
+                    function(A, 0, 2),
+                    of(Kind::Ptr, 0, 3),
+                ],
+            ),
+            ("size 0", &[int(), variable(1), section(0, &[])]),
+            ("not a variable", &[int(), section(4, &[[1, 0, 4]])]),
+            (
+                "overlap",
+                &[int(), variable(1), section(8, &[[2, 0, 4], [2, 2, 4]])],
+            ),
+            ("of size 0", &[int(), variable(1), section(8, &[[2, 0, 0]])]),
+            (
+                "behind the end",
+                &[int(), variable(1), section(8, &[[2, 6, 4]])],
+            ),
+            (
+                "component 1 of 1",
+                &[int(), structure(S, &[(A, 1)]), tag(2, 1)],
+            ),
+            ("cannot be tagged", &[int(), tag(1, u32::MAX)]),
+        ];
+        for (what, types) in cases {
+            let why = refused(types, Rules::Kernel).unwrap_or_default();
+            assert!(why.contains(what), "{what}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_types_are_to_each_other() {
+        let cases: [(&str, &[Vec<u32>]); 7] = [
+            ("contains itself", &[structure(S, &[(A, 1)])]),
+            (
+                "points to itself",
+                &[of(Kind::Ptr, 0, 2), of(Kind::Const, 0, 1)],
+            ),
+            (
+                "a member has no size",
+                &[declared(B), structure(S, &[(A, 1)])],
+            ),
+            ("elements have no size", &[int(), declared(B), array(2, 1)]),
+            ("larger than 4 GiB", &[int(), array(1, u32::MAX)]),
+            (
+                "a member at bit 4",
+                &[of(Kind::Ptr, 0, 0), placed(16, false, &[[A, 1, 4]])],
+            ),
+            ("allows 32", &[int(), placed(8, true, &[[A, 1, 33 << 24]])]),
+        ];
+        for (what, types) in cases {
+            let why = refused(types, Rules::Kernel).unwrap_or_default();
+            assert!(why.contains(what), "{what}: {why}");
+        }
+        // Lists are how C makes circles.
+        let list = [placed(8, false, &[[A, 2, 0]]), of(Kind::Ptr, 0, 1)];
+        assert_eq!(refused(&list, Rules::Load), None);
+    }
+
+    #[test]
+    fn what_only_programs_are_refused() {
+        let double = vec![B, info(Kind::Float, 0, false), 8];
+        let chain = (2..41).map(|next| structure(S, &[(A, next)]));
+        let deep: Vec<Vec<u32>> = chain.chain([int()]).collect();
+        let cases: [(&str, &[Vec<u32>]); 3] = [
+            ("not aligned", &[double, placed(12, false, &[[A, 1, 32]])]),
+            ("has no size", &[declared(S), prototype(&[1])]),
+            ("more than 32 types deep", &deep),
+        ];
+        for (what, types) in cases {
+            assert_eq!(refused(types, Rules::Kernel), None);
+            let why = refused(types, Rules::Load).unwrap_or_default();
+            assert!(why.contains(what), "{what}: {why}");
+        }
+    }
+
+    #[test]
+    fn sections_that_do_not_lie_one_behind_the_other_are_damaged() {
+        let sound = raw(&[int()]);
+        // Header length, offsets and lengths of types and strings, one by one.
+        for at in [4, 8, 12, 16, 20] {
+            for change in [1u8, 4, 8] {
+                let mut damaged = sound.clone();
+                damaged[at] = damaged[at].wrapping_add(change);
+                assert!(
+                    check(&damaged, None, None, Rules::Kernel, &Threads::ONE).is_err(),
+                    "{at}"
+                );
+            }
+        }
+        let mut flags = sound.clone();
+        flags[3] = 1;
+        assert!(check(&flags, None, None, Rules::Kernel, &Threads::ONE).is_err());
+        let types_end = HEADER_LEN as usize + sound[12] as usize;
+        let mut gap = sound.clone();
+        gap.splice(types_end..types_end, [0; 4]);
+        gap[16] += 4;
+        assert!(check(&gap, None, None, Rules::Kernel, &Threads::ONE).is_err());
+        let unended = raw_with(b"\0int", &[int()]);
+        assert!(check(&unended, None, None, Rules::Kernel, &Threads::ONE).is_err());
+    }
+
+    #[test]
+    fn split_btf_fits_the_base_that_it_was_made_against() {
+        let base = object(&[int(), structure(S, &[(A, 1)])]).expect("sound");
+        let below = BaseTypes {
+            words: &base.words,
+            starts: &base.starts,
+            strings: &base.strings,
+        };
+        let length = base.strings.len() as u32;
+        let mut own = of(Kind::Ptr, 0, 2);
+        own.extend([length, info(Kind::Struct, 2, false), 16]);
+        own.extend([length + 4, 3, 0, S, 1, 64]);
+        let own: Vec<u8> = own.into_iter().flat_map(u32::to_le_bytes).collect();
+        let split = write::file(&own, &[], b"own\0member\0", false).expect("small");
+        let right = fit(&split, below, 8).expect("sound");
+        assert_eq!(
+            (
+                right.base_strings,
+                right.refused.is_some(),
+                right.misread.is_some()
+            ),
+            (Some(length), false, false)
+        );
+        let longer = [&base.strings[..], b"x\0"].concat();
+        let other = BaseTypes {
+            strings: &longer,
+            ..below
+        };
+        let wrong = fit(&split, other, 8).expect("sound");
+        assert_eq!(
+            (wrong.base_strings, wrong.misread.is_some()),
+            (Some(length), true)
+        );
+    }
+
+    #[test]
+    fn long_tells_the_architecture() {
+        let long = |size: u32| {
+            let words = vec![1, info(Kind::Int, 0, false), size, size * 8];
+            crate::object::sample::object_with(b"\0long\0", &[words], 0).expect("sound")
+        };
+        assert!(long_is(&long(8).view(), 8).is_ok());
+        assert!(long_is(&long(4).view(), 8).is_err());
+    }
+}

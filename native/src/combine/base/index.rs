@@ -261,3 +261,79 @@ fn offsets(strings: &[u8]) -> impl Iterator<Item = u32> + '_ {
         .filter(|&(_, len)| len != 0)
         .map(|(at, _)| at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Kind;
+    use crate::object::sample::{declared, int, of, raw, raw_with, structure, A, B, S, STRINGS};
+
+    fn target() -> Target {
+        Target {
+            address_size: 8,
+            ..Target::default()
+        }
+    }
+
+    fn made(raw: &[u8], variants: &[(u32, Id)]) -> Result<Index> {
+        let variants = variants.iter().copied().collect();
+        Index::make(raw, Stamp::default(), target(), |_| Ok(variants))
+    }
+
+    #[test]
+    fn each_identity_and_each_string_is_found() {
+        let types: Vec<Vec<u32>> = (0..200)
+            .map(|i| match i {
+                0 => int(),
+                i => of(Kind::Ptr, 0, i),
+            })
+            .collect();
+        let index = made(&raw(&types), &[]).expect("sound");
+        for id in 1..=200 {
+            assert_eq!(index.find(index.identity(id)), Some(id));
+        }
+        assert_eq!(index.find(Id::of(b"no type")), None);
+        for at in offsets(STRINGS) {
+            let text = crate::object::text_at(STRINGS, at);
+            assert!(index.strings(text).any(|found| found == at));
+        }
+    }
+
+    #[test]
+    fn a_name_has_its_definitions_and_declarations_and_whether_they_are_variants() {
+        let types = [
+            int(),
+            structure(S, &[(A, 1)]),
+            structure(S, &[(B, 1)]),
+            declared(A),
+        ];
+        let index = made(&raw(&types), &[(3, Id::of(b"variant"))]).expect("sound");
+        // Those of other names may be among them.
+        let found = |name| index.names(Space::Struct, name).collect::<Vec<_>>();
+        assert!(found(b"s").contains(&(2, false)) && found(b"s").contains(&(3, true)));
+        assert!(found(b"a").contains(&(4, false)));
+        assert_eq!(index.find(Id::of(b"variant")), Some(3));
+    }
+
+    #[test]
+    fn of_equal_types_only_the_first_is_found() {
+        let index = made(
+            &raw(&[int(), of(Kind::Ptr, 0, 1), of(Kind::Ptr, 0, 1)]),
+            &[],
+        )
+        .expect("sound");
+        assert_eq!(index.identity(2), index.identity(3));
+        assert_eq!(index.find(index.identity(3)), Some(2));
+        let twice = structure(S, &[(A, 1)]);
+        let index = made(&raw(&[int(), twice.clone(), twice]), &[]).expect("sound");
+        let found: Vec<_> = index.names(Space::Struct, b"s").collect();
+        assert_eq!(found, [(2, false)]);
+    }
+
+    #[test]
+    fn what_the_kernel_would_refuse_is_no_base() {
+        assert!(made(&raw(&[of(Kind::Ptr, 0, 2)]), &[]).is_err());
+        let narrow = vec![1, crate::btf::info(Kind::Int, 0, false), 4, 32];
+        assert!(made(&raw_with(b"\0long\0", &[narrow]), &[]).is_err());
+    }
+}

@@ -350,3 +350,123 @@ fn variants(view: &View<'_>) -> Result<Overrides> {
     let only = refined.overrides.into_iter().next();
     Ok(only.map(|(_, overrides)| overrides).unwrap_or_default())
 }
+
+/// The base that raw BTF is.
+#[cfg(test)]
+pub fn sample(raw: Vec<u8>) -> Base {
+    let (all, id) = (0..raw.len(), Id::of(&raw));
+    // An index cannot be written there.
+    let path = Path::new("/nonexistent/vmlinux");
+    let (stamp, target) = (Stamp::default(), Target::default());
+    Base::of(path, Bytes::Read(raw), all, stamp, id, target).expect("sound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Kind;
+    use crate::combine::sample::added;
+    use crate::object::sample::{declared, int, object, of, raw, structure, A, B, MODULE, S};
+    use crate::object::Encoded;
+
+    fn base() -> Base {
+        sample(raw(&[
+            int(),
+            structure(S, &[(A, 3)]),
+            of(Kind::Ptr, 0, 2),
+            of(Kind::Const, 0, 3),
+            structure(MODULE, &[(A, 1)]),
+        ]))
+    }
+
+    /// Ids in the base of the types of an object, 0 for its own.
+    fn base_ids(object: &Encoded, base: &Base) -> Result<Vec<u32>> {
+        let mut combiner = added(&[object]);
+        base.join(&mut combiner)?;
+        let class = |id: &Id| combiner.find(*id).expect("it has it");
+        Ok(object
+            .ids
+            .iter()
+            .map(|id| combiner.facts(class(id)).base_id)
+            .collect())
+    }
+
+    #[test]
+    fn what_equals_a_type_of_the_base_is_it() {
+        let types = [
+            of(Kind::Const, 0, 2),
+            of(Kind::Ptr, 0, 3),
+            structure(S, &[(A, 2)]),
+            int(),
+        ];
+        let module = object(&types).expect("sound");
+        assert_eq!(base_ids(&module, &base()).expect("fits"), [4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn what_the_base_has_not_is_its_own_but_a_pointer_to_a_name_is_not() {
+        let types = [
+            int(),
+            structure(S, &[(B, 1)]),
+            of(Kind::Ptr, 0, 2),
+            of(Kind::Volatile, 0, 1),
+        ];
+        let module = object(&types).expect("sound");
+        // What tells the pointers apart is refinement.
+        assert_eq!(base_ids(&module, &base()).expect("fits"), [1, 0, 3, 0]);
+        let declares = object(&[declared(S), of(Kind::Ptr, 0, 1)]).expect("sound");
+        assert_eq!(base_ids(&declares, &base()).expect("fits"), [0, 3]);
+    }
+
+    #[test]
+    fn the_base_of_another_kernel_is_told_by_its_struct_module() {
+        let types = [int(), structure(MODULE, &[(B, 1)])];
+        let module = object(&types).expect("sound");
+        assert!(base_ids(&module, &base()).is_err());
+        let with = |types: &[Vec<u32>]| base_ids(&module, &sample(raw(types)));
+        assert!(with(&types).is_ok());
+        assert!(with(&[int()]).is_ok());
+    }
+
+    #[test]
+    fn a_leaf_stands_for_a_struct_of_which_only_the_name_is_met() {
+        let base = base();
+        let module = object(&[declared(S), of(Kind::Ptr, 0, 1)]).expect("sound");
+        let part = base.part(&added(&[&module])).expect("fits");
+        let view = part.view();
+        assert_eq!(part.base_ids, [2, 3]);
+        assert!(is_leaf(view.type_words(1)));
+        assert_eq!(view.type_words(2)[2], 1);
+        assert_eq!(view.ids[1], base.index.identity(3));
+        assert_ne!(view.ids[0], base.index.identity(2));
+    }
+
+    #[test]
+    fn strings_of_the_base_are_found_whole() {
+        let base = base();
+        assert_eq!(
+            (base.find_string(b"int"), base.find_string(b"module")),
+            (Some(1), Some(MODULE))
+        );
+        assert_eq!(base.find_string(b"modul"), None);
+    }
+
+    #[test]
+    fn another_byte_order_is_another_architecture() {
+        let raw = raw(&[int()]);
+        let (all, path) = (0..raw.len(), Path::new("/nonexistent/vmlinux"));
+        let big = Target {
+            big_endian: 1,
+            ..Target::default()
+        };
+        let opened = Base::of(
+            path,
+            Bytes::Read(raw),
+            all,
+            Stamp::default(),
+            Id::default(),
+            big,
+        );
+        assert!(opened.is_err());
+    }
+}

@@ -298,3 +298,123 @@ impl<'v> Shortener<'v> {
         self.encoded.starts.push(self.encoded.words.len() as u32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Kind;
+    use crate::combine::base::sample;
+    use crate::combine::sample::WANTED;
+    use crate::elf::image::ImageSymbol;
+    use crate::object::sample::{
+        add_function, declared, int, object, object_with, of, prototype, raw, structure, A, B, S,
+        STRINGS,
+    };
+
+    /// A linked file with a function of this name.
+    fn image(function: &'static [u8]) -> Image<'static> {
+        Image {
+            path: std::path::Path::new("sample.ko"),
+            relocatable: true,
+            sections: Vec::new(),
+            symbols: vec![ImageSymbol {
+                name: function,
+                section: 1,
+                value: 0,
+                size: 1,
+                kind: elf::STT_FUNC.0,
+                binding: 0,
+            }],
+            btf_ids: Vec::new(),
+            big_endian: false,
+            relaxes: false,
+            groups: vec![0],
+            group_names: vec![b""],
+        }
+    }
+
+    fn base() -> Base {
+        sample(raw(&[int(), structure(S, &[(A, 1)]), of(Kind::Ptr, 0, 2)]))
+    }
+
+    /// The only object cut down: the words of its types, and whether each is a leaf.
+    fn cut(whole: &Encoded, function: &'static [u8]) -> Vec<(Option<Kind>, bool)> {
+        let all = [(0, whole.view())];
+        let cut = objects(&base(), &all, &image(function), &WANTED).expect("nothing is left out");
+        let view = cut[0].1.view();
+        let types = (1..=view.type_count() as u32).map(|id| view.type_words(id));
+        types
+            .map(|words| (btf::kind_of(words), leaf::is_leaf(words)))
+            .collect()
+    }
+
+    #[test]
+    fn of_what_the_base_has_names_stay_where_they_are_needed() {
+        let types = [
+            int(),
+            structure(S, &[(A, 1)]),
+            of(Kind::Ptr, 0, 2),
+            structure(B, &[(A, 3)]),
+        ];
+        let whole = object(&types).expect("sound");
+        let expected = [
+            (Some(Kind::Struct), false),
+            (Some(Kind::Ptr), false),
+            (Some(Kind::Struct), true),
+        ];
+        assert_eq!(cut(&whole, b""), expected);
+        let nothing = object(&types[..3]).expect("sound");
+        assert_eq!(cut(&nothing, b""), []);
+    }
+
+    #[test]
+    fn what_leads_to_another_definition_than_that_of_the_base_stays_whole() {
+        let types = [
+            int(),
+            structure(S, &[(B, 1)]),
+            of(Kind::Ptr, 0, 2),
+            of(Kind::Const, 0, 3),
+        ];
+        let whole = object(&types).expect("sound");
+        let kinds: Vec<_> = cut(&whole, b"").into_iter().map(|(kind, _)| kind).collect();
+        let expected = [Kind::Struct, Kind::Ptr, Kind::Const, Kind::Int].map(Some);
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn functions_that_the_linked_file_does_not_name_go_with_their_prototypes() {
+        let mut whole = object_with(STRINGS, &[int(), prototype(&[1])], 1).expect("sound");
+        add_function(&mut whole, S, 2);
+        assert_eq!(cut(&whole, b"other"), []);
+        let expected = [(Some(Kind::FuncProto), false), (Some(Kind::Int), false)];
+        assert_eq!(cut(&whole, b"s"), expected);
+        // gcc names what it made of a function after it.
+        assert_eq!(cut(&whole, b"s.isra.0"), expected);
+    }
+
+    #[test]
+    fn a_declaration_of_what_the_base_defines_is_left_out() {
+        let whole = object(&[declared(S), declared(B)]).expect("sound");
+        assert_eq!(cut(&whole, b""), [(Some(Kind::Fwd), false)]);
+    }
+
+    #[test]
+    fn an_object_of_a_language_that_is_left_out_is_not_there() {
+        let mut rust = object(&[int()]).expect("sound");
+        rust.units[0].language = 0x1c;
+        let c = object(&[declared(B)]).expect("sound");
+        let wanted = Wanted {
+            excluded_languages: &[0x1c],
+            ..WANTED
+        };
+        let cut = |all: &[(u32, View<'_>)]| {
+            let cut = objects(&base(), all, &image(b""), &wanted)?;
+            Some(cut.iter().map(|(i, _)| *i).collect::<Vec<_>>())
+        };
+        assert_eq!(cut(&[(0, rust.view()), (1, c.view())]), Some(vec![1]));
+        assert_eq!(cut(&[(0, rust.view())]), None);
+        let mut both = c;
+        both.units.insert(0, rust.units[0]);
+        assert_eq!(cut(&[(0, both.view())]), None);
+    }
+}
