@@ -250,8 +250,8 @@ def test_btf_in_a_module_of_its_own(tmp_path: Path, built: MiniTree) -> None:
     """CONFIG_DEBUG_INFO_BTF=m: vmlinux says in .BTF.meta how long its BTF is, and of what hash."""
     meta = (
         "{ printf '\\\\44\\\\0\\\\0\\\\0'; sha256sum .tmp_vmlinux1.btf; } >.tmp_meta\n"
-        "printf '.section .BTF.meta,\"a\"\\n.incbin \".tmp_meta\"\\n"
-        ".section .BTF\\n.incbin \".tmp_vmlinux1.btf\"\\n' | $CC -c -x assembler"
+        'printf \'.section .BTF.meta,"a"\\n.incbin ".tmp_meta"\\n'
+        '.section .BTF\\n.incbin ".tmp_vmlinux1.btf"\\n\' | $CC -c -x assembler'
         " -o .tmp_vmlinux1.btf.o -"
     )
     tree = configured(tmp_path, "CONFIG_DEBUG_INFO_BTF=y", "CONFIG_DEBUG_INFO_BTF=m", meta)

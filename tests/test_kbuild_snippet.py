@@ -308,7 +308,8 @@ def made_outside(tree: MiniTree, **variables: str) -> tuple[list[str], list[str]
     log = tree.directory / "calls"
     log.unlink(missing_ok=True)
     running = ("kbuild-btf-running=running", "kbuild-btf-release=release")
-    done = tree.make("-f", "scripts/Makefile.modfinal", *running, **variables)
+    told = MiniTree(tree.directory, {**tree.environ, **variables})
+    done = told.make("-f", "scripts/Makefile.modfinal", *running)
     started = log.read_text().splitlines() if log.exists() else []
     return (done.stdout + done.stderr).splitlines(), started
 
