@@ -22,6 +22,7 @@ from kbuild_btf.btf import (
     Enum,
     Enum64,
     Enumerator,
+    Func,
     FuncProto,
     Fwd,
     Int,
@@ -35,11 +36,13 @@ from kbuild_btf.btf import (
     Union,
 )
 from kbuild_btf.btf.header import render
+from kbuild_btf.btf.joined import join
 from kbuild_btf.btf.layout import Layouts
 from kbuild_btf.btf.outline import outline
 from kbuild_btf.btf.raw import lines
 from kbuild_btf.btf.spelling import declare, keyword
 from kbuild_btf.cli import main
+from kbuild_btf.compare import diff
 
 _INT = Int(1, "int", 4, Int.SIGNED, 0, 32)
 
@@ -440,6 +443,111 @@ def test_split_header_holds_what_it_needs_of_the_base(tmp_path: Path) -> None:
     assert "typedef struct node node_t;" in text
     assert "enum sign" not in text
     compile_header(text, list(assertions(split)), tmp_path)
+
+
+# --- several files ------------------------------------------------------------------------------
+
+# Modules compiled with these, against a kernel that has `struct page`.
+KERNEL = "struct page { long flags; }; struct page *pages(void) { return 0; }"
+SHARED = (
+    "struct page; struct node { struct node *next; struct page *page; enum { ON, OFF } state; };"
+)
+MODULES = {
+    "a": f"{SHARED} struct own {{ int a; }}; int a(struct node *n, struct own *o) {{ return !o; }}",
+    "b": f"{SHARED} struct own {{ long b; }}; int b(struct own *o, struct node *n) {{ return 1; }}",
+    "c": f"{SHARED} struct last {{ struct node node; }}; int c(struct last *l) {{ return !l; }}",
+}
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Raw BTF of the kernel and of each module."""
+    directory = tmp_path_factory.mktemp("several")
+    files = {}
+    for name, text in {"vmlinux": KERNEL, **MODULES}.items():
+        (directory / f"{name}.c").write_text(text)
+        made = compiled(directory / f"{name}.c", directory / f"{name}.o")
+        files[name] = directory / f"{name}.btf"
+        base = ("--base", files["vmlinux"]) if name != "vmlinux" else ()
+        done = kbuild_btf("encode", made, "-o", files[name], *base)
+        assert done.returncode == 0, done.stderr
+    return files
+
+
+def test_what_modules_share_is_there_once(several: dict[str, Path]) -> None:
+    base = Btf.load(several["vmlinux"])
+    parts = [Btf.load(several[name], base) for name in MODULES]
+    joined = join(parts)
+    for part in parts:
+        assert diff(join([part]), part).same
+    assert [len(joined.find(Struct, name)) for name in ("page", "node", "own", "last")] == [
+        1,
+        1,
+        2,
+        1,
+    ]
+    assert [found.name for found in joined.find(Func)] == ["pages", "a", "b", "c"]
+    (node,) = joined.find(Struct, "node")
+    assert {str(pointer) for pointer in joined.find(Ptr) if pointer.type_id == node.id} == {
+        "struct node *"
+    }
+
+
+def test_one_that_differs_far_below_is_another(tmp_path: Path) -> None:
+    """Rings of structs that differ in one member of one: all of a ring leads there."""
+    blob = write([_INT])
+    base = Btf.from_bytes(blob)
+
+    def ring(length: int, odd: int | None) -> Btf:
+        types: list[Type] = []
+        for i in range(length):
+            struct_id, pointer = 2 + 2 * i, 3 + 2 * i
+            name = "other" if i == odd else "next"
+            types.append(Struct(struct_id, f"s{i}", 8, (Member(name, pointer, 0, 0),), False))
+            types.append(Ptr(pointer, "", 2 + 2 * ((i + 1) % length)))
+        return btf(types, base, strings_size(blob))
+
+    def count(*parts: Btf) -> int:
+        joined = join(parts)
+        return len(joined) - joined.start
+
+    assert count(ring(50, None), ring(50, None)) == 100
+    assert count(ring(50, None), ring(50, 31)) == 200
+    assert count(ring(50, 31), ring(50, None), ring(50, 31)) == 200
+
+
+@pytest.mark.parametrize("order", [["a", "b", "c"], ["c", "b", "a"]])
+def test_a_header_of_a_kernel_and_its_modules(
+    order: list[str], several: dict[str, Path], tmp_path: Path
+) -> None:
+    files = [several[name] for name in order]
+    done = kbuild_btf("dump", "--format", "c", several["vmlinux"], *files)
+    assert done.returncode == 0, done.stderr
+    base = Btf.load(several["vmlinux"])
+    compile_header(done.stdout, list(assertions(base)), tmp_path)
+    for words in ("struct page {", "struct node {", "struct own {", "struct own___2 {"):
+        assert done.stdout.count(words) == 1
+    # Modules alone have of the kernel only what they need.
+    alone = kbuild_btf("dump", "--format", "c", "--base", several["vmlinux"], *files)
+    assert "struct page;" in alone.stdout
+    assert "struct page {" not in alone.stdout
+    compile_header(alone.stdout, [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a"], "several files; --format c makes one header of all"),
+        (["vmlinux", "--format=c"], "BTF of its own, which builds on no other; show it alone"),
+    ],
+)
+def test_several_files_that_are_no_header(
+    arguments: list[str], said: str, several: dict[str, Path]
+) -> None:
+    words = [several.get(word, word) for word in arguments]
+    done = kbuild_btf("dump", several["vmlinux"], *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
 
 
 def test_a_struct_inside_itself_is_an_error(

@@ -63,9 +63,10 @@ _FLOATS = {4: "float", 8: "double"}
 _ENUM_MODES = {1: "byte", 2: "HI", 8: "DI"}
 
 
-def render(btf: Btf) -> str:
-    """The header for ``btf``; for split BTF its own types and what they need of the base."""
-    return Header(btf).text()
+def render(btf: Btf, with_base: bool = False) -> str:
+    """The header for ``btf``; for split BTF its own types and what they need of the base, or all
+    of the base as well."""
+    return Header(btf).text(1 if with_base else btf.start)
 
 
 class Header:
@@ -83,15 +84,17 @@ class Header:
         self._identifiers: defaultdict[str, int] = defaultdict(int)
         self.names = self._unique_names()
 
-    def text(self) -> str:
-        for found in self.btf:
+    def text(self, start: int) -> str:
+        """All types from this id on, and what they need."""
+        every = [self.btf[type_id] for type_id in range(start, len(self.btf))]
+        for found in every:
             if isinstance(found, (Composite, Enumeration)) and found.name:
                 self._define(found)
             elif isinstance(found, Fwd):
                 self._forward(found)
             elif isinstance(found, Typedef):
                 self._typedef(found)
-        for found in self.btf:
+        for found in every:
             if isinstance(found, Enumeration) and not found.name and found.id not in self._done:
                 self._out.append(self._body(found, 0) + ";")
         return "\n\n".join([_TOP.rstrip("\n"), *self._out, _BOTTOM])

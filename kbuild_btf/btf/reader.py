@@ -14,6 +14,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import TypeVar, cast
@@ -134,6 +135,15 @@ _STRING = re.compile(rb"[^\0]*\0")
 _STEP = re.compile(r"(?:^|\.)\s*([A-Za-z_]\w*)\s*|\[\s*(\d+)\s*\]\s*")
 
 
+@dataclass(slots=True)
+class Record:
+    """A type as it stands in the file: its words, and which of them are names and ids."""
+
+    words: array[int]
+    names: list[int]
+    ids: list[int]
+
+
 def _length(data: memoryview) -> int:
     """Bytes of the BTF that begins here, by its header; of what is none, all."""
     order = ">" if bytes(data[:2]) == struct.pack(">H", MAGIC) else "<"
@@ -176,9 +186,9 @@ class Btf:
         self.base = base
         self._pointer_size = pointer_size
         self.start = len(base) if base else 1
-        self._string_start: int = base._string_end if base else 0
+        self.string_start: int = base._string_end if base else 0
         self._words, self._strings, self.big_endian = self._header(memoryview(data))
-        self._string_end: int = self._string_start + len(self._strings)
+        self._string_end: int = self.string_start + len(self._strings)
         self._names: dict[int, str] = {}
         self._starts, self._heads = self._scan()
         self._types: list[Type | None] = [None] * len(self._starts)
@@ -403,12 +413,12 @@ class Btf:
         """The ids of own types (one, or several) by name, with its NUL; made for the first name."""
         if self._index is None:
             pieces = _STRING.findall(self._strings)
-            ends = accumulate(map(len, pieces), initial=self._string_start)
+            ends = accumulate(map(len, pieces), initial=self.string_start)
             whole = dict(zip(ends, pieces, strict=False))
             index: dict[bytes, int | list[int]] = {}
             for type_id, offset in enumerate(self._heads, self.start):
                 # A name of the base, or the end of another string.
-                name = whole.get(offset) or self._raw(offset)
+                name = whole.get(offset) or self.string(offset)
                 known = index.get(name)
                 if known is None:
                     index[name] = type_id
@@ -559,27 +569,39 @@ class Btf:
             self._tell_which(starts, top)
         return starts, heads
 
+    @property
+    def is_whole(self) -> bool:
+        """Are its strings those of BTF without a base, whether it was given one or not?"""
+        return self._strings.startswith(b"\0")
+
+    def records(self) -> Iterator[Record]:
+        """The own types as they stand in the file, in the order of their ids."""
+        ends = chain(self._starts[1:], [len(self._words)])
+        for start, end in zip(self._starts, ends, strict=False):
+            yield self._record(self._words[start:end])
+
+    def _record(self, words: array[int]) -> Record:
+        info = words[1]
+        kind = info >> 24 & 0x1F
+        names, ids = [0], [2] if _HAS_TYPE[kind] else []
+        if kind == Kind.ARRAY:
+            ids += 3, 4
+        if step := _PER_ELEMENT[kind]:
+            end = 3 + step * (info & 0xFFFF)
+            if (word := _NAME_WORD[kind]) is not None:
+                names += range(3 + word, end, step)
+            if (word := _ID_WORD[kind]) is not None:
+                ids += range(3 + word, end, step)
+        return Record(words, names, ids)
+
     def _tell_which(self, starts: array[int], top: int) -> None:
         """Raise Error for the first type that has a wrong name or id."""
-        words = self._words
-        for position, start in enumerate(starts):
-            info = words[start + 1]
-            kind = info >> 24 & 0x1F
-            names, ids = [words[start]], [0]
-            if _HAS_TYPE[kind]:
-                ids.append(words[start + 2])
-            if kind == Kind.ARRAY:
-                ids += words[start + 3 : start + 5]
-            if step := _PER_ELEMENT[kind]:
-                first = start + 3
-                end = first + step * (info & 0xFFFF)
-                if (word := _NAME_WORD[kind]) is not None:
-                    names += words[first + word : end : step]
-                if (word := _ID_WORD[kind]) is not None:
-                    ids += words[first + word : end : step]
-            if max(names) >= self._string_end:
+        ends = chain(starts[1:], [len(self._words)])
+        for position, (start, end) in enumerate(zip(starts, ends, strict=False)):
+            record = self._record(self._words[start:end])
+            if max(record.words[at] for at in record.names) >= self._string_end:
                 self._bad(position, start, "a name lies beyond the strings")
-            if max(ids) >= top:
+            if max((record.words[at] for at in record.ids), default=0) >= top:
                 self._bad(position, start, f"refers to a type beyond the last one, {top - 1}")
 
     def _bad(self, position: int, start: int, what: str) -> None:
@@ -594,11 +616,11 @@ class Btf:
     def _at_offset(self, offset: int) -> str:
         return f"{self.where}, offset {offset}"
 
-    def _raw(self, offset: int) -> bytes:
-        """The string there, with its NUL."""
-        if offset < self._string_start and self.base:
-            return self.base._raw(offset)
-        start = offset - self._string_start
+    def string(self, offset: int) -> bytes:
+        """The string at an offset, with its NUL."""
+        if offset < self.string_start and self.base:
+            return self.base.string(offset)
+        start = offset - self.string_start
         return self._strings[start : self._strings.index(b"\0", start) + 1]
 
     def _name(self, offset: int) -> str:
@@ -606,7 +628,7 @@ class Btf:
             return ""
         found = self._names.get(offset)
         if found is None:
-            found = self._names[offset] = self._raw(offset)[:-1].decode(errors="backslashreplace")
+            found = self._names[offset] = self.string(offset)[:-1].decode(errors="backslashreplace")
         return found
 
     def _make(self, type_id: int, start: int) -> Type:

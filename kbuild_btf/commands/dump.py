@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 
 from ..btf import Btf, Composite, Enumeration, Type, Typedef
 from ..errors import Error
@@ -12,7 +13,13 @@ from ..errors import Error
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kbuild-btf dump``."""
-    parser.add_argument("file", metavar="FILE", help="raw BTF, or an ELF file with a .BTF section")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="raw BTF, or an ELF file with a .BTF section; with --format c also several: a kernel"
+        " and its modules, or modules and --base",
+    )
     parser.add_argument("--base", metavar="FILE", help="what split BTF (a module's) builds on")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -37,18 +44,19 @@ def run(args: argparse.Namespace) -> int:
     """Print what was asked for; all of it or, after an error, nothing."""
     if args.json and args.format == "c":
         raise Error("--json and --format c are two forms", hint="choose one")
+    file, *more = args.files
+    if more and args.format != "c":
+        raise Error("several files", more[0], "--format c makes one header of all; else name one")
     base = Btf.load(args.base) if args.base else None
     if args.class_name is None and args.format == "raw" and not args.json:
-        return _list(Btf.load_all(args.file, base))
-    btf = Btf.load(args.file, base)
+        return _list(Btf.load_all(file, base))
+    btf = Btf.load(file, base)
     if args.class_name is not None:
         found = _named(btf, args.class_name.split(","))
         show = _layouts if args.json else _outlines
         text = show(btf, found, args.cacheline)
     elif args.format == "c":
-        from ..btf.header import render
-
-        text = render(btf)
+        text = _header(btf, more)
     else:
         from ..btf.raw import record
 
@@ -58,6 +66,19 @@ def run(args: argparse.Namespace) -> int:
     if text:
         print(text)
     return 0
+
+
+def _header(first: Btf, more: Sequence[str]) -> str:
+    """C declarations of one file, or of several together. Without a base the first is that of the
+    others."""
+    from ..btf.header import render
+    from ..btf.joined import join
+
+    if not more:
+        return render(first)
+    base = first.base or first
+    modules = [Btf.load(path, base) for path in more]
+    return render(join([first, *modules] if first.base else modules), with_base=base is first)
 
 
 def _list(found: list[Btf]) -> int:
