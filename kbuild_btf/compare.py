@@ -43,7 +43,7 @@ from .btf import (
     Var,
 )
 from .btf.raw import linkage
-from .btf.spelling import declare, keyword, parameters, plain
+from .btf.spelling import Spare, declare, keyword, parameters, plain
 
 Name = tuple[str, str]
 """(namespace, name): what two types have in common that may be the same type."""
@@ -133,6 +133,10 @@ def _several(btf: Btf) -> frozenset[Name]:
     return frozenset(name for name, ids in _definitions(btf).items() if len(ids) > 1)
 
 
+# Types that all lines of a comparison may spell; a kernel has a hundred thousand.
+_SPELLED = 1 << 21
+
+
 class _Side:
     """One BTF and the identities of its types.
 
@@ -140,6 +144,7 @@ class _Side:
     """
 
     def __init__(self, btf: Btf, interned: dict[Hashable, int]) -> None:
+        self._spare = Spare(_SPELLED)
         self.btf = btf
         self.interned = interned
         self.identities: dict[int, int] = {}
@@ -262,7 +267,7 @@ class _Side:
 
     def words(self, type_id: int) -> str:
         """The type in C; of unnamed structs and enums the first names they hold."""
-        return declare(self.btf, type_id, base=_brief)
+        return declare(self.btf, type_id, base=_brief, spare=self._spare)
 
     def item(self, found: Type) -> str:
         """One line about a type that the other side lacks."""
@@ -272,10 +277,12 @@ class _Side:
             case Var():
                 place = self.placed.get(found.id)
                 where = f" in {place[0]} at {place[1]}" if place else ""
-                what = declare(self.btf, found.type_id, found.name, _brief)
+                what = declare(self.btf, found.type_id, found.name, _brief, self._spare)
                 return f"{linkage(found.linkage)} {what}{where}"
             case Typedef():
-                return f"typedef {declare(self.btf, found.type_id, found.name, _brief)}"
+                return (
+                    f"typedef {declare(self.btf, found.type_id, found.name, _brief, self._spare)}"
+                )
             case Composite():
                 return f"{_brief(found)} (size {found.size}, {len(found.members)} members)"
             case Datasec():
@@ -293,7 +300,7 @@ class _Side:
         if not isinstance(proto, FuncProto):
             return found.name
         returned = self.words(proto.type_id)
-        return f"{returned} {found.name}{parameters(self.btf, proto, _brief)}"
+        return f"{returned} {found.name}{parameters(self.btf, proto, _brief, self._spare)}"
 
 
 class _Comparison:

@@ -147,11 +147,16 @@ def build_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
                 "install kbuild-btf in a directory of letters, digits and . _ + , @ ~ - only",
             )
     others = [name for name in environ.get("MAKEFILES", "").split() if name != str(snippet)]
-    return {
+    variables = {
         "MAKEFILES": " ".join([*others, str(snippet)]),
         "KBUILD_BTF": "1",
         "KBUILD_BTF_BIN": str(programs),
     }
+    cache = environ.get("KBUILD_BTF_CACHE")
+    if cache and not Path(cache).is_absolute():
+        # The processes of a build run in several directories.
+        variables["KBUILD_BTF_CACHE"] = str(Path(cache).absolute())
+    return variables
 
 
 def drops_debug(environ: Mapping[str, str] = os.environ) -> bool:

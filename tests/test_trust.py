@@ -7,12 +7,15 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from elfwriter import SHF_COMPRESSED
-from support import SCRIPTS, compiled, kbuild_btf, missing, run
+from support import SCRIPTS, compiled, kbuild_btf, missing, require, run
+
+from kbuild_btf import cache, kbuild
 
 SOMEBODY = 12345
 HOOK = SCRIPTS / "kbuild-btf-hook"
@@ -200,3 +203,124 @@ def test_what_is_small_may_be_compressed_as_much_as_it_likes(tmp_path: Path) -> 
     assert path.stat().st_size < size // 4
     done = kbuild_btf("encode", "-o", tmp_path / "a.btf", path)
     assert done.returncode == 0, done.stderr[:500]
+
+
+# --- what is not there, or not any more -----------------------------------------------------------
+
+
+def test_a_file_of_a_terabyte_that_takes_no_room(object_file: Path) -> None:
+    """Neither its holes nor its length are believed to be memory."""
+    with object_file.open("r+b") as file:
+        try:
+            file.truncate(1 << 40)
+        except OSError:
+            missing("a file system that takes such a file")
+    limited = ["sh", "-c", 'ulimit -d 100000; exec "$@"', "sh"]
+    done = run(*limited, HOOK, object_file)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = sidecar(object_file)
+    with made.open("r+b") as file:
+        file.truncate(1 << 40)
+    os.utime(object_file)
+    done = run(*limited, HOOK, object_file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert made.stat().st_size < 1 << 20
+
+
+def test_a_file_that_becomes_shorter(tmp_path: Path) -> None:
+    """While it is read: one message. Time after time, until it was shortened just then."""
+    source, path = tmp_path / "a.c", tmp_path / "a.o"
+    source.write_text("\n".join(f"struct s{i} {{ int a{i}; }} v{i};" for i in range(20_000)))
+    compiled(source, path)
+    whole = path.read_bytes()
+    statuses = set()
+    for wait in range(60):
+        path.write_bytes(whole)
+        sidecar(path).unlink(missing_ok=True)
+        program = subprocess.Popen(
+            [
+                SCRIPTS / "kbuild-btf-pahole",
+                "-J",
+                f"--btf_encode_detached={tmp_path / 'out'}",
+                path,
+            ],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        time.sleep(wait / 2000)
+        os.truncate(path, 4096)
+        _, said = program.communicate(timeout=60)
+        statuses.add(program.returncode)
+        assert program.returncode in (0, 1), said
+        assert said.count("\n") <= 1
+    assert 1 in statuses
+
+
+# --- where it writes, and what it says ------------------------------------------------------------
+
+
+def test_a_list_that_names_objects_of_another_tree(tmp_path: Path, own_cache: Path) -> None:
+    """They are read, and nothing is left there."""
+    tree, other = tmp_path / "tree", tmp_path / "other"
+    tree.mkdir()
+    other.mkdir()
+    for where, name in ((tree, "a"), (other, "b")):
+        source = where / f"{name}.c"
+        source.write_text(f"struct {name} {{ int m; }} *{name};")
+        compiled(source, source.with_suffix(".o"))
+    require("ld")
+    done = run("ld", "-r", "-o", "m.ko", "a.o", "../other/b.o", cwd=tree)
+    assert done.returncode == 0, done.stderr
+    (tree / "m.mod").write_text("a.o\n../other/b.o\n")
+    front: list[str | Path] = [SCRIPTS / "kbuild-btf-pahole", "-J"]
+    front += ["--btf_encode_detached=m.btf", "m.ko"]
+    done = run(*front, cwd=tree)
+    assert done.returncode == 0, done.stderr
+    assert sidecar(tree / "a.o").exists()
+    assert [path.name for path in other.iterdir() if path.suffix == ".kbtf"] == []
+
+
+@pytest.mark.parametrize("name", ["--echo", "--version", "-J"])
+def test_objects_with_names_of_options(name: str, object_file: Path) -> None:
+    shutil.copyfile(object_file, object_file.with_name(name))
+    done = run(HOOK, "--", name, cwd=object_file.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert object_file.with_name(f".tmp_{name}.kbtf").exists()
+
+
+def test_a_cache_of_a_relative_name(object_file: Path, tmp_path: Path) -> None:
+    """make runs programs in several directories; there is one cache."""
+    environ = {"KBUILD_BTF_CACHE": "cache"}
+    assert kbuild.build_environment({**os.environ, **environ})["KBUILD_BTF_CACHE"] == str(
+        Path("cache").absolute()
+    )
+    assert cache.directory(environ) == Path("cache").absolute()
+
+
+def test_a_cache_of_somebody_else_is_told(own_cache: Path) -> None:
+    give_away(own_cache)
+    done = kbuild_btf("doctor")
+    assert f"belongs to user {SOMEBODY}" in " ".join(done.stdout.split())
+
+
+def test_streams_that_are_full(object_file: Path, own_cache: Path) -> None:
+    """What was asked for and cannot be written is an error; what is only told is not."""
+    full = Path("/dev/full")
+    if not full.exists():
+        missing("/dev/full")
+    detached = f"--btf_encode_detached={object_file.with_suffix('.btf')}"
+    front, program = SCRIPTS / "kbuild-btf-pahole", SCRIPTS / "kbuild-btf"
+
+    def status(stream: str, *argv: str | Path) -> int:
+        words = ["sh", "-c", f'exec "$@" {stream}/dev/full', "sh", *map(str, argv)]
+        return run(*words).returncode
+
+    assert status(">", HOOK, "--echo", object_file) == 0
+    assert status("2>", HOOK, "/absent.o") == 0
+    assert status(">", front, "-J", detached, object_file) == 0
+    assert status("2>", front, "-J", detached, "/absent.o") == 1
+    assert status(">", front, "--version") == 1
+    assert status(">", front, "--supported_btf_features") == 1
+    assert status(">", program, "dump", object_file.with_suffix(".btf")) == 1
+    assert status("2>", program, "dump", "/absent") == 1

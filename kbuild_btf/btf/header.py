@@ -15,7 +15,7 @@ from collections import defaultdict
 
 from ..errors import Error
 from .reader import Btf
-from .spelling import declare, keyword, plain
+from .spelling import Spare, declare, keyword, plain
 from .types import (
     Array,
     Composite,
@@ -52,6 +52,10 @@ _BOTTOM = f"""\
 
 #endif /* {_GUARD} */"""
 
+# Bytes that unnamed bitfields stand for, each on a line of its own; more are an array.
+_LONGEST = 4096
+# Types that the header of any BTF may spell, beside some for each word of it.
+_LITTLE = 1 << 16
 # Known to the compiler; declaring it again is an error.
 _BUILTIN = frozenset({"__builtin_va_list"})
 # What both gcc and clang call base types, on every machine.
@@ -81,6 +85,8 @@ class Header:
         self._open: list[int] = []
         self._align: dict[int, int] = {}
         self._packed: dict[int, bool] = {}
+        self._needed: set[tuple[int, int]] = set()
+        self._spare = Spare(_LITTLE + 8 * btf.words)
         self._identifiers: defaultdict[str, int] = defaultdict(int)
         self.names = self._unique_names()
 
@@ -97,6 +103,12 @@ class Header:
         for found in every:
             if isinstance(found, Enumeration) and not found.name and found.id not in self._done:
                 self._out.append(self._body(found, 0) + ";")
+        if self._spare.types < 0:
+            raise Error(
+                "the declarations would be many times as long as the BTF",
+                self.btf.where,
+                "its types without a name stand in each other: show single types with -C",
+            )
         return "\n\n".join([_TOP.rstrip("\n"), *self._out, _BOTTOM])
 
     # --- names --------------------------------------------------------------------------
@@ -139,7 +151,9 @@ class Header:
         return self.names.get(found.id) or plain(found)
 
     def _declare(self, type_id: int, name: str, depth: int = 0) -> str:
-        return declare(self.btf, type_id, name, lambda found: self._spell(found, depth))
+        return declare(
+            self.btf, type_id, name, lambda found: self._spell(found, depth), self._spare
+        )
 
     # --- order --------------------------------------------------------------------------
 
@@ -152,7 +166,7 @@ class Header:
                     self._define(found)
                 else:
                     self._forward(found)
-            case Composite():
+            case Composite() if self._is_new(found):
                 for member in found.members:
                     self._need(member.type_id, True)
             case Enumeration() if found.name:
@@ -171,10 +185,17 @@ class Header:
                 self._need(found.type_id, True)
             case Const() | Volatile() | Restrict() | TypeTag():
                 self._need(found.type_id, whole)
-            case FuncProto():
+            case FuncProto() if self._is_new(found):
                 self._need(found.type_id, False)
                 for param in found.params:
                     self._need(param.type_id, False)
+
+    def _is_new(self, found: Composite | FuncProto) -> bool:
+        """Does somebody ask for the first time what it needs where this type is open?"""
+        key = found.id, self._open[-1] if self._open else 0
+        is_new = key not in self._needed
+        self._needed.add(key)
+        return is_new
 
     def _define(self, found: Composite | Enumeration) -> None:
         if found.id in self._done:
@@ -244,6 +265,8 @@ class Header:
             if isinstance(found, Enum64):
                 mode = None if _is_wide(found) else mode
             tail = f" __attribute__((mode({mode})))" if mode else ""
+        elif self._spare.types < 0:
+            lines, tail = [], ""
         else:
             lines = list(self._member_lines(found, depth))
             tail = " __attribute__((packed))" if self.is_packed(found) else ""
@@ -292,6 +315,10 @@ class Header:
         if natural == start:
             return lines
         units = [(self.pointer * 8, "long"), (32, "int"), (16, "short"), (8, "char")]
+        if (whole := (start - end) // 8) > _LONGEST and end % 8 == 0:
+            name = _numbered(self._identifiers, "__padding")
+            lines.append(f"unsigned char {name}[{whole}];")
+            end += whole * 8
         while end < start:
             if end % 8 or start - end < 8:
                 width, unit = min(8 - end % 8, start - end), "char"

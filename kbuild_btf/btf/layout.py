@@ -23,9 +23,11 @@ from typing import Any
 
 from ..errors import Error
 from .reader import Btf
-from .spelling import declare
+from .spelling import Spare, declare
 from .types import Array, Composite, Enumeration, Float, Int, Member, Ptr, Struct, Type, Typedef
 
+# Members that are written out, of all types that were asked for.
+_MOST = 1 << 18
 # No type of a 64-bit target is aligned to more by nature (long double, __int128).
 _LARGEST = 16
 
@@ -94,8 +96,20 @@ class Layouts:
         self.btf = btf
         self.cacheline = cacheline
         self._pointer = btf.pointer_size
+        self._spare = _MOST
+        self.spelled = Spare(_MOST)
         self._known: dict[int, Layout] = {}
         self._open: set[int] = set()
+
+    def write(self) -> None:
+        """A member or parameter is written out once more. Raises Error when that is no end."""
+        self._spare -= 1
+        if self._spare < 0:
+            raise Error(
+                f"more than {_MOST} members to be written out",
+                self.btf.where,
+                "the file is damaged, or made so: types without a name stand in each other",
+            )
 
     def of(self, found: Composite) -> Layout:
         """The layout of a struct or union."""
@@ -226,10 +240,14 @@ def as_dict(layouts: Layouts, found: Type) -> dict[str, Any]:
     a name is written out where it is used, as ``inside``; a pointer to one says so in ``type``.
     """
     btf = layouts.btf
+
+    def spelled(of: Typedef | Member) -> str:
+        return declare(btf, of.type_id, spare=layouts.spelled)
+
     if isinstance(found, Typedef):
         target = btf[found.type_id]
         inside = {} if _has_name(target) else {"inside": as_dict(layouts, target)}
-        head = {"kind": found.kind.name, "name": found.name, "type": declare(btf, found.type_id)}
+        head = {"kind": found.kind.name, "name": found.name, "type": spelled(found)}
         return {**head, "size": btf.sizeof(found.id), **inside}
     if isinstance(found, Enumeration):
         values = [{"name": value.name, "value": value.value} for value in found.values]
@@ -239,8 +257,9 @@ def as_dict(layouts: Layouts, found: Type) -> dict[str, Any]:
     layout = layouts.of(found)
     members = []
     for place in layout.places:
+        layouts.write()
         member = place.member
-        entry: dict[str, Any] = {"name": member.name, "type": declare(btf, member.type_id)}
+        entry: dict[str, Any] = {"name": member.name, "type": spelled(member)}
         entry.update(offset=place.offset, size=place.size)
         if member.bit_size:
             entry.update(bit_offset=place.shift, bits=member.bit_size)

@@ -90,6 +90,7 @@ class _Outline:
         self.cacheline = cacheline
         self.layouts = Layouts(btf, cacheline)
         self.rows: list[_Row] = []
+        self._flexibles: dict[int, str] = {}
         self._line = 0  # the last cache line that was reached
 
     def define(self, found: Type) -> None:
@@ -120,6 +121,7 @@ class _Outline:
 
         A pointer is on the left, unless C has it on the right because of what it points to.
         """
+        self.layouts.write()
         found = self.btf[type_id]
         if isinstance(found, FuncProto):
             words = [
@@ -322,6 +324,11 @@ class _Outline:
         """Where a struct has an array of no elements: at its "end", or in a struct in it."""
         if not isinstance(found, Struct) or not found.members:
             return ""
+        if found.id not in self._flexibles:
+            self._flexibles[found.id] = self._find_flexible(found)
+        return self._flexibles[found.id]
+
+    def _find_flexible(self, found: Struct) -> str:
         kinds = [self.btf.strip(member.type_id) for member in found.members]
         if isinstance(kinds[-1], Array) and not self.btf.sizeof(found.members[-1].type_id):
             return "end"

@@ -386,6 +386,11 @@ class Btf:
         raise Error("a type that refers to itself", self._at(type_id), _REBUILD)
 
     @property
+    def words(self) -> int:
+        """How long its types are, in 32-bit words."""
+        return len(self._words)
+
+    @property
     def pointer_size(self) -> int:
         """4 or 8 bytes: what the file says, or its base; else the width of ``long``, else 8."""
         if known := self._pointer_size or (self.base and self.base._pointer_size):

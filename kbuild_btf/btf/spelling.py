@@ -61,7 +61,7 @@ def definition(found: Type) -> str:
     aligned is not said: the text is to be read (``dump --format c`` is for compilers).
     """
     try:
-        return _definition(found)
+        return _definition(found, Spare(_MOST))
     except RecursionError:
         raise Error(
             f"type [{found.id}] contains itself",
@@ -70,28 +70,29 @@ def definition(found: Type) -> str:
         ) from None
 
 
-def _definition(found: Type) -> str:
+def _definition(found: Type, spare: Spare) -> str:
     match found:
         case Composite() | Enumeration():
-            return _body(found, "")
+            return _body(found, "", spare)
         case Typedef():
-            return f"typedef {_with_bodies(found.btf, found.type_id, found.name, '')}"
+            whole = _with_bodies(found.btf, found.type_id, found.name, "", spare)
+            return f"typedef {whole}"
         case Func() | Var():
-            return declare(found.btf, found.type_id, found.name)
+            return declare(found.btf, found.type_id, found.name, spare=spare)
         case Datasec():
             return f'__attribute__((section("{found.name}")))'
         case DeclTag():
             value = found.name if found.attribute else f'btf_decl_tag("{found.name}")'
             return f"__attribute__(({value}))"
         case Ptr() | Array() | FuncProto() | Const() | Volatile() | Restrict() | TypeTag():
-            return declare(found.btf, found.id)
+            return declare(found.btf, found.id, spare=spare)
     return plain(found)
 
 
-def _body(found: Composite | Enumeration, indent: str) -> str:
+def _body(found: Composite | Enumeration, indent: str, spare: Spare) -> str:
     head = " ".join(filter(None, (keyword(found), found.name)))
     if isinstance(found, Composite):
-        lines = [f"{_member(member, indent)};" for member in found.members]
+        lines = [f"{_member(member, indent, spare)};" for member in found.members]
     elif found.values:
         lines = [f"{value.name} = {value.value}," for value in found.values]
     else:
@@ -99,23 +100,30 @@ def _body(found: Composite | Enumeration, indent: str) -> str:
     return "\n".join([f"{head} {{", *(f"{indent}\t{line}" for line in lines), f"{indent}}}"])
 
 
-def _member(member: Member, indent: str) -> str:
+def _member(member: Member, indent: str, spare: Spare) -> str:
     width = f" : {member.bit_size}" if member.bit_size else ""
-    return _with_bodies(member.btf, member.type_id, member.name, f"{indent}\t") + width
+    whole = _with_bodies(member.btf, member.type_id, member.name, f"{indent}\t", spare)
+    return whole + width
 
 
-def _with_bodies(btf: Btf, type_id: int, name: str, indent: str) -> str:
+def _with_bodies(btf: Btf, type_id: int, name: str, indent: str, spare: Spare) -> str:
     def base(found: Type) -> str:
         if isinstance(found, (Composite, Enumeration)) and not found.name:
-            return _body(found, indent)
+            return _body(found, indent, spare)
         return plain(found)
 
-    return declare(btf, type_id, name, base)
+    return declare(btf, type_id, name, base, spare)
 
 
 def attribute(found: TypeTag) -> str:
     value = found.name if found.attribute else f'btf_type_tag("{found.name}")'
     return f"__attribute__(({value}))"
+
+
+# Types that one declaration spells, and one definition: more than a struct may have members, and
+# far less than a few prototypes or structs without a name take that mention each other twice.
+_MANY = 1 << 12
+_MOST = 1 << 16
 
 
 @dataclass
@@ -139,6 +147,7 @@ def declare(
     ``base`` spells what is left when pointers, arrays, functions and qualifiers are taken away;
     C reads those from the name outwards, so that is how the text grows here.
     """
+    spare = spare or Spare(_MANY)
     declarator = name
     before: list[str] = []
     after: list[str] = []
@@ -146,9 +155,8 @@ def declare(
     while type_id not in met:
         met.add(type_id)
         found = btf[type_id]
-        if spare is not None:
-            spare.types -= 1
-        if spare is not None and spare.types < 0:
+        spare.types -= 1
+        if spare.types < 0:
             return f"... {declarator}" if declarator else "..."
         if isinstance(found, TypeTag):
             after.append(attribute(found))

@@ -274,6 +274,10 @@ def cache_directory(environ: Mapping[str, str] = os.environ) -> Iterator[Finding
     s = cache.Cache(root).statistics(size)
     text = f"{root}, {cache.show_size(s.size)} of {cache.show_size(s.limit)}"
     yield Finding(OK, "cache", text)
+    owner = root.stat().st_uid
+    if owner != os.geteuid() and environ.get("KBUILD_BTF_CACHE_SHARED") != "1":
+        text = f"{root} belongs to user {owner}, whose entries do not count for this one"
+        yield Finding(NOTE, "cache", f"{text}; docs/security.md says why, and how they would")
     free = shutil.disk_usage(root).free + s.size
     if free < size:
         short = f"the disk has room for {cache.show_size(free)} of it; set KBUILD_BTF_CACHE_SIZE"

@@ -9,10 +9,14 @@ they consist of, one line per member, so that the first line that differs tells 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 Pair = tuple[str, str]
+
+# Characters of one type in another.
+_LONGEST = 1 << 15
 
 VOID: Pair = ("void", "")
 CIRCLE: Pair = ("<refers to itself>", "")
@@ -47,7 +51,7 @@ def array(of: Pair, elements: int) -> Pair:
 
 def function(result: Pair, parameters: Iterable[str]) -> Pair:
     """A function type; the parameters are declarations or ``...``."""
-    return result[0], f"({', '.join(parameters)}){result[1]}"
+    return result[0], _bounded(f"({', '.join(parameters)})") + result[1]
 
 
 def declare(of: Pair, name: str = "") -> str:
@@ -95,7 +99,16 @@ def prototype(result: Pair, parameters: Iterable[str]) -> str:
 
 def unnamed(keyword: str, text: str) -> Pair:
     """A type without a name, spelled out."""
-    return f"{keyword} {{\n{text}\n}}", ""
+    return f"{keyword} {{\n{_bounded(text)}\n}}", ""
+
+
+def _bounded(text: str) -> str:
+    """A text, or of a long one the start and a hash: types may mention each other twice, so that
+    each text would be twice as long as the last."""
+    if len(text) <= _LONGEST:
+        return text
+    rest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return f"{text[: _LONGEST // 2]} ... <{rest}>"
 
 
 def short(text: str) -> str:

@@ -36,4 +36,4 @@ pub use support::files::{write_if_changed, Mapped};
 pub use support::guard::guarded;
 pub use support::jobserver::Share;
 pub use support::timings::{trace, trace_file, Clock};
-pub use support::{progress, start};
+pub use support::{progress, say, start};

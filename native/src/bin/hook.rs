@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! `kbuild-btf-hook [--echo] [--drop] [--timings] OBJECT…`: runs right after an object is compiled
+//! `kbuild-btf-hook [--echo] [--drop] [--timings] [--] OBJECT…`: runs right after an object is compiled
 //! and brings its sidecar up to date; with `--drop` it takes the debug information out of the object
 //! then.
 //!
@@ -9,10 +9,10 @@
 #![no_main]
 
 use std::ffi::{c_char, c_int};
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use kbuild_btf_native::say::{note, tell};
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{
     drop_debug, guarded, keep_debug, start, trace, trace_file, write_sidecar, Cache, Clock,
@@ -41,21 +41,20 @@ struct Options {
 pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     let mut options = Options::default();
     // SAFETY: the C library's promise.
-    for argument in unsafe { start::begin(count, arguments) } {
+    let arguments = unsafe { start::begin(count, arguments, MEMORY.exit_status) };
+    let mut objects_only = false;
+    for argument in arguments {
         match argument.as_bytes() {
+            _ if objects_only => update(Path::new(&argument), &options),
+            b"--" => objects_only = true,
             b"--echo" => options.echo = true,
             b"--drop" => options.drop = true,
             b"--timings" => options.timings = true,
-            b"--version" => say(ENCODER_VERSION),
+            b"--version" => tell(ENCODER_VERSION),
             _ => update(Path::new(&argument), &options),
         }
     }
     0
-}
-
-/// One line on standard output; whether somebody reads it must not matter.
-fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn update(object: &Path, options: &Options) {
@@ -73,10 +72,10 @@ fn update(object: &Path, options: &Options) {
         return;
     }
     if options.echo {
-        say(format_args!("  BTF     {name}"));
+        tell(format_args!("  BTF     {name}"));
     }
     if let Err(error) = &done {
-        let _ = writeln!(std::io::stderr(), "kbuild-btf-hook: warning: {error}");
+        note("kbuild-btf-hook", format_args!("warning: {error}"));
     }
     trace(
         trace_file().as_deref(),
@@ -84,9 +83,9 @@ fn update(object: &Path, options: &Options) {
         &clock.laps,
     );
     if let (true, Ok(Some(event))) = (options.timings, &done) {
-        say(format_args!("{name}: {}", event.name()));
+        tell(format_args!("{name}: {}", event.name()));
         for lap in &clock.laps {
-            say(format_args!("  {lap}"));
+            tell(format_args!("  {lap}"));
         }
     }
 }

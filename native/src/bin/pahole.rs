@@ -10,6 +10,7 @@
 use std::ffi::{c_char, c_int, OsString};
 use std::path::{Path, PathBuf};
 
+use kbuild_btf_native::say::{answer, note, tell};
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{
     embed, forget_lost, guarded, has_dwarf, is_dropped, keep_trace, lacks_dwarf, languages, link,
@@ -66,11 +67,11 @@ const LEGACY: [(&str, &str, bool); 10] = [
 #[no_mangle]
 pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     // SAFETY: the C library's promise.
-    let arguments = unsafe { start::begin(count, arguments) };
+    let arguments = unsafe { start::begin(count, arguments, MEMORY.exit_status) };
     match guarded(|| run(&arguments)) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("kbuild-btf: error: {error}");
+            note("kbuild-btf", format_args!("error: {error}"));
             1
         }
     }
@@ -78,15 +79,15 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
 
 fn run(arguments: &[OsString]) -> Result<()> {
     if arguments.iter().any(|a| a == "--version") {
-        println!("{VERSION}");
+        answer(VERSION)?;
         return Ok(());
     }
     if arguments.iter().any(|a| a == "--numeric_version") {
-        println!("{}", VERSION.replace(['v', '.'], ""));
+        answer(VERSION.replace(['v', '.'], ""))?;
         return Ok(());
     }
     if arguments.iter().any(|a| a == "--supported_btf_features") {
-        println!("{}", Features::NAMES.join(","));
+        answer(Features::NAMES.join(","))?;
         return Ok(());
     }
     if !arguments.iter().any(asks_to_encode) {
@@ -188,7 +189,7 @@ fn exclude(options: &mut Options, list: &str) {
     for name in list.split(',').filter(|n| !n.is_empty()) {
         match languages::number(name) {
             Some(language) => options.excluded.push(language),
-            None => eprintln!("kbuild-btf: warning: language {name} is not known, ignored"),
+            None => note("kbuild-btf", format_args!("warning: language {name} is not known, ignored")),
         }
     }
 }
@@ -226,7 +227,7 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
         Err(_) if options.base.is_some() && lacks_dwarf(file) && !lacks_some_dwarf(file) => {
             let name = file.display();
-            eprintln!("kbuild-btf: {name}: no debug information in its objects, so it gets no BTF");
+            note("kbuild-btf", format_args!("{name}: no debug information in its objects, so it gets no BTF"));
             return Ok(());
         }
         made => made?,
@@ -248,10 +249,10 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
     if options.verbose {
         // The words of pahole, which scripts look for.
         for (function, reason) in &output.left_out {
-            println!(
+            tell(format_args!(
                 "{function} : skipping BTF encoding of function due to {}",
                 reason.as_pahole_says()
-            );
+            ));
         }
     }
     Ok(())
@@ -284,7 +285,7 @@ fn make(request: &Request<'_>, verbose: bool) -> Result<Output> {
     if !has_dwarf(request.elf) || lacks_some_dwarf(request.elf) {
         return Err(cause);
     }
-    eprintln!("kbuild-btf: {name}: reading its own debug information, because: {cause}");
+    note("kbuild-btf", format_args!("{name}: reading its own debug information, because: {cause}"));
     kbuild_btf_native::encode(request)
 }
 
@@ -319,8 +320,8 @@ const NO_FIT: &str = "there was no room for all new types or names between those
 
 /// One line about vmlinux as Kbuild would say it; about modules only when it is told to say all.
 fn report(request: &Request<'_>, output: &Output) {
-    for note in &output.notes {
-        eprintln!("kbuild-btf: warning: {note}");
+    for line in &output.notes {
+        note("kbuild-btf", format_args!("warning: {line}"));
     }
     let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     let all = set("KBUILD_VERBOSE", "1");
@@ -329,26 +330,26 @@ fn report(request: &Request<'_>, output: &Output) {
     }
     let count = |name: &str| output.count(name);
     if request.stable_ids.is_some() && count("modules_fit") == 0 {
-        eprintln!("kbuild-btf: warning: {}", NO_FIT);
+        note("kbuild-btf", format_args!("warning: {}", NO_FIT));
     }
     let types = count("types");
     let name = request.elf.display();
     if count(modules::FROM_CACHE) != 0 {
-        println!("  BTF     {name}: from the cache, {types} types");
+        tell(format_args!("  BTF     {name}: from the cache, {types} types"));
     } else if count("linked") == 0 {
-        println!("  BTF     {name}: {} units, {types} types", count("units"));
+        tell(format_args!("  BTF     {name}: {} units, {types} types", count("units")));
     } else {
-        println!(
+        tell(format_args!(
             "  BTF     {name}: {} objects linked, {} reused, {} encoded now, {} without DWARF, {types} types",
             count("linked"),
             count("reused"),
             count("encoded"),
             count("without_dwarf"),
-        );
+        ));
     }
     if all {
         for lap in &output.timings {
-            println!("          {lap}");
+            tell(format_args!("          {lap}"));
         }
     }
 }

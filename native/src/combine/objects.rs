@@ -23,10 +23,26 @@ pub struct Asked<'a> {
     /// Of the linked file.
     pub target: Target,
     pub elf: &'a Path,
+    /// Where sidecars may be left: of objects below the current directory, or below that of the linked
+    /// file.
     pub keep_sidecars: bool,
     pub cache: Option<&'a Cache>,
     /// They will be looked at whole, together.
     pub whole: bool,
+}
+
+impl Asked<'_> {
+    /// A list of objects may name some of other trees, which are not ours to write into.
+    fn may_leave(&self, object: &Path) -> bool {
+        let directory = |path: &Path| match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.canonicalize().ok(),
+            _ => Path::new(".").canonicalize().ok(),
+        };
+        let trees = [directory(Path::new("")), directory(self.elf)];
+        let own = directory(object);
+        self.keep_sidecars
+            && own.is_some_and(|own| trees.iter().flatten().any(|tree| own.starts_with(tree)))
+    }
 }
 
 /// The objects of one thread.
@@ -93,7 +109,7 @@ impl Supply for Objects<'_> {
             true => Mapped::open_whole,
             false => Mapped::read,
         };
-        let loaded = objects::load(path, asked.cache, asked.keep_sidecars, open)?;
+        let loaded = objects::load(path, asked.cache, || asked.may_leave(path), open)?;
         let member = self.member(index, path, &loaded)?;
         self.members.push(member);
         self.keys.insert(index, loaded.key());
@@ -105,7 +121,7 @@ impl Supply for Objects<'_> {
     }
 
     fn bring_again(&mut self, index: ObjectIndex, path: &PathBuf) -> Result<Loaded> {
-        let loaded = objects::load(path, self.asked.cache, false, Mapped::read)?;
+        let loaded = objects::load(path, self.asked.cache, || false, Mapped::read)?;
         if self.keys.get(&index) != Some(&loaded.key()) {
             return Err(Error::new("the object was changed while it was linked")
                 .at(path.display())

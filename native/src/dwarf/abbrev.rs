@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Abbreviations (DWARF 5, section 7.5.3), compiled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use gimli::{constants as dw, DwAt, DwForm, DwTag};
@@ -271,7 +271,7 @@ pub struct Abbrevs {
     pub(super) pieces: Vec<Piece>,
     pub(super) fields: Vec<Field>,
     pub(super) details: Vec<Details>,
-    /// By code; compilers count from 1.
+    /// By code; compilers count from 1. Codes that leave too much room are in the other.
     pub(super) dense: Vec<Abbrev>,
     pub(super) sparse: HashMap<u64, Abbrev>,
     /// What was compiled for this shape, by the bytes of the declaration behind its code: where they
@@ -291,8 +291,88 @@ const UNUSED: Abbrev = Abbrev {
 
 const NONE: u32 = u32::MAX;
 
-/// Codes from here on are looked up in a map.
-const DENSE: u64 = 1 << 16;
+/// Codes that have been left out so far when one is looked up in a map, beside as many as are there.
+const GAP: usize = 64;
+
+/// How often all tables may be read, in all, and bytes in any file: units share whole tables, but tables
+/// share nothing.
+const AGAIN: usize = 16;
+const LITTLE: usize = 1 << 20;
+
+/// May so many bytes of tables have been read of this section?
+fn is_bearable(read: usize, section: usize) -> bool {
+    read <= LITTLE + AGAIN * section
+}
+
+/// Why the abbreviations of a unit cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    Endless,
+    /// Tables that lie in each other.
+    Overlapping,
+}
+
+impl From<Truncated> for Unusable {
+    fn from(_: Truncated) -> Unusable {
+        Unusable::Endless
+    }
+}
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Unusable::Endless => "damaged abbreviations: the table has no end",
+            Unusable::Overlapping => "damaged abbreviations: the tables overlap",
+        })
+    }
+}
+
+/// The abbreviations of units that come one after the other. Most have a table of their own, or that of
+/// the one before.
+pub struct Tables {
+    last: Abbrevs,
+    /// Tables that a unit came back to when others had been used: these take turns.
+    kept: HashMap<(u64, Shape), Abbrevs>,
+    met: HashSet<(u64, Shape)>,
+    /// In bytes.
+    read: usize,
+}
+
+impl Tables {
+    pub fn new(shape: Shape) -> Tables {
+        Tables {
+            last: Abbrevs::new(shape),
+            kept: HashMap::new(),
+            met: HashSet::new(),
+            read: 0,
+        }
+    }
+
+    /// The table at an offset of `.debug_abbrev`, for units of the shape.
+    pub fn get(
+        &mut self,
+        dwarf: &Dwarf<'_>,
+        offset: u64,
+        shape: Shape,
+    ) -> Result<&Abbrevs, Unusable> {
+        let last = &self.last;
+        if last.offset == Some(offset) && last.shape == shape {
+            return Ok(&self.last);
+        }
+        let table = match self.met.insert((offset, shape)) {
+            true => &mut self.last,
+            false => self
+                .kept
+                .entry((offset, shape))
+                .or_insert_with(|| Abbrevs::new(shape)),
+        };
+        self.read += table.compile(dwarf, offset, shape)?;
+        match is_bearable(self.read, dwarf.abbrev.len()) {
+            true => Ok(table),
+            false => Err(Unusable::Overlapping),
+        }
+    }
+}
 
 impl Abbrevs {
     pub fn new(shape: Shape) -> Self {
@@ -309,21 +389,21 @@ impl Abbrevs {
     }
 
     /// Compile the table at an offset of `.debug_abbrev` (DWARF 5, section 7.5.3), for units of the
-    /// shape.
-    pub fn compile(
+    /// shape, if it is another than the last one. Returned: how many bytes were read.
+    fn compile(
         &mut self,
         dwarf: &Dwarf<'_>,
         offset: u64,
         shape: Shape,
-    ) -> Result<(), Truncated> {
+    ) -> Result<usize, Truncated> {
         if shape != self.shape {
             *self = Abbrevs::new(shape);
         }
-        // Units of one file may share a table.
         if self.offset == Some(offset) {
-            return Ok(());
+            return Ok(0);
         }
         self.offset = None;
+        let mut declared = 0;
         self.dense.clear();
         self.sparse.clear();
         let start = usize::try_from(offset).map_err(|_| Truncated)?;
@@ -332,20 +412,22 @@ impl Abbrevs {
             let code = at.uleb()?;
             if code == 0 {
                 self.offset = Some(offset);
-                return Ok(());
+                return Ok(at.pos - start);
             }
             let abbrev = self.declaration(dwarf, &mut at)?;
+            declared += 1;
             // Of two with one code the first counts.
-            if code < DENSE {
-                let i = code as usize;
-                if self.dense.len() <= i {
-                    self.dense.resize(i + 1, UNUSED);
-                }
-                if self.dense[i].details == NONE {
+            if self.get(code).is_some() {
+                continue;
+            }
+            match usize::try_from(code) {
+                Ok(i) if i <= 2 * declared + GAP => {
+                    if self.dense.len() <= i {
+                        self.dense.resize(i + 1, UNUSED);
+                    }
                     self.dense[i] = abbrev;
                 }
-            } else {
-                self.sparse.entry(code).or_insert(abbrev);
+                _ => _ = self.sparse.insert(code, abbrev),
             }
         }
     }
@@ -450,19 +532,33 @@ impl Abbrevs {
 
     #[inline]
     pub fn get(&self, code: u64) -> Option<&Abbrev> {
-        let abbrev = if code < DENSE {
-            self.dense.get(code as usize)
-        } else {
-            self.sparse.get(&code)
-        };
-        abbrev.filter(|a| a.details != NONE)
+        match self.dense.get(code as usize) {
+            Some(abbrev) if abbrev.details != NONE => Some(abbrev),
+            _ if self.sparse.is_empty() => None,
+            _ => self.sparse.get(&code),
+        }
     }
 }
 
-/// May DIEs that use the table at this offset of `.debug_abbrev` refer to another unit?
-pub fn refers_across_units(dwarf: &Dwarf<'_>, offset: u64) -> bool {
-    let mut at = Cursor::new(&dwarf.abbrev, offset as usize, dwarf.big());
-    has(&mut at, &|_, form| form == dw::DW_FORM_ref_addr).unwrap_or(false)
+/// May DIEs that use one of the tables at these offsets of `.debug_abbrev` refer to another unit? It counts
+/// as so, too, where tables that overlap would take too long.
+pub fn refers_across_units(dwarf: &Dwarf<'_>, offsets: impl Iterator<Item = u64>) -> bool {
+    let (mut met, mut read) = (HashSet::new(), 0);
+    for offset in offsets {
+        if !met.insert(offset) {
+            continue;
+        }
+        let mut at = Cursor::new(&dwarf.abbrev, offset as usize, dwarf.big());
+        let start = at.pos;
+        if has(&mut at, &|_, form| form == dw::DW_FORM_ref_addr).unwrap_or(false) {
+            return true;
+        }
+        read += at.pos - start;
+        if !is_bearable(read, dwarf.abbrev.len()) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Does any DIE but the unit itself have a string in `.debug_line_str`, by the tables of a whole section?

@@ -116,7 +116,7 @@ impl Value {
 const _: () = assert!(ATTRS < u8::MAX as usize);
 
 /// What the meaning of a form depends on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     pub address_size: u8,
     pub offset_size: u8,

@@ -15,7 +15,7 @@ use gimli::{EndianSlice, RunTimeEndian};
 use crate::elf::{Elf, Section};
 use crate::support::error::Error;
 
-pub use abbrev::{have_line_strings, number_of, refers_across_units, Abbrevs, Role};
+pub use abbrev::{have_line_strings, number_of, refers_across_units, Abbrevs, Role, Tables};
 pub use attr::{Attr, Shape, Value, TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION};
 pub use decode::{Attrs, Decoder, Malformed};
 

@@ -3,11 +3,12 @@
 
 use object::elf;
 
+use super::spans::Spans;
 use crate::elf::Elf;
 use crate::support::error::{Error, Result};
 
-pub struct ImageSection {
-    pub name: Vec<u8>,
+pub struct ImageSection<'a> {
+    pub name: &'a [u8],
     pub address: u64,
     pub size: u64,
     pub alloc: bool,
@@ -42,7 +43,9 @@ impl Location {
 pub struct Image<'a> {
     pub path: &'a std::path::Path,
     pub relocatable: bool,
-    pub sections: Vec<ImageSection>,
+    pub sections: Vec<ImageSection<'a>>,
+    /// Those that an address of data may lie in.
+    spans: Spans,
     pub symbols: Vec<ImageSymbol<'a>>,
     pub btf_ids: Vec<u8>,
     pub big_endian: bool,
@@ -60,7 +63,7 @@ impl<'a> Image<'a> {
             let i = info.index as usize;
             while sections.len() <= i {
                 sections.push(ImageSection {
-                    name: Vec::new(),
+                    name: b"",
                     address: 0,
                     size: 0,
                     alloc: false,
@@ -68,7 +71,7 @@ impl<'a> Image<'a> {
                 });
             }
             sections[i] = ImageSection {
-                name: info.name.to_vec(),
+                name: info.name,
                 address: info.address,
                 size: info.size,
                 alloc: info.alloc,
@@ -100,6 +103,7 @@ impl<'a> Image<'a> {
         Ok(Image {
             path: elf.path,
             relocatable: elf.is_relocatable(),
+            spans: spans_of(&sections),
             sections,
             symbols,
             btf_ids: elf
@@ -113,14 +117,9 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// The section that an address lies in: the first one by index that holds data. `.BTF` holds
-    /// none, and where it was filled after the link, it reaches over the sections behind it.
+    /// The section that an address lies in: the first one by index that holds data.
     pub fn section_of(&self, address: u64) -> Option<u32> {
-        let holds = |s: &ImageSection| {
-            let inside = address >= s.address && address - s.address < s.size;
-            s.alloc && s.holds_data && inside && s.name != b".BTF"
-        };
-        self.sections.iter().position(holds).map(|i| i as u32)
+        self.spans.first(address)
     }
 
     /// The same symbols at the same places, as when one file is linked twice.
@@ -153,6 +152,13 @@ impl<'a> Image<'a> {
             value: symbol.value,
         }
     }
+}
+
+/// `.BTF` holds no data, and where it was filled after the link, it reaches over the sections behind it.
+fn spans_of(sections: &[ImageSection<'_>]) -> Spans {
+    let numbered = (0..).zip(sections);
+    let holding = numbered.filter(|(_, s)| s.alloc && s.holds_data && s.name != b".BTF");
+    Spans::new(holding.map(|(i, s)| (i, s.address, s.size)))
 }
 
 /// Base name of a function symbol, up to the first dot (compilers append `.isra.0`, `.cold`, …).

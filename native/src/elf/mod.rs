@@ -4,6 +4,7 @@
 pub mod embed;
 pub mod image;
 pub mod layout;
+mod spans;
 pub mod strip;
 
 use std::borrow::Cow;
@@ -19,9 +20,11 @@ use object::read::{
 use object::{RelocationFlags, RelocationKind, SectionFlags, SymbolFlags};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::spans::Spans;
 use crate::support::endian;
 use crate::support::error::{Error, Result};
 use crate::support::files::Mapped;
+use crate::support::limits::NAME;
 
 /// Bytes that compressed sections may have in any file, and how many times its size in addition.
 const LITTLE: u64 = 64 << 20;
@@ -74,7 +77,7 @@ impl Symbol<'_> {
     }
 }
 
-/// How `object` reads a file. Its own way for slices of bytes looks for the end of each name with the
+/// How `object` reads a file; a longer name than `NAME` is none. Its own way for slices of bytes looks for the end of each name with the
 /// crate memchr, which first asks the processor what it can: eight questions, which in a virtual
 /// machine each go to the host. The C library has asked already.
 #[derive(Clone, Copy)]
@@ -95,6 +98,7 @@ impl<'a> ReadRef<'a> for Content<'a> {
         delimiter: u8,
     ) -> std::result::Result<&'a [u8], ()> {
         let size = range.end.checked_sub(range.start).ok_or(())?;
+        let size = size.min(NAME as u64 + 1);
         let bytes = self.0.read_bytes_at(range.start, size)?;
         // SAFETY: it reads no more than the bytes.
         let end = unsafe { libc::memchr(bytes.as_ptr().cast(), delimiter.into(), bytes.len()) };
@@ -136,6 +140,11 @@ impl<'a> Elf<'a> {
 
     pub fn is_relocatable(&self) -> bool {
         self.file.kind() == ObjectKind::Relocatable
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     pub fn big_endian(&self) -> bool {
@@ -489,11 +498,11 @@ impl<'a> Elf<'a> {
             return found;
         };
         let sections = self.sections();
+        let allocated = (0..).zip(&sections).filter(|(_, s)| s.alloc);
+        let spans = Spans::new(allocated.map(|(i, s)| (i, s.address, s.size)));
         for (i, word) in (0..).zip(bytes.chunks_exact(8)) {
             let entry = endian::get(word, self.big_endian());
-            let holds =
-                |s: &&SectionInfo<'_>| s.alloc && entry >= s.address && entry - s.address < s.size;
-            if let Some(section) = sections.iter().find(holds) {
+            if let Some(section) = spans.first(entry).map(|i| &sections[i as usize]) {
                 found.insert((number, opd.address() + 8 * i), (section.index, entry));
             }
         }

@@ -15,7 +15,7 @@ use crate::object::{
     function_flags, variable_flags, DeclTag, Encoded, Function, Id, Unit, Variable, NONE,
 };
 use crate::support::error::{Error, Result};
-use crate::support::limits::IN_A_ROW;
+use crate::support::limits::ANNOTATIONS;
 
 struct Emit<'r> {
     raw: &'r Raw<'r>,
@@ -175,7 +175,7 @@ fn resolve_gnu_annotations(raw: &mut Raw<'_>) {
     for (on, component, first) in std::mem::take(&mut raw.gnu_tags) {
         let mut next = first;
         let start = raw.type_tags.len() as u32;
-        for _ in 0..IN_A_ROW {
+        for _ in 0..ANNOTATIONS {
             let Some(annotation) = raw.annotations.get(&next) else {
                 break;
             };

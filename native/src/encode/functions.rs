@@ -13,7 +13,6 @@ use super::strings::Strings;
 use super::types::Types;
 use super::SymbolIndex;
 use crate::btf::Kind;
-use crate::elf::image::base_name;
 use crate::elf::Target;
 use crate::object::function_flags as flag;
 use crate::support::limits::ORIGINS;
@@ -368,11 +367,5 @@ fn has_uncertain_place(params: &[Parameter], convention: &Convention, types: &Ty
 /// The symbol that a function named `name` belongs to, whose code begins at the target: one of that
 /// base name if there is.
 pub fn symbol(index: &SymbolIndex<'_>, target: Target, name: &[u8]) -> Option<u32> {
-    let rank = |i: &u32| {
-        let own = index.symbols[*i as usize].name;
-        (own != name, base_name(own) != name, *i)
-    };
-    index
-        .functions_around(target.section, target.offset)
-        .min_by_key(rank)
+    index.function_around(target, name)
 }

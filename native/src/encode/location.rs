@@ -76,7 +76,8 @@ fn read_list(
             | RawLocListEntry::StartEnd { data, .. }
             | RawLocListEntry::StartLength { data, .. } => data,
         };
-        if !reading.add(unit, expression.0) {
+        let bytes = expression.0.len() + 2;
+        if !raw.may_read_list(bytes) || !reading.add(unit, expression.0) {
             break;
         }
     }

@@ -10,6 +10,7 @@ mod emit;
 mod functions;
 mod known;
 mod location;
+mod crowd;
 mod merged;
 mod plain;
 mod producer;
@@ -24,6 +25,7 @@ mod variables;
 mod walk;
 mod words;
 
+use crowd::Crowds;
 use known::Meeting;
 
 pub use known::{Known, MAX_STRINGS};
@@ -77,6 +79,10 @@ impl<'a> Source<'a> {
             rnglists: OnceLock::new(),
             globals: OnceLock::new(),
         })
+    }
+
+    fn file_size(&self) -> usize {
+        self.elf.size()
     }
 
     /// Asked for only where a function may have been merged with another.
@@ -179,9 +185,16 @@ impl<'s> Encoder<'s> {
         units: &[gimli::UnitHeader<Reader<'_>>],
         meeting: Option<&mut Meeting<'_>>,
     ) -> Result<Encoded> {
-        self.read(units, meeting.as_deref())
-            .and_then(|()| emit::emit(&mut self.raw, meeting))
-            .map_err(|e| self.place(e))
+        let encoded = self
+            .read(units, meeting.as_deref())
+            .and_then(|()| emit::emit(&mut self.raw, meeting));
+        match self.raw.reads_lists_again() {
+            true => Err(Error::new(
+                "damaged: many DIEs share lists of ranges or locations",
+            )),
+            false => encoded,
+        }
+        .map_err(|e| self.place(e))
     }
 
     /// Read units. One that BTF cannot hold has nothing then but the reason, if it is not C: whether it
@@ -202,10 +215,7 @@ impl<'s> Encoder<'s> {
                 walk::walk(&mut self.raw, unit, refused.as_ref(), may_be_refused)?;
             }
             let mut found = emit::refused(&self.raw, may_be_refused);
-            if let Some((u, other)) = self.refers_to_refused(units) {
-                let error = Error::new(format!("it refers to {other}, which BTF cannot hold"));
-                found.push((u, error));
-            }
+            found.extend(self.refer_to_refused(units));
             if found.is_empty() {
                 return Ok(());
             }
@@ -218,25 +228,41 @@ impl<'s> Encoder<'s> {
         }
     }
 
-    /// A unit that means types of one that is refused: without it they would mean nothing.
-    fn refers_to_refused(
-        &self,
-        units: &[gimli::UnitHeader<Reader<'_>>],
-    ) -> Option<(usize, String)> {
+    /// Units that mean types of one that is refused, or of one that does: without it they would mean
+    /// nothing.
+    fn refer_to_refused(&self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Vec<(usize, Error)> {
         let all = &self.raw.units;
         if all.len() < 2 || all.iter().all(|unit| unit.refused == 0) {
-            return None;
+            return Vec::new();
         }
         let start = |u: &gimli::UnitHeader<Reader<'_>>| {
             u.debug_info_offset().map_or(0, |offset| offset.0 as u32)
         };
-        (0..all.len()).find_map(|u| {
-            self.raw.references(u).find_map(|die| {
+        let mut referring: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
+        for u in 0..all.len() {
+            for die in self.raw.references(u) {
                 let of = units.partition_point(|unit| start(unit) <= die);
-                let of = of.checked_sub(1).filter(|&of| all[of].refused != 0)?;
-                Some((u, format!("the unit {:#x}", start(&units[of]))))
-            })
-        })
+                if let Some(of) = of.checked_sub(1).filter(|&of| of != u) {
+                    referring[of].push(u);
+                }
+            }
+        }
+        let mut refused: Vec<bool> = all.iter().map(|unit| unit.refused != 0).collect();
+        let mut reached: Vec<usize> = (0..all.len()).filter(|&u| refused[u]).collect();
+        let mut found = Vec::new();
+        while let Some(of) = reached.pop() {
+            for &u in &referring[of] {
+                if !std::mem::replace(&mut refused[u], true) {
+                    reached.push(u);
+                    let error = Error::new(format!(
+                        "it refers to the unit {:#x}, which BTF cannot hold",
+                        start(&units[of])
+                    ));
+                    found.push((u, error));
+                }
+            }
+        }
+        found
     }
 
     /// `proto` gives the identity of a prototype.
@@ -281,11 +307,8 @@ pub fn batches<'d>(dwarf: &'d Dwarf<'_>) -> Result<Vec<Vec<gimli::UnitHeader<Rea
 }
 
 fn has_cross_references(dwarf: &Dwarf<'_>, units: &[gimli::UnitHeader<Reader<'_>>]) -> bool {
-    let mut last = None;
-    units.iter().any(|unit| {
-        let offset = unit.debug_abbrev_offset().0 as u64;
-        last.replace(offset) != Some(offset) && refers_across_units(dwarf, offset)
-    })
+    let tables = units.iter().map(|unit| unit.debug_abbrev_offset().0 as u64);
+    refers_across_units(dwarf, tables)
 }
 
 /// Symbols of an object by the place they stand at.
@@ -296,10 +319,10 @@ pub(crate) struct SymbolIndex<'a> {
     pub sections: Vec<&'a [u8]>,
     /// Whether a linker moves a section as a whole and its name tells which one it is.
     pub moves_whole: Vec<bool>,
-    /// (section, value, index into `symbols`), sorted; functions and objects only.
-    places: Vec<(u32, u64, u32)>,
-    /// The functions among them.
+    /// (section, value, index into `symbols`), sorted.
     functions: Vec<(u32, u64, u32)>,
+    objects: Vec<(u32, u64, u32)>,
+    crowds: Crowds,
     /// For each symbol the name of the `STT_FILE` symbol before it.
     pub files: Vec<&'a [u8]>,
 }
@@ -335,36 +358,43 @@ impl<'a> SymbolIndex<'a> {
             files.push(if local { file } else { b"" });
         }
         places.sort_unstable();
-        let is_function =
-            |&&(_, _, i): &&(u32, u64, u32)| symbols[i as usize].kind == elf::STT_FUNC.0;
-        let functions = places.iter().filter(is_function).copied().collect();
+        let of_kind = |kind: elf::SymbolType| {
+            let is = |&&(_, _, i): &&(u32, u64, u32)| symbols[i as usize].kind == kind.0;
+            places.iter().filter(is).copied().collect()
+        };
         SymbolIndex {
+            functions: of_kind(elf::STT_FUNC),
+            objects: of_kind(elf::STT_OBJECT),
+            crowds: Crowds::default(),
             symbols,
             sections,
             moves_whole,
-            places,
-            functions,
             files,
         }
     }
 
-    /// The functions that a place belongs to: those that begin there, else the last ones before it
-    /// in whose extent it lies.
-    pub fn functions_around(&self, section: u32, value: u64) -> impl Iterator<Item = u32> + '_ {
+    /// The function that a place belongs to, of those that begin there, else of the last ones before it
+    /// in whose extent it lies: one of that name if there is, else one of that base name.
+    pub fn function_around(&self, at: crate::elf::Target, name: &[u8]) -> Option<u32> {
         let end = self
             .functions
-            .partition_point(|&(s, v, _)| (s, v) <= (section, value));
-        let last = end.checked_sub(1).map(|i| self.functions[i]);
-        let begins = last.map(|(s, v, _)| (s, v));
-        self.functions[..end]
-            .iter()
-            .rev()
-            .take_while(move |&&(s, v, _)| s == section && begins == Some((s, v)))
-            .map(|&(_, _, i)| i)
-            .filter(move |&i| {
-                let symbol = &self.symbols[i as usize];
-                value - symbol.value < symbol.size.max(1)
-            })
+            .partition_point(|&(s, v, _)| (s, v) <= (at.section, at.offset));
+        let &(section, value, _) = self.functions.get(end.checked_sub(1)?)?;
+        if section != at.section {
+            return None;
+        }
+        let start = self.functions[..end].partition_point(|&(s, v, _)| (s, v) < (section, value));
+        let here = &self.functions[start..end];
+        self.crowds.best(&self.symbols, here, at.offset - value, name)
+    }
+
+    /// The object at a place, one of that name if there is.
+    pub fn object_at(&self, at: crate::elf::Target, name: &[u8]) -> Option<u32> {
+        let is_before = |&(s, v, _): &(u32, u64, u32)| (s, v) < (at.section, at.offset);
+        let is_here = |&(s, v, _): &(u32, u64, u32)| (s, v) <= (at.section, at.offset);
+        let start = self.objects.partition_point(is_before);
+        let end = self.objects.partition_point(is_here);
+        self.crowds.best(&self.symbols, &self.objects[start..end], 0, name)
     }
 
     /// A symbol as it is kept with what stands there; `string` keeps a text.
@@ -381,16 +411,5 @@ impl<'a> SymbolIndex<'a> {
             value: symbol.value,
             size: symbol.size,
         }
-    }
-
-    /// All symbols at a place.
-    pub fn at(&self, section: u32, value: u64) -> impl Iterator<Item = u32> + '_ {
-        let from = self
-            .places
-            .partition_point(|&(s, v, _)| (s, v) < (section, value));
-        self.places[from..]
-            .iter()
-            .take_while(move |&&(s, v, _)| (s, v) == (section, value))
-            .map(|&(_, _, i)| i)
     }
 }

@@ -118,6 +118,9 @@ impl List<'_, '_> {
     ) -> Result<(), Truncated> {
         let selects_base = u64::MAX >> (64 - 8 * self.size);
         loop {
+            if !self.raw.may_read_list(2 * self.size as usize) {
+                return Err(Truncated);
+            }
             let begin = address(self.section, &mut cursor, self.size)?;
             let end = address(self.section, &mut cursor, self.size)?;
             if begin.value == selects_base {
@@ -147,6 +150,9 @@ impl List<'_, '_> {
     ) -> Result<(), Truncated> {
         let indexed = |index| self.raw.indexed_address(self.unit, index);
         loop {
+            if !self.raw.may_read_list(2) {
+                return Err(Truncated);
+            }
             let entry = dw::DwRle(cursor.uint(1)? as u8);
             let (begin, len) = match entry {
                 dw::DW_RLE_base_addressx => {

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Records as the walk leaves them: references are DIE offsets, 0 for none.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::CStr;
 
 use super::strings::Strings;
 use super::Source;
 use crate::btf::Kind;
-use crate::dwarf::{Abbrevs, Reader, Shape, Value};
+use crate::dwarf::{Reader, Shape, Tables, Value};
 use crate::elf::Target;
 use crate::support::error::{Error, Result};
+use crate::support::limits::NAME;
 use gimli::constants as dw;
 
 /// A record that names a type: `kind` `None` is no type of its own but another name of `reference`
@@ -231,8 +233,10 @@ pub struct Raw<'s> {
     pub strings: Strings,
     /// Name of the INT that stands for those that BTF cannot have.
     pub placeholder_name: u32,
-    /// The abbreviations that the last unit used.
-    pub abbrevs: Option<Abbrevs>,
+    /// Bytes of range lists and location lists that were read; see `may_read_list`.
+    lists: Cell<usize>,
+    /// The abbreviations that units have used.
+    pub tables: Option<Tables>,
     /// Of use in a walk only; what was allocated stays.
     pub open: Open,
 }
@@ -261,7 +265,8 @@ impl<'s> Raw<'s> {
             units: Vec::new(),
             strings,
             placeholder_name: 0,
-            abbrevs: None,
+            lists: Cell::new(0),
+            tables: None,
             open: Open::default(),
         }
     }
@@ -364,7 +369,7 @@ impl<'s> Raw<'s> {
             .add(error.to_string().replace('\0', "").as_bytes())
     }
 
-    /// The text of a string attribute.
+    /// The text of a string attribute. Of a longer one than anybody asks for, the start.
     pub fn text(&self, unit: &UnitFacts, value: Value) -> Result<&'s [u8]> {
         if value.form() == dw::DW_FORM_string {
             // The decoder has found its end.
@@ -438,12 +443,16 @@ impl<'s> Raw<'s> {
             return Ok(self.strings.add(text));
         }
         let (section, name, offset) = self.text_place(unit, value)?;
-        match self.strings.at(offset) {
-            Some(at) if name == ".debug_str" => Ok(at),
-            _ => {
-                let text = text_in(section, name, offset)?;
-                Ok(self.strings.add(text))
+        let too_long = || Error::new(format!("a name of more than {NAME} bytes"));
+        if name == ".debug_str" {
+            if let Some(at) = self.strings.any_at(offset).map_err(|_| too_long())? {
+                return Ok(at);
             }
+        }
+        let text = text_in(section, name, offset)?;
+        match text.len() > NAME {
+            true => Err(too_long()),
+            false => Ok(self.strings.add(text)),
         }
     }
 
@@ -476,6 +485,18 @@ impl<'s> Raw<'s> {
         })
     }
 
+    /// May so many more bytes of a list be read? Each list is of one DIE, so that all together are read
+    /// about as often as they are long.
+    pub fn may_read_list(&self, bytes: usize) -> bool {
+        self.lists.set(self.lists.get().saturating_add(bytes));
+        !self.reads_lists_again()
+    }
+
+    /// Have lists been read far more often than that?
+    pub fn reads_lists_again(&self) -> bool {
+        self.lists.get() > LITTLE + AGAIN * self.source.file_size()
+    }
+
     pub fn reader(&self, start: u64, len: u64) -> Option<Reader<'s>> {
         let dwarf = self.source.dwarf;
         let start = usize::try_from(start).ok()?;
@@ -485,10 +506,21 @@ impl<'s> Raw<'s> {
     }
 }
 
+/// How often the bytes of a file may be read as parts of lists, and bytes in any file.
+const AGAIN: usize = 8;
+const LITTLE: usize = 1 << 20;
+
+/// The longest text that is read: what a compiler was told.
+const TEXT: usize = 8192;
+
 fn text_in<'d>(section: &'d [u8], name: &str, offset: u64) -> Result<&'d [u8]> {
     let rest = usize::try_from(offset).ok().and_then(|o| section.get(o..));
-    rest.and_then(|r| CStr::from_bytes_until_nul(r).ok())
-        .map(CStr::to_bytes)
+    let start = rest.map(|rest| &rest[..rest.len().min(TEXT)]);
+    let text = start.map(|start| match CStr::from_bytes_until_nul(start) {
+        Ok(text) => Some(text.to_bytes()),
+        Err(_) => (start.len() == TEXT).then_some(start),
+    });
+    text.flatten()
         .ok_or_else(|| Error::new(format!("string offset {offset:#x} lies outside {name}")))
 }
 

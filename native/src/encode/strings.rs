@@ -4,6 +4,7 @@
 use hashbrown::hash_table::{Entry, HashTable};
 
 use crate::object::{nuls_among, text_at};
+use crate::support::limits::NAME;
 
 const RECENT_BITS: u32 = 10;
 
@@ -16,14 +17,32 @@ const NEAR: usize = 1 << 18;
 #[derive(Default)]
 pub struct Strings {
     pub bytes: Vec<u8>,
-    /// How much of `.debug_str` is strings: up to its last NUL.
+    /// How much of `.debug_str` is strings: up to its last NUL; and up to the first that is too long for
+    /// a name.
     debug_str: usize,
+    short: usize,
     /// Where its NULs are, a bit for each byte: an empty string is no name. Of a file the strings lie
     /// too far apart for a look at each; those of an object are at hand, and it is empty.
     nuls: Vec<u64>,
     added: HashTable<u32>,
     /// Short strings that were added lately, by their text: compilers write those into each DIE.
     recent: Vec<(u32, u32)>,
+}
+
+/// It is longer than `NAME`.
+pub struct TooLong;
+
+/// Where the first string starts that is longer than `NAME`. The search looks at one byte of each string
+/// that is passed, and of short ones at few.
+fn start_of_long(strings: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    while start + NAME < strings.len() {
+        match strings[start..=start + NAME].iter().rposition(|&b| b == 0) {
+            Some(end) => start += end + 1,
+            None => return Some(start),
+        }
+    }
+    None
 }
 
 /// A text of up to three bytes as a number that is not 0.
@@ -42,6 +61,7 @@ impl Strings {
         bytes.push(0);
         bytes.extend_from_slice(&debug_str[..strings]);
         let mut nuls = Vec::new();
+        let short = start_of_long(&debug_str[..strings]).unwrap_or(strings);
         if strings > NEAR {
             let eight = |(i, bytes): (usize, &[u8])| nuls_among(bytes) << (8 * i);
             let word = |bytes: &[u8]| bytes.chunks(8).enumerate().map(eight).sum::<u64>();
@@ -50,29 +70,48 @@ impl Strings {
         Strings {
             bytes,
             debug_str: strings,
+            short,
             nuls,
             added: HashTable::new(),
             recent: vec![(0, 0); 1 << RECENT_BITS],
         }
     }
 
+    /// Is there a string at this offset of `.debug_str` that nobody needs to look at?
     #[inline(always)]
     pub fn holds(&self, offset: u64) -> bool {
-        offset < self.debug_str as u64
+        offset < self.short as u64
     }
 
-    /// The string at an offset of `.debug_str`.
+    /// The string at an offset of `.debug_str` that `holds`.
     #[inline]
     pub fn at(&self, offset: u64) -> Option<u32> {
-        if !self.holds(offset) {
-            return None;
+        self.holds(offset).then(|| self.offset(offset))
+    }
+
+    /// Any string of `.debug_str`; `None`: there is none. One that is too long for a name is an error.
+    pub fn any_at(&self, offset: u64) -> Result<Option<u32>, TooLong> {
+        if offset >= self.debug_str as u64 {
+            return Ok(None);
         }
+        let text = &self.bytes[offset as usize + 1..];
+        match text.iter().take(NAME + 1).any(|&b| b == 0) {
+            true => Ok(Some(self.offset(offset))),
+            false => Err(TooLong),
+        }
+    }
+
+    fn offset(&self, offset: u64) -> u32 {
         let at = offset as usize;
         let empty = match self.nuls.get(at / 64) {
             Some(bits) => bits >> (at % 64) & 1 != 0,
             None => self.bytes[at + 1] == 0,
         };
-        Some(if empty { 0 } else { at as u32 + 1 })
+        if empty {
+            0
+        } else {
+            at as u32 + 1
+        }
     }
 
     pub fn add(&mut self, text: &[u8]) -> u32 {

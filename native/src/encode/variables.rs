@@ -55,11 +55,5 @@ pub fn symbol(index: &SymbolIndex<'_>, target: Target, name: &[u8]) -> Option<(u
     {
         return Some((own, target.offset.wrapping_sub(symbol.value)));
     }
-    let objects = |i: &u32| index.symbols[*i as usize].kind == elf::STT_OBJECT.0;
-    let mut here = index.at(target.section, target.offset).filter(objects);
-    let first = here.next()?;
-    let named = std::iter::once(first)
-        .chain(here)
-        .find(|&i| index.symbols[i as usize].name == name);
-    Some((named.unwrap_or(first), 0))
+    Some((index.object_at(target, name)?, 0))
 }

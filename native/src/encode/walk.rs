@@ -18,7 +18,7 @@ use super::records::{
 use crate::btf::{is_width_of_int, Kind};
 use crate::dwarf::cursor::Cursor;
 use crate::dwarf::{
-    number_of, Abbrevs, Attr, Attrs, Decoder, Malformed, Reader, Role, Shape, Value,
+    number_of, Abbrevs, Attr, Attrs, Decoder, Malformed, Reader, Role, Shape, Tables, Value,
     TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION,
 };
 use crate::object::{languages, sparse, LANG_ASM};
@@ -83,10 +83,10 @@ pub fn walk(
     }
     let shape = Shape::of(header);
     let table = header.debug_abbrev_offset().0 as u64;
-    let mut abbrevs = raw.abbrevs.take().unwrap_or_else(|| Abbrevs::new(shape));
-    abbrevs
-        .compile(dwarf, table, shape)
-        .map_err(|_| at_unit("damaged abbreviations: the table has no end"))?;
+    let mut tables = raw.tables.take().unwrap_or_else(|| Tables::new(shape));
+    let abbrevs = tables
+        .get(dwarf, table, shape)
+        .map_err(|e| at_unit(&e.to_string()))?;
     let decoder = Decoder {
         shape,
         unit: offset as u64,
@@ -127,7 +127,7 @@ pub fn walk(
         die: 0,
     };
     let cursor = Cursor::new(&dwarf.info.data, start, dwarf.big()).until(end);
-    let done = walk.run(cursor, decoder, &abbrevs);
+    let done = walk.run(cursor, decoder, abbrevs);
     let done = done.map_err(|e| e.at(format!("DIE {:#x}", walk.die)));
     let code = walk.unit.code;
     let lines_only = (code.low.is_some() || code.ranges.is_some()) && !walk.declared;
@@ -148,7 +148,7 @@ pub fn walk(
         facts.refused = raw.refuse(&facts, name, error);
     }
     raw.open = open;
-    raw.abbrevs = Some(abbrevs);
+    raw.tables = Some(tables);
     facts.types_end = raw.types.len() as u32;
     facts.functions_end = raw.functions.len() as u32;
     facts.variables_end = raw.variables.len() as u32;

@@ -64,6 +64,10 @@ pub(super) fn add(
                 .push(i);
         }
     }
+    let key = |&s: &usize| (image.symbols[s].name, image.symbols[s].size);
+    for here in symbols_at.values_mut() {
+        here.sort_unstable_by_key(key);
+    }
     let mut sections: BTreeMap<u32, Vec<Chosen>> = BTreeMap::new();
     for (i, variable) in combiner.variables.iter().enumerate() {
         let Some(location) = resolution.locate(image, variable.place) else {
@@ -97,7 +101,8 @@ pub(super) fn add(
             .value
             .wrapping_sub(if image.relocatable { 0 } else { info.address });
         // What the linker discarded has address 0, which looks like the start of a section there.
-        if offset == 0 && !here.iter().any(|&s| image.symbols[s].name == name) {
+        let named = here.get(here.partition_point(|s| key(s) < (name, 0)));
+        if offset == 0 && named.is_none_or(|&s| image.symbols[s].name != name) {
             continue;
         }
         if !is_valid_name(name) {
@@ -116,9 +121,7 @@ pub(super) fn add(
         if size == 0 {
             continue;
         }
-        let right_size = here
-            .iter()
-            .any(|&s| image.symbols[s].name == name && image.symbols[s].size == variable.size);
+        let right_size = here.binary_search_by_key(&(name, variable.size), key).is_ok();
         sections.entry(section).or_default().push(Chosen {
             offset,
             size,

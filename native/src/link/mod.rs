@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use self::request::{check_request, Output, Request};
 use self::stages::{Combined, Road};
+use crate::combine::base;
 use crate::combine::intake::Intake;
 use crate::combine::objects::{self, Objects};
 use crate::combine::units::{self, Units};
@@ -18,8 +19,10 @@ use crate::elf::image::Image;
 use crate::elf::Elf;
 use crate::encode::{self, Source};
 use crate::kbuild;
+use crate::store::objects as store;
 use crate::support::error::{Error, Result};
 use crate::support::files::Mapped;
+use crate::support::guard::guarded;
 use crate::support::progress;
 use crate::support::threads::Threads;
 use crate::support::timings::Clock;
@@ -51,9 +54,56 @@ const DWARF_PER_THREAD: usize = 1 << 18;
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
     check_request(request)?;
-    combine_objects(request, objects, None, |combined| {
-        complete(request, combined)
+    let attempt = || {
+        guarded(|| {
+            combine_objects(request, objects, None, |combined| {
+                complete(request, combined)
+            })
+        })
+    };
+    attempt().or_else(|error| {
+        let damaged = forget_unsound(request, objects);
+        match damaged.is_empty() {
+            true => Err(error),
+            false => attempt().map(|mut output| {
+                output.notes.extend(damaged);
+                output
+            }),
+        }
     })
+}
+
+/// A link that fails may have read what could not be: numbers in what is kept that lead to nothing. To
+/// look at them all at each link would take longer than the link does. Returned: a line for each file that
+/// was removed.
+fn forget_unsound(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Vec<String> {
+    let found = match objects {
+        Some(_) => Vec::new(),
+        None => kbuild::linked_objects(request.elf).unwrap_or_default(),
+    };
+    let mut removed = Vec::new();
+    for object in objects.unwrap_or(&found) {
+        let unsound = guarded(|| Ok(store::forget_unsound(object, request.cache.as_ref())));
+        if unsound.is_ok_and(|unsound| unsound) {
+            removed.push(format!(
+                "{}: what was kept of it was damaged, and is made again",
+                object.display()
+            ));
+        }
+    }
+    if let Some(base) = request.base.as_deref() {
+        let unsound = guarded(|| {
+            let mapped = Mapped::open(request.elf)?;
+            base::forget_unsound_index(base, encode::target(&Elf::parse(&mapped)?))
+        });
+        if unsound.is_ok_and(|unsound| unsound) {
+            removed.push(format!(
+                "{}: its index was damaged, and is made again",
+                base.display()
+            ));
+        }
+    }
+    removed
 }
 
 /// From the DWARF of one file, its units in parallel.

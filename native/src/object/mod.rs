@@ -9,6 +9,7 @@ pub mod numbering;
 pub mod refused;
 #[cfg(test)]
 pub mod sample;
+pub mod sound;
 
 use bytemuck::{Pod, Zeroable};
 

@@ -98,7 +98,9 @@ impl Cache {
     pub fn directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         let path = |name| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         if variable("KBUILD_BTF_CACHE").is_some() {
-            return path("KBUILD_BTF_CACHE");
+            // Processes of one build run in several directories.
+            let path = path("KBUILD_BTF_CACHE")?;
+            return Some(std::path::absolute(&path).unwrap_or(path));
         }
         let base = match path("XDG_CACHE_HOME").filter(|base| base.is_absolute()) {
             Some(base) => base,
@@ -149,6 +151,12 @@ impl Cache {
             }
         }
         sound
+    }
+
+    /// Forget the entry of a key, which was found to be damaged.
+    pub fn forget(&self, key: Id) {
+        let _ = fs::remove_file(self.entry(key));
+        self.count(Event::Damaged);
     }
 
     /// Keep an entry; a file of another name as well, if it can be the same. Could it? A cache that

@@ -155,7 +155,12 @@ impl<Own: Pod, const ARRAYS: usize> Header<Own, ARRAYS> {
             let end = start.checked_add(len);
             start % 8 == 0 && end.is_some_and(|end| end <= all.len() as u64)
         };
-        self.lead.checksum == xxh3_64(&all[CHECKED_FROM..]) && self.arrays.iter().all(lies_inside)
+        // First, since a file may go on and on in holes.
+        let lengths = self.arrays.iter().map(|[_, len]| len.checked_next_multiple_of(8));
+        let end = lengths.fold(Some(Self::SIZE as u64), |end, len| end?.checked_add(len?));
+        end == Some(all.len() as u64)
+            && self.arrays.iter().all(lies_inside)
+            && self.lead.checksum == xxh3_64(&all[CHECKED_FROM..])
     }
 
     pub fn stamp(&self) -> Stamp {

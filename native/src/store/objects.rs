@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::elf::Elf;
 use crate::encode;
-use crate::object::{Encoded, Id, View};
+use crate::object::{sound, Encoded, Id, View};
 use crate::store::cache::{Cache, Event};
 use crate::store::container::{restamp, Stamp};
 use crate::store::dropped;
@@ -216,13 +216,13 @@ impl Loaded {
     }
 }
 
-/// Load an object for the link. With `beside`, a sidecar that is missing or does not belong to it is
-/// replaced, so that the next link finds it; a directory that cannot be written is no reason to
-/// fail. `open`: how to read one that is right.
+/// Load an object for the link. A sidecar that is missing or does not belong to it is replaced where
+/// `may_leave` allows it, so that the next link finds it; a directory that cannot be written is no reason
+/// to fail. `open`: how to read one that is right.
 pub fn load(
     object: &Path,
     cache: Option<&Cache>,
-    beside: bool,
+    may_leave: impl Fn() -> bool,
     open: fn(&Path) -> Result<Mapped>,
 ) -> Result<Loaded> {
     let found = find(object, cache, open, &mut Clock::start())?;
@@ -234,20 +234,20 @@ pub fn load(
     Ok(match found {
         Found::Beside(sidecar) => reuse(sidecar, Loaded::Reused),
         Found::Moved { sidecar, stamp } => {
-            if beside {
+            if may_leave() {
                 let _ = restamp(&path, stamp);
             }
             reuse(sidecar, Loaded::Reused)
         }
         Found::Cached(sidecar) => {
-            if beside {
+            if may_leave() {
                 let _ = files::write_atomically(&path, sidecar.bytes());
             }
             reuse(sidecar, Loaded::Cached)
         }
         Found::WaitsForTheLink(error) => return Err(error),
         Found::Encoded(made) => {
-            if beside {
+            if may_leave() {
                 let _ = keep(&made, &path, cache);
             } else if let Some(cache) = cache {
                 cache.put(made.key(), &made.parts(), None);
@@ -259,6 +259,30 @@ pub fn load(
             }
         }
     })
+}
+
+/// Look at what is kept of an object in all that it says, and remove it where that cannot be. Returned: it
+/// was removed.
+pub fn forget_unsound(object: &Path, cache: Option<&Cache>) -> bool {
+    let is_unsound = |view: Option<View<'_>>| view.is_some_and(|view| !sound::is_sound(&view));
+    let path = sidecar::path_of(object);
+    let beside = Mapped::read(&path).ok().and_then(Sidecar::check);
+    let beside = beside.filter(|sidecar| !sidecar.is_empty());
+    let key = beside
+        .as_ref()
+        .map_or_else(|| key_of(object).ok(), |sidecar| Some(sidecar.key()));
+    let mut removed = false;
+    if beside.is_some_and(|sidecar| is_unsound(sidecar.view())) {
+        removed |= std::fs::remove_file(&path).is_ok();
+    }
+    if let (Some(cache), Some(key)) = (cache, key) {
+        let entry = cache.get(key).filter(|entry| !entry.is_empty());
+        if entry.is_some_and(|entry| is_unsound(entry.view())) {
+            cache.forget(key);
+            removed = true;
+        }
+    }
+    removed
 }
 
 fn reuse<B: AsRef<[u8]>>(sidecar: Sidecar<B>, wrap: fn(Sidecar<B>) -> Loaded) -> Loaded {

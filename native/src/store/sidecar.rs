@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::object::sound;
 use crate::object::{DeclTag, Encoded, Function, Id, Symbol, Target, Unit, Variable, View};
 use crate::store::container::{self, Stamp};
 
@@ -45,8 +46,11 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
     /// `None`: not usable, whatever the reason.
     pub fn check(bytes: B) -> Option<Sidecar<B>> {
         let sidecar = Sidecar { bytes };
-        let sound = sidecar.header()?.is_sound(sidecar.bytes());
-        (sound && sidecar.view().is_some()).then_some(sidecar)
+        if !sidecar.header()?.is_sound(sidecar.bytes()) {
+            return None;
+        }
+        let view = sidecar.view()?;
+        (sidecar.is_empty() || sound::has_sound_arrays(&view)).then_some(sidecar)
     }
 
     fn header(&self) -> Option<Header> {

@@ -15,12 +15,15 @@ use crate::support::error::{io, Error, Result};
 /// Bytes below which it costs more to give pages back than it saves.
 pub const WORTH_FORGETTING: usize = 1 << 20;
 
-/// A file mapped read-only. A length change by another process while we read would be a fault in
-/// any reader; make never rewrites an object that a later step of the same build is reading.
+/// A file mapped read-only. make never rewrites an object that a later step of the same build is reading;
+/// where somebody else makes it shorter, see `start::end_where_files_shrink`.
 pub struct Mapped {
     pub path: PathBuf,
     content: Memory,
 }
+
+/// Bytes of a file that is mapped with all its pages.
+const WHOLE: usize = 64 << 20;
 
 enum Memory {
     Map(Mmap),
@@ -29,15 +32,13 @@ enum Memory {
 
 impl Mapped {
     pub fn open(path: &Path) -> Result<Mapped> {
-        Self::map(path, MmapOptions::new())
+        Self::map(path, false)
     }
 
     /// For a small file that will be read whole: its pages are mapped at once, not one fault after
     /// the other.
     pub fn open_whole(path: &Path) -> Result<Mapped> {
-        let mut options = MmapOptions::new();
-        options.populate();
-        Self::map(path, options)
+        Self::map(path, true)
     }
 
     /// For one of many small files that several threads read: memory is used again, while each
@@ -59,8 +60,13 @@ impl Mapped {
         Ok(mapped)
     }
 
-    fn map(path: &Path, mut options: MmapOptions) -> Result<Mapped> {
+    fn map(path: &Path, whole: bool) -> Result<Mapped> {
         let (file, len) = open(path)?;
+        let mut options = MmapOptions::new();
+        // A large file may be of holes alone; they would be filled.
+        if whole && len <= WHOLE {
+            options.populate();
+        }
         // An empty file cannot be mapped.
         let content = if len == 0 {
             Memory::Copy(Vec::new())

@@ -7,13 +7,20 @@
 /// 2 MiB.
 pub const NESTED: usize = 1000;
 
-/// Typedefs, qualifiers and arrays that stand before a type in DWARF, structs within structs, annotations
-/// of one DIE. Compilers write fewer than ten; who follows them may come by often.
+/// Typedefs, qualifiers and arrays that stand before a type in DWARF, structs within structs.
+/// Compilers write fewer than ten; who follows them may come by often.
 pub const IN_A_ROW: usize = 64;
+
+/// Annotations of one DIE. Each may be in the chain of many, and all of them would be in the result.
+pub const ANNOTATIONS: usize = 16;
 
 /// DIEs of which each is an instance of the next: of an inlined function its abstract instance, and
 /// where that completes one, a declaration. There are two.
 pub const ORIGINS: usize = 8;
+
+/// Bytes of a name. The kernel takes 511; a C++ compiler writes more, but names that are ends of one very
+/// long one would together be as long as the square of it.
+pub const NAME: usize = 2048;
 
 /// What `bpf(BPF_BTF_LOAD)` follows (`MAX_RESOLVE_DEPTH`): types that contain each other, and typedefs,
 /// qualifiers and tags in a row.

@@ -9,6 +9,7 @@ pub mod hash;
 pub mod jobserver;
 pub mod limits;
 pub mod progress;
+pub mod say;
 pub mod start;
 pub mod threads;
 pub mod timings;

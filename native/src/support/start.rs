@@ -6,14 +6,20 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_char, c_int, CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// What is left of the work of Rust's runtime, and the arguments behind the program's name.
 ///
 /// # Safety
 ///
 /// `arguments` are `count` pointers to strings that end in NUL, as the C library gives them to
-/// `main`.
-pub unsafe fn begin(count: c_int, arguments: *const *const c_char) -> Vec<OsString> {
+/// `main`. `exit_status`: of a program that cannot go on.
+pub unsafe fn begin(
+    count: c_int,
+    arguments: *const *const c_char,
+    exit_status: c_int,
+) -> Vec<OsString> {
+    end_where_files_shrink(exit_status);
     // A reader who left is no reason to be killed.
     // SAFETY: no handler of ours runs.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
@@ -32,6 +38,28 @@ pub unsafe fn begin(count: c_int, arguments: *const *const c_char) -> Vec<OsStri
         .map(|i| unsafe { CStr::from_ptr(*arguments.add(i)) })
         .map(|text| OsStr::from_bytes(text.to_bytes()).to_owned())
         .collect()
+}
+
+static SHRUNK: AtomicI32 = AtomicI32::new(1);
+
+/// Where a file is mapped that somebody makes shorter meanwhile, reading on is a signal (SIGBUS). Then the
+/// program ends with one message and this status. To copy each file instead would take the hook a tenth of
+/// its time, and a look at lengths helps only until the next instruction.
+pub fn end_where_files_shrink(exit_status: c_int) {
+    SHRUNK.store(exit_status, Ordering::Relaxed);
+    let handler = on_shrunk as extern "C" fn(c_int);
+    // SAFETY: the handler does nothing that a handler may not.
+    unsafe { libc::signal(libc::SIGBUS, handler as libc::sighandler_t) };
+}
+
+extern "C" fn on_shrunk(_: c_int) {
+    const MESSAGE: &str =
+        "kbuild-btf: error: a file became shorter while it was read; run make again\n";
+    // SAFETY: both are allowed in a handler; what is written, and whether, does not matter any more.
+    unsafe {
+        libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len());
+        libc::_exit(SHRUNK.load(Ordering::Relaxed));
+    }
 }
 
 /// The memory of a program: where there is none left, it ends with one message, not with an abort.

@@ -125,7 +125,24 @@ impl Index {
         let sound = is_for(&header, target)
             && header.own.fingerprint == fingerprint
             && header.is_sound(all);
-        sound.then_some(Index { store, header })
+        let index = sound.then_some(Index { store, header })?;
+        index.has_sound_arrays().then_some(index)
+    }
+
+    /// Do the arrays fit each other? What stands in them is not looked at.
+    fn has_sound_arrays(&self) -> bool {
+        let len = |i: usize| self.header.array(self.store.bytes(), i).len();
+        let types = len(1) / size_of::<Id>();
+        let are_words = [0, 2, 3, 4].iter().all(|&i| len(i).is_multiple_of(4));
+        are_words
+            && len(1).is_multiple_of(size_of::<Id>())
+            && len(0) / 4 == types + 1
+            && [2, 3, 4].iter().all(|&i| len(i) != 0)
+    }
+
+    /// Is it of so many words of types?
+    pub(super) fn ends_at(&self, words: usize) -> bool {
+        self.starts().last().map(|&end| end as usize) == Some(words)
     }
 
     fn array<T: Pod>(&self, i: usize) -> &[T] {

@@ -24,7 +24,7 @@ use crate::combine::{refine, Combiner, Overrides, Wanted};
 use crate::elf::Elf;
 use crate::object::numbering::Class;
 use crate::object::{text_at, Id, Target, View};
-use crate::store::container::{restamp, Stamp};
+use crate::store::container::{restamp, Stamp, CHECKED_FROM};
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{self, Mapped};
 use crate::support::hash::Fast;
@@ -65,6 +65,20 @@ impl Bytes {
     }
 }
 
+/// Remove the index beside a base if it is another than the one that is made now. Returned: it was
+/// removed.
+pub fn forget_unsound_index(path: &Path, target: Target) -> Result<bool> {
+    let beside = index_path(path);
+    let Some(known) = Index::load(&beside, fingerprint(path, target)?, target) else {
+        return Ok(false);
+    };
+    let file = Bytes::open(path, Mapped::open)?;
+    let raw = raw_btf(path, &file, target)?;
+    let made = Index::make(&file.get()[raw], Stamp::default(), target, variants)?;
+    let is_same = known.bytes().get(CHECKED_FROM..) == made.bytes().get(CHECKED_FROM..);
+    Ok(!is_same && std::fs::remove_file(&beside).is_ok())
+}
+
 impl Base {
     /// Open an ELF with `.BTF`, or raw BTF, as the base of a file for this target.
     pub fn open(path: &Path, target: Target) -> Result<Base> {
@@ -97,7 +111,9 @@ impl Base {
         let in_place = parts.big == cfg!(target_endian = "big")
             && bytemuck::try_cast_slice::<u8, u32>(parts.types).is_ok();
         let beside = index_path(path);
-        let index = match Index::load(&beside, fingerprint, target) {
+        let known = Index::load(&beside, fingerprint, target);
+        let words = parts.types.len() / 4;
+        let index = match known.filter(|index| index.ends_at(words)) {
             Some(index) => index,
             None => {
                 let index = Index::make(bytes, stamp, target, variants)?;
