@@ -21,6 +21,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import sys
 import time
 from collections import Counter
@@ -250,8 +251,10 @@ class Cache:
         events, old = self.store / "events", self.store / "events.old"
         if old.exists():
             totals = self._totals() + _counted(old)
-            temporary = self.store / f"totals.{os.getpid()}"
-            temporary.write_text(json.dumps(dict(sorted(totals.items()))) + "\n")
+            # By chance, as the programs do: containers that share a cache have equal process ids.
+            temporary = self.store / f"totals.{secrets.token_hex(8)}"
+            with temporary.open("x") as file:
+                file.write(json.dumps(dict(sorted(totals.items()))) + "\n")
             temporary.replace(self.store / "totals.json")
             old.unlink()
         with contextlib.suppress(FileNotFoundError):

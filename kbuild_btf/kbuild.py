@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,16 +21,8 @@ from .errors import Error
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@~-]+")
 
 
-# Options that read the debug information of objects, vmlinux or modules, and what for.
-# kbuild-btf.mk has the same list.
-DEBUG_READERS = {
-    "CONFIG_GENDWARFKSYMS": "makes the versions of exported symbols of it",
-    "CONFIG_KALLSYMS_LINEINFO": "makes the table of source lines of it",
-    "CONFIG_KALLSYMS_LINEINFO_MODULES": "makes the tables of source lines of it",
-    "CONFIG_KLP_BUILD": "the objects of livepatches are compared with it",
-    "CONFIG_GDB_SCRIPTS": "is for gdb, which reads it in vmlinux",
-    "CONFIG_LD_DEAD_CODE_DATA_ELIMINATION": "removes objects, and then the types are read from it",
-}
+# A line of kbuild-btf.mk that names an option, and what it does with debug information.
+_DEBUG_READER = re.compile(r"^kbuild-btf-readers \+= (\w+) # (.+)$", re.M)
 
 # Goals of the tree that make a package of it.
 _DEBUG_PACKAGES = ("deb-pkg", "bindeb-pkg")
@@ -167,9 +159,19 @@ def drops_debug(environ: Mapping[str, str] = os.environ) -> bool:
     return mode == "drop"
 
 
+@cache
+def debug_readers() -> Mapping[str, str]:
+    """Options that read the debug information of objects, vmlinux or modules, and what for.
+
+    The list is that of kbuild-btf.mk. Raises Error.
+    """
+    found = _DEBUG_READER.findall(paths.snippet().read_text())
+    return {f"CONFIG_{option}": what for option, what in found}
+
+
 def refuse_to_drop(tree: Tree, goals: Sequence[str] = ()) -> None:
     """Raise Error when this configuration, or a goal of make, needs the debug information."""
-    for option, what in DEBUG_READERS.items():
+    for option, what in debug_readers().items():
         if tree.config.get(option) == "y":
             raise Error(
                 f"{option} {what}",

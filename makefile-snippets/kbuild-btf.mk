@@ -101,8 +101,14 @@ kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(CONFIG_DEBUG_INFO_BTF),
 kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(kbuild-btf-drops), --drop) $@
 
 # Does the debug information leave the object (KBUILD_BTF_DEBUG)? Not where the configuration has
-# somebody who reads it later; kbuild_btf/kbuild.py says what for.
-kbuild-btf-readers := GENDWARFKSYMS KALLSYMS_LINEINFO KALLSYMS_LINEINFO_MODULES KLP_BUILD GDB_SCRIPTS LD_DEAD_CODE_DATA_ELIMINATION
+# somebody who reads it later. (kbuild_btf/kbuild.py reads these lines, too, with what each does.)
+kbuild-btf-readers :=
+kbuild-btf-readers += GENDWARFKSYMS # makes the versions of exported symbols of it
+kbuild-btf-readers += KALLSYMS_LINEINFO # makes the table of source lines of it
+kbuild-btf-readers += KALLSYMS_LINEINFO_MODULES # makes the tables of source lines of it
+kbuild-btf-readers += KLP_BUILD # the objects of livepatches are compared with it
+kbuild-btf-readers += GDB_SCRIPTS # is for gdb, which reads it in vmlinux
+kbuild-btf-readers += LD_DEAD_CODE_DATA_ELIMINATION # removes objects, and then the types are read from it
 kbuild-btf-drops = $(if $(filter-out keep drop,$(KBUILD_BTF_DEBUG)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): it is keep or drop))$(if $(filter drop,$(KBUILD_BTF_DEBUG)),$(foreach reader,$(kbuild-btf-readers),$(if $(CONFIG_$(reader)),$(error kbuild-btf: KBUILD_BTF_DEBUG=drop: CONFIG_$(reader) needs the debug information; switch one of them off)))y)
 
 # An object that lost its debug information is compiled again when it is to have it (the default, or

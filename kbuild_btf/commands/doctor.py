@@ -362,7 +362,7 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
 
 def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     """Whether the debug information stays in the objects, and who reads it there."""
-    readers = [name for name in kbuild.DEBUG_READERS if found.config.get(name) == "y"]
+    readers = [name for name in kbuild.debug_readers() if found.config.get(name) == "y"]
     named = f"{', '.join(readers)} need{'s' if len(readers) == 1 else ''} it"
     try:
         drops = kbuild.drops_debug()

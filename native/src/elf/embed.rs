@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::elf::layout::{name_at, Editor, SHF_COMPRESSED, SHT_PROGBITS};
+use crate::elf::layout::{name_at, Class, Editor, SHF_COMPRESSED, SHT_PROGBITS};
 use crate::elf::Elf;
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{self, Mapped};
@@ -103,11 +103,11 @@ fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
 }
 
 fn program_headers_end(elf: &Editor<'_>) -> Result<usize> {
-    let (e_phoff, e_phentsize) = if elf.class.word == 8 {
-        (32, 54)
-    } else {
-        (28, 42)
-    };
+    let Class {
+        e_phoff,
+        e_phentsize,
+        ..
+    } = *elf.class;
     let offset = elf.get(elf.bytes, e_phoff, elf.class.word)? as usize;
     let size = elf.get(elf.bytes, e_phentsize, 2)? as usize;
     let count = elf.get(elf.bytes, e_phentsize + 2, 2)? as usize;

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 //! Where the fields of ELF's headers are, for what writes them.
 
+use std::mem::{offset_of, size_of};
+
+use object::{elf, Endianness};
+
 use crate::support::endian;
 use crate::support::error::{Error, Result};
 
-/// Layout of the headers, by class: offsets and sizes in bytes (System V ABI, chapter 4).
+/// Layout of the headers, by class: offsets and sizes in bytes.
 pub struct Class {
     pub word: usize,
+    pub e_phoff: usize,
+    pub e_phentsize: usize,
     pub e_shoff: usize,
     pub e_shentsize: usize,
     pub header: usize,
@@ -21,49 +27,43 @@ pub struct Class {
     pub st_shndx: usize,
 }
 
-const ELF64: Class = Class {
-    word: 8,
-    e_shoff: 40,
-    e_shentsize: 58,
-    header: 64,
-    sh_flags: 8,
-    sh_offset: 24,
-    sh_size: 32,
-    sh_link: 40,
-    sh_info: 44,
-    sh_addralign: 48,
-    symbol: 24,
-    st_shndx: 6,
-};
+macro_rules! class {
+    ($file:ident, $section:ident, $symbol:ident, $word:ty) => {
+        Class {
+            word: size_of::<$word>(),
+            e_phoff: offset_of!(elf::$file<Endianness>, e_phoff),
+            e_phentsize: offset_of!(elf::$file<Endianness>, e_phentsize),
+            e_shoff: offset_of!(elf::$file<Endianness>, e_shoff),
+            e_shentsize: offset_of!(elf::$file<Endianness>, e_shentsize),
+            header: size_of::<elf::$section<Endianness>>(),
+            sh_flags: offset_of!(elf::$section<Endianness>, sh_flags),
+            sh_offset: offset_of!(elf::$section<Endianness>, sh_offset),
+            sh_size: offset_of!(elf::$section<Endianness>, sh_size),
+            sh_link: offset_of!(elf::$section<Endianness>, sh_link),
+            sh_info: offset_of!(elf::$section<Endianness>, sh_info),
+            sh_addralign: offset_of!(elf::$section<Endianness>, sh_addralign),
+            symbol: size_of::<elf::$symbol<Endianness>>(),
+            st_shndx: offset_of!(elf::$symbol<Endianness>, st_shndx),
+        }
+    };
+}
 
-const ELF32: Class = Class {
-    word: 4,
-    e_shoff: 32,
-    e_shentsize: 46,
-    header: 40,
-    sh_flags: 8,
-    sh_offset: 16,
-    sh_size: 20,
-    sh_link: 24,
-    sh_info: 28,
-    sh_addralign: 32,
-    symbol: 16,
-    st_shndx: 14,
-};
+const ELF64: Class = class!(FileHeader64, SectionHeader64, Sym64, u64);
+const ELF32: Class = class!(FileHeader32, SectionHeader32, Sym32, u32);
 
-pub const SHT_NULL: u64 = 0;
-pub const SHT_PROGBITS: u64 = 1;
-pub const SHT_SYMTAB: u64 = 2;
-pub const SHT_RELA: u64 = 4;
-pub const SHT_NOBITS: u64 = 8;
-pub const SHT_REL: u64 = 9;
-pub const SHT_GROUP: u64 = 17;
-pub const SHF_ALLOC: u64 = 1 << 1;
-pub const SHF_COMPRESSED: u64 = 1 << 11;
-pub const SHF_EXCLUDE: u64 = 1 << 31;
-pub const SHN_XINDEX: u64 = 0xffff;
+pub const SHT_NULL: u64 = elf::SHT_NULL.0 as u64;
+pub const SHT_PROGBITS: u64 = elf::SHT_PROGBITS.0 as u64;
+pub const SHT_SYMTAB: u64 = elf::SHT_SYMTAB.0 as u64;
+pub const SHT_RELA: u64 = elf::SHT_RELA.0 as u64;
+pub const SHT_NOBITS: u64 = elf::SHT_NOBITS.0 as u64;
+pub const SHT_REL: u64 = elf::SHT_REL.0 as u64;
+pub const SHT_GROUP: u64 = elf::SHT_GROUP.0 as u64;
+pub const SHF_ALLOC: u64 = elf::SHF_ALLOC.0;
+pub const SHF_COMPRESSED: u64 = elf::SHF_COMPRESSED.0;
+pub const SHF_EXCLUDE: u64 = elf::SHF_EXCLUDE.0;
+pub const SHN_XINDEX: u64 = elf::SHN_XINDEX.0 as u64;
 /// Section counts from here on do not fit the ELF header.
-const SHN_LORESERVE: usize = 0xff00;
+const SHN_LORESERVE: usize = elf::SHN_LORESERVE as usize;
 
 pub struct Editor<'a> {
     pub class: &'static Class,

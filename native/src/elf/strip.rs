@@ -5,6 +5,8 @@
 //! that refers to them must be written anew: relocations, groups, tables of the compiler. Linkers
 //! pass over such headers, and over the section symbols that they had.
 
+use object::elf;
+
 use crate::elf::layout::{
     name_at, Editor, SHF_ALLOC, SHN_XINDEX, SHT_GROUP, SHT_NOBITS, SHT_NULL, SHT_PROGBITS, SHT_REL,
     SHT_RELA, SHT_SYMTAB,
@@ -12,10 +14,10 @@ use crate::elf::layout::{
 use crate::support::endian;
 use crate::support::error::{Error, Result};
 
-const ET_REL: u64 = 1;
-const EM_MIPS: u64 = 8;
-/// `SHT_MIPS_DWARF`: debug sections of MIPS have a type of their own.
-const SHT_MIPS_DWARF: u64 = 0x7000_001e;
+const ET_REL: u64 = elf::ET_REL.0 as u64;
+const EM_MIPS: u64 = elf::EM_MIPS.0 as u64;
+/// Debug sections of MIPS have a type of their own.
+const SHT_MIPS_DWARF: u64 = elf::SHT_MIPS_DWARF.0 as u64;
 
 /// A section that the object gets in their place.
 pub struct Added<'a> {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::belongs;
 use crate::support::error::{io, Error, Result};
-use crate::support::files::{is_ours, open_regular, read_start, Temporary};
+use crate::support::files::{beside, is_ours, open_regular, read_start, Temporary};
 use crate::support::say::note;
 
 /// Link an image again as the LD wrapper recorded it, this time with debug information. `None`:
@@ -35,14 +35,14 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
         .collect();
     // Each word ends with a NUL.
     words.pop();
-    let output = format!(".tmp_kbuild-btf.{name}.{}.debug", std::process::id());
+    let temporary = Temporary(beside(&directory.join(format!("kbuild-btf.{name}.debug"))));
     let Some(place) = words.iter().position(|word| word == "-o") else {
         return Ok(None);
     };
     if place == 0 || place + 1 >= words.len() {
         return Ok(None);
     }
-    words[place + 1] = OsString::from(&output);
+    words[place + 1] = temporary.path().file_name().unwrap_or_default().to_owned();
     // A map that the first link wrote stays as it is.
     if words.iter().any(|w| w.as_bytes().starts_with(b"-Map")) {
         words.push("-Map=/dev/null".into());
@@ -51,7 +51,6 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
         "kbuild-btf",
         format_args!("{name}: {why}; linking it once more, with debug information"),
     );
-    let temporary = Temporary(directory.join(output));
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(Stdio::null());
     if directory != Path::new("") {

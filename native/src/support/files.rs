@@ -255,7 +255,7 @@ impl Drop for Unnamed {
 
 /// A name of its own in the same directory: by chance, since machines and containers that share a cache
 /// do not share numbers of processes.
-fn beside(path: &Path) -> PathBuf {
+pub fn beside(path: &Path) -> PathBuf {
     let chance = RandomState::new().build_hasher().finish();
     let mut name = std::ffi::OsString::from(".tmp_");
     name.push(path.file_name().unwrap_or_default());

@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::support::files::beside;
+
 /// One stage.
 #[derive(Clone, Debug)]
 pub struct Lap {
@@ -84,9 +86,8 @@ fn append(path: &Path, events: &str) -> std::io::Result<()> {
     if !path.exists() {
         // The opening bracket of the array; the format lets the closing one be left out. Of several
         // processes that come here at once, one makes the file.
-        let mut own = path.as_os_str().to_owned();
-        own.push(format!(".{}", std::process::id()));
-        std::fs::write(&own, "[\n")?;
+        let own = beside(path);
+        File::create_new(&own)?.write_all(b"[\n")?;
         let _ = std::fs::hard_link(&own, path);
         std::fs::remove_file(&own)?;
     }
