@@ -189,7 +189,10 @@ fn exclude(options: &mut Options, list: &str) {
     for name in list.split(',').filter(|n| !n.is_empty()) {
         match languages::number(name) {
             Some(language) => options.excluded.push(language),
-            None => note("kbuild-btf", format_args!("warning: language {name} is not known, ignored")),
+            None => note(
+                "kbuild-btf",
+                format_args!("warning: language {name} is not known, ignored"),
+            ),
         }
     }
 }
@@ -227,7 +230,10 @@ fn encode(options: &Options, file: &Path) -> Result<()> {
         // A module may be one without (`ccflags-y := -g0`, a vendor's objects); the kernel loads it.
         Err(_) if options.base.is_some() && lacks_dwarf(file) && !lacks_some_dwarf(file) => {
             let name = file.display();
-            note("kbuild-btf", format_args!("{name}: no debug information in its objects, so it gets no BTF"));
+            note(
+                "kbuild-btf",
+                format_args!("{name}: no debug information in its objects, so it gets no BTF"),
+            );
             return Ok(());
         }
         made => made?,
@@ -285,7 +291,10 @@ fn make(request: &Request<'_>, verbose: bool) -> Result<Output> {
     if !has_dwarf(request.elf) || lacks_some_dwarf(request.elf) {
         return Err(cause);
     }
-    note("kbuild-btf", format_args!("{name}: reading its own debug information, because: {cause}"));
+    note(
+        "kbuild-btf",
+        format_args!("{name}: reading its own debug information, because: {cause}"),
+    );
     kbuild_btf_native::encode(request)
 }
 
@@ -335,9 +344,14 @@ fn report(request: &Request<'_>, output: &Output) {
     let types = count("types");
     let name = request.elf.display();
     if count(modules::FROM_CACHE) != 0 {
-        tell(format_args!("  BTF     {name}: from the cache, {types} types"));
+        tell(format_args!(
+            "  BTF     {name}: from the cache, {types} types"
+        ));
     } else if count("linked") == 0 {
-        tell(format_args!("  BTF     {name}: {} units, {types} types", count("units")));
+        tell(format_args!(
+            "  BTF     {name}: {} units, {types} types",
+            count("units")
+        ));
     } else {
         tell(format_args!(
             "  BTF     {name}: {} objects linked, {} reused, {} encoded now, {} without DWARF, {types} types",

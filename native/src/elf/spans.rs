@@ -52,13 +52,23 @@ mod tests {
     #[test]
     fn the_first_counts() {
         let end = u64::MAX;
-        let spans = [(7, 10, 20), (2, 15, 5), (3, 18, 30), (4, 50, 0), (5, end - 2, 9)];
+        let spans = [
+            (7, 10, 20),
+            (2, 15, 5),
+            (3, 18, 30),
+            (4, 50, 0),
+            (5, end - 2, 9),
+        ];
         let found = Spans::new(spans.into_iter());
         let addresses = (0..60).chain(end - 5..=end);
         for address in addresses {
             let holds =
                 |&&(_, start, size): &&(u32, u64, u64)| address >= start && address - start < size;
-            let expected = spans.iter().filter(holds).map(|&(number, _, _)| number).min();
+            let expected = spans
+                .iter()
+                .filter(holds)
+                .map(|&(number, _, _)| number)
+                .min();
             assert_eq!(found.first(address), expected, "{address}");
         }
     }

@@ -71,7 +71,10 @@ impl Crowd {
             let symbol = &symbols[i as usize];
             let of_name = crowd.named.entry(symbol.name.into()).or_default();
             of_name.add(reach(symbol), i);
-            let of_base = crowd.based.entry(base_name(symbol.name).into()).or_default();
+            let of_base = crowd
+                .based
+                .entry(base_name(symbol.name).into())
+                .or_default();
             of_base.add(reach(symbol), i);
             crowd.all.add(reach(symbol), i);
         }
@@ -85,7 +88,10 @@ struct Steps(Vec<(u64, u32)>);
 
 impl Steps {
     fn add(&mut self, reach: u64, symbol: u32) {
-        let first = self.0.last().map_or(symbol, |&(_, first)| first.min(symbol));
+        let first = self
+            .0
+            .last()
+            .map_or(symbol, |&(_, first)| first.min(symbol));
         self.0.push((reach, first));
     }
 

@@ -6,11 +6,11 @@
 //! and `variables` judge what one object can judge; `emit` numbers everything and writes the words.
 
 mod convention;
+mod crowd;
 mod emit;
 mod functions;
 mod known;
 mod location;
-mod crowd;
 mod merged;
 mod plain;
 mod producer;
@@ -385,7 +385,8 @@ impl<'a> SymbolIndex<'a> {
         }
         let start = self.functions[..end].partition_point(|&(s, v, _)| (s, v) < (section, value));
         let here = &self.functions[start..end];
-        self.crowds.best(&self.symbols, here, at.offset - value, name)
+        self.crowds
+            .best(&self.symbols, here, at.offset - value, name)
     }
 
     /// The object at a place, one of that name if there is.
@@ -394,7 +395,8 @@ impl<'a> SymbolIndex<'a> {
         let is_here = |&(s, v, _): &(u32, u64, u32)| (s, v) <= (at.section, at.offset);
         let start = self.objects.partition_point(is_before);
         let end = self.objects.partition_point(is_here);
-        self.crowds.best(&self.symbols, &self.objects[start..end], 0, name)
+        self.crowds
+            .best(&self.symbols, &self.objects[start..end], 0, name)
     }
 
     /// A symbol as it is kept with what stands there; `string` keeps a text.

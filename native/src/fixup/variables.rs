@@ -121,7 +121,9 @@ pub(super) fn add(
         if size == 0 {
             continue;
         }
-        let right_size = here.binary_search_by_key(&(name, variable.size), key).is_ok();
+        let right_size = here
+            .binary_search_by_key(&(name, variable.size), key)
+            .is_ok();
         sections.entry(section).or_default().push(Chosen {
             offset,
             size,

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use super::belongs;
 use crate::support::error::{io, Error, Result};
-use crate::support::say::note;
 use crate::support::files::{is_ours, open_regular, read_start, Temporary};
+use crate::support::say::note;
 
 /// Link an image again as the LD wrapper recorded it, this time with debug information. `None`:
 /// there is no record. `why` goes before, because it takes its time.
@@ -28,7 +28,7 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
                 .hint("link as the user who built it, or set KBUILD_BTF_KEEP_DEBUG=1"),
         );
     }
-    let text = read_start(&file, meta.len()).map_err(io("read", &record))?;
+    let text = read_start(&file, &meta).map_err(io("read", &record))?;
     let mut words: Vec<OsString> = text
         .split(|&b| b == 0)
         .map(|word| OsString::from_vec(word.to_vec()))
@@ -47,7 +47,10 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
     if words.iter().any(|w| w.as_bytes().starts_with(b"-Map")) {
         words.push("-Map=/dev/null".into());
     }
-    note("kbuild-btf", format_args!("{name}: {why}; linking it once more, with debug information"));
+    note(
+        "kbuild-btf",
+        format_args!("{name}: {why}; linking it once more, with debug information"),
+    );
     let temporary = Temporary(directory.join(output));
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(Stdio::null());
