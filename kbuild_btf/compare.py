@@ -133,10 +133,6 @@ def _several(btf: Btf) -> frozenset[Name]:
     return frozenset(name for name, ids in _definitions(btf).items() if len(ids) > 1)
 
 
-# Types that all lines of a comparison may spell; a kernel has a hundred thousand.
-_SPELLED = 1 << 21
-
-
 class _Side:
     """One BTF and the identities of its types.
 
@@ -144,7 +140,6 @@ class _Side:
     """
 
     def __init__(self, btf: Btf, interned: dict[Hashable, int]) -> None:
-        self._spare = Spare(_SPELLED)
         self.btf = btf
         self.interned = interned
         self.identities: dict[int, int] = {}
@@ -267,7 +262,7 @@ class _Side:
 
     def words(self, type_id: int) -> str:
         """The type in C; of unnamed structs and enums the first names they hold."""
-        return declare(self.btf, type_id, base=_brief, spare=self._spare)
+        return declare(self.btf, type_id, base=_brief, spare=Spare())
 
     def item(self, found: Type) -> str:
         """One line about a type that the other side lacks."""
@@ -277,12 +272,10 @@ class _Side:
             case Var():
                 place = self.placed.get(found.id)
                 where = f" in {place[0]} at {place[1]}" if place else ""
-                what = declare(self.btf, found.type_id, found.name, _brief, self._spare)
+                what = declare(self.btf, found.type_id, found.name, _brief, Spare())
                 return f"{linkage(found.linkage)} {what}{where}"
             case Typedef():
-                return (
-                    f"typedef {declare(self.btf, found.type_id, found.name, _brief, self._spare)}"
-                )
+                return f"typedef {declare(self.btf, found.type_id, found.name, _brief, Spare())}"
             case Composite():
                 return f"{_brief(found)} (size {found.size}, {len(found.members)} members)"
             case Datasec():
@@ -300,7 +293,7 @@ class _Side:
         if not isinstance(proto, FuncProto):
             return found.name
         returned = self.words(proto.type_id)
-        return f"{returned} {found.name}{parameters(self.btf, proto, _brief, self._spare)}"
+        return f"{returned} {found.name}{parameters(self.btf, proto, _brief, Spare())}"
 
 
 class _Comparison:

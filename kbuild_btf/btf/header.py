@@ -55,7 +55,7 @@ _BOTTOM = f"""\
 # Bytes that unnamed bitfields stand for, each on a line of its own; more are an array.
 _LONGEST = 4096
 # Types that the header of any BTF may spell, beside some for each word of it.
-_LITTLE = 1 << 16
+_LITTLE = 1 << 14
 # Known to the compiler; declaring it again is an error.
 _BUILTIN = frozenset({"__builtin_va_list"})
 # What both gcc and clang call base types, on every machine.

@@ -27,7 +27,7 @@ from .spelling import Spare, declare
 from .types import Array, Composite, Enumeration, Float, Int, Member, Ptr, Struct, Type, Typedef
 
 # Members that are written out, of all types that were asked for.
-_MOST = 1 << 18
+_MOST = 1 << 16
 # No type of a 64-bit target is aligned to more by nature (long double, __int128).
 _LARGEST = 16
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .layout import Layout, Layouts, Place
-from .reader import Btf
+from .reader import MOST_BYTES, Btf
 from .spelling import keyword, plain
 from .types import (
     Array,
@@ -143,13 +143,17 @@ class _Outline:
 
         Qualifiers of an array are passed over: its elements have the same.
         """
-        while isinstance(found, (Const, Volatile)):
+        for _ in range(len(self.btf)):
+            if not isinstance(found, (Const, Volatile)):
+                break
             found = self.btf[found.type_id]
+        else:
+            raise RecursionError
         if not isinstance(found, Array):
             return None
         count, element = found.nelems, found.type_id
         while isinstance(inner := self.btf.strip(element), Array):
-            count, element = count * inner.nelems, inner.type_id
+            count, element = min(count * inner.nelems, MOST_BYTES), inner.type_id
         return count, element
 
     def _is_wrapped(self, found: Type) -> bool:

@@ -132,6 +132,8 @@ _RANK: dict[Kind, int] = {
 }
 _STRING = re.compile(rb"[^\0]*\0")
 # A step of a designator: `.name` or `[index]`.
+# What a size is at most, of arrays in arrays as well.
+MOST_BYTES = (1 << 64) - 1
 _STEP = re.compile(r"(?:^|\.)\s*([A-Za-z_]\w*)\s*|\[\s*(\d+)\s*\]\s*")
 
 
@@ -407,7 +409,7 @@ class Btf:
         if isinstance(found, Ptr):
             return pointer
         if isinstance(found, Array):
-            return found.nelems * self._sizeof(found.type_id, pointer)
+            return min(found.nelems * self._sizeof(found.type_id, pointer), MOST_BYTES)
         if isinstance(found, Var):
             return self._sizeof(found.type_id, pointer)
         return 0

@@ -123,7 +123,9 @@ def attribute(found: TypeTag) -> str:
 # Types that one declaration spells, and one definition: more than a struct may have members, and
 # far less than a few prototypes or structs without a name take that mention each other twice.
 _MANY = 1 << 12
-_MOST = 1 << 16
+# Pointers, arrays and qualifiers that one declaration has.
+_IN_A_ROW = 1000
+_MOST = 1 << 14
 
 
 @dataclass
@@ -152,7 +154,7 @@ def declare(
     before: list[str] = []
     after: list[str] = []
     met: set[int] = set()
-    while type_id not in met:
+    while type_id not in met and len(met) < _IN_A_ROW:
         met.add(type_id)
         found = btf[type_id]
         spare.types -= 1

@@ -91,7 +91,7 @@ impl<'i> Linked<'i> {
         let counts = |symbol: &ImageSymbol<'_>| {
             let section = image.sections.get(symbol.section as usize);
             symbol.kind != elf::STT_OBJECT.0
-                || section.is_some_and(|s| sections::is_included(&s.name, features))
+                || section.is_some_and(|s| sections::is_included(s.name, features))
         };
         for (i, symbol) in (0..).zip(&image.symbols) {
             let Some(name) = names.of(i) else { continue };

@@ -81,7 +81,7 @@ pub(super) fn add(
         let Some(info) = image.sections.get(section as usize) else {
             continue;
         };
-        if !info.alloc || !info.holds_data || !is_included(&info.name, features) {
+        if !info.alloc || !info.holds_data || !is_included(info.name, features) {
             continue;
         }
         let name = combiner.strings.get(variable.name);
@@ -135,7 +135,7 @@ pub(super) fn add(
         keep_one_each(combiner, &mut chosen);
         add_section(
             combiner,
-            &image.sections[section as usize].name,
+            image.sections[section as usize].name,
             &chosen,
             features,
             outcome,

@@ -82,7 +82,7 @@ fn key_of(request: &Request<'_>) -> Result<Id> {
         if section.name.starts_with(b".BTF") && section.name != b".BTF_ids" {
             continue;
         }
-        part(&section.name);
+        part(section.name);
         if section.alloc {
             let data = u64::from(section.holds_data);
             part(bytemuck::cast_slice(&[section.address, section.size, data]));

@@ -136,8 +136,7 @@ impl Cache {
         if !self.shared && !is_ours(&meta) {
             return None;
         }
-        let bytes = read_start(&file, meta.len()).ok()?;
-        let sound = check(bytes);
+        let sound = read_start(&file, &meta).ok().and_then(check);
         match &sound {
             Some(_) => {
                 // The time of access orders entries by last use: that of modification tells of the

@@ -22,6 +22,10 @@ pub struct Mapped {
     content: Memory,
 }
 
+/// A file of more bytes than this has no more than so many times those that the disk has of it.
+const HUGE: u64 = 1 << 28;
+const MANIFOLD: u64 = 64;
+
 /// Bytes of a file that is mapped with all its pages.
 const WHOLE: usize = 64 << 20;
 
@@ -152,10 +156,14 @@ pub fn is_ours(meta: &Metadata) -> bool {
 }
 
 /// The first bytes of a file, as many as it had when it was opened.
-pub fn read_start(mut file: &File, len: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // What a file says of its length need not be there: it may have holes.
-    bytes.try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX))?;
+pub fn read_start(mut file: &File, meta: &Metadata) -> std::io::Result<Vec<u8>> {
+    let len = meta.len();
+    // What a file says of its length need not be there: it may have holes. (Small files may be written
+    // to no block yet.)
+    if len > HUGE && meta.blocks().saturating_mul(512 * MANIFOLD) < len {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(usize::MAX));
     Read::by_ref(&mut file).take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -163,7 +171,7 @@ pub fn read_start(mut file: &File, len: u64) -> std::io::Result<Vec<u8>> {
 /// A regular file whole.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let (file, meta) = open_regular(path).map_err(not_opened("read", path))?;
-    read_start(&file, meta.len()).map_err(io("read", path))
+    read_start(&file, &meta).map_err(io("read", path))
 }
 
 /// The same of a text.
