@@ -162,6 +162,14 @@ def drops_debug(environ: Mapping[str, str] = os.environ) -> bool:
     return mode == "drop"
 
 
+def carries_types(environ: Mapping[str, str] = os.environ) -> bool:
+    """Are types stored in the objects themselves, by KBUILD_BTF_STORE? Raises Error."""
+    store = environ.get("KBUILD_BTF_STORE") or "sidecar"
+    if store not in ("sidecar", "section"):
+        raise Error(f"{store!r} is no place", "KBUILD_BTF_STORE", "set it to sidecar or section")
+    return store == "section"
+
+
 def refuse_to_drop(tree: Tree, goals: Sequence[str] = ()) -> None:
     """Raise Error when this configuration, or a goal of make, needs the debug information."""
     for option, what in DEBUG_READERS.items():
