@@ -159,6 +159,14 @@ def drops_debug(environ: Mapping[str, str] = os.environ) -> bool:
     return mode == "drop"
 
 
+def carries_types(environ: Mapping[str, str] = os.environ) -> bool:
+    """Are types stored in the objects themselves, by KBUILD_BTF_STORE? Raises Error."""
+    store = environ.get("KBUILD_BTF_STORE") or "sidecar"
+    if store not in ("sidecar", "section"):
+        raise Error(f"{store!r} is no place", "KBUILD_BTF_STORE", "set it to sidecar or section")
+    return store == "section"
+
+
 @cache
 def debug_readers() -> Mapping[str, str]:
     """Options that read the debug information of objects, vmlinux or modules, and what for.

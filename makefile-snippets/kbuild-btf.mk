@@ -10,6 +10,7 @@
 #   KBUILD_BTF_BIN=DIR     absolute directory of kbuild-btf-hook and kbuild-btf-pahole
 #   KBUILD_BTF_HOOK=0      no hook after each object; the link encodes what it needs
 #   KBUILD_BTF_DEBUG=drop  the hook takes the debug information out of each object
+#   KBUILD_BTF_STORE=section  types are stored in each object, not in a file beside it
 #
 # Everything here is prefixed kbuild-btf-, except the three names that are taken over:
 # PAHOLE, if_changed_rule and cmd_link_vmlinux.  Nothing here changes a command line that Kbuild
@@ -98,7 +99,7 @@ kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(CONFIG_DEBUG_INFO_BTF),
 # shell, so make starts the program directly.  The leading `-`: whatever happens to the hook, the
 # object stays good, and make must not delete it (.DELETE_ON_ERROR).
 #   V=0: the hook prints "  BTF     <object>"    V=1: make prints the command    -s: nothing
-kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(kbuild-btf-drops), --drop) $@
+kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(kbuild-btf-drops), --drop)$(if $(kbuild-btf-carries), --section) $@
 
 # Does the debug information leave the object (KBUILD_BTF_DEBUG)? Not where the configuration has
 # somebody who reads it later. (kbuild_btf/kbuild.py reads these lines, too, with what each does.)
@@ -111,10 +112,14 @@ kbuild-btf-readers += GDB_SCRIPTS # is for gdb, which reads it in vmlinux
 kbuild-btf-readers += LD_DEAD_CODE_DATA_ELIMINATION # removes objects, and then the types are read from it
 kbuild-btf-drops = $(if $(filter-out keep drop,$(KBUILD_BTF_DEBUG)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): it is keep or drop))$(if $(filter drop,$(KBUILD_BTF_DEBUG)),$(foreach reader,$(kbuild-btf-readers),$(if $(CONFIG_$(reader)),$(error kbuild-btf: KBUILD_BTF_DEBUG=drop: CONFIG_$(reader) needs the debug information; switch one of them off)))y)
 
+# Where its types are stored (KBUILD_BTF_STORE).
+kbuild-btf-carries = $(if $(filter-out sidecar section,$(KBUILD_BTF_STORE)),$(error kbuild-btf: KBUILD_BTF_STORE=$(KBUILD_BTF_STORE): it is sidecar or section))$(filter section,$(KBUILD_BTF_STORE))
+
 # An object that lost its debug information is compiled again when it is to have it (the default, or
 # since the link asked for it: .keepdebug), and when the types that were made of it are gone.
 kbuild-btf-beside = $(wildcard $(dir $@).tmp_$(notdir $@).$(1))
-kbuild-btf-anew = $(if $(call kbuild-btf-beside,nodebug),$(if $(kbuild-btf-drops),$(call kbuild-btf-beside,keepdebug)$(if $(call kbuild-btf-beside,kbtf),,lost),lost))
+kbuild-btf-stored = $(call kbuild-btf-beside,carries)$(call kbuild-btf-beside,kbtf)
+kbuild-btf-anew = $(if $(call kbuild-btf-beside,carries)$(call kbuild-btf-beside,nodebug),$(if $(kbuild-btf-drops),$(call kbuild-btf-beside,keepdebug)$(if $(kbuild-btf-stored),,lost),lost))
 
 override if_changed_rule = $(if $(if-changed-cond)$(if $(kbuild-btf-wanted),$(kbuild-btf-anew)),$(rule_$(1))$(if $(kbuild-btf-wanted),$(kbuild-btf-line)),@:)
 

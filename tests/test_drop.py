@@ -35,6 +35,7 @@ from kbuild_btf.errors import Error
 HOOK = SCRIPTS / "kbuild-btf-hook"
 MARK = ".discard.kbuild_btf"
 OBJECTS = sorted(BUILTIN + LIBRARY + MODULE)
+HOW = [("--drop",), ("--drop", "--section")]
 EDIT = ("kernel/sched.c", "\tu32 length;\n", "\tu32 length;\n\tu32 longest;\n")
 
 
@@ -590,13 +591,14 @@ def require_tracing() -> None:
         pytest.skip(f"strace cannot trace here: {done.stderr.strip().splitlines()[-1]}")
 
 
-def system_calls(one: Path) -> int:
-    done = run("strace", "-f", "-o", "/dev/stdout", HOOK, "--drop", one)
+def system_calls(one: Path, how: tuple[str, ...]) -> int:
+    done = run("strace", "-f", "-o", "/dev/stdout", HOOK, *how, one)
     assert done.returncode == 0
     return len([line for line in done.stdout.splitlines() if "(" in line])
 
 
-def test_killed_at_each_system_call(one: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", HOW, ids=" ".join)
+def test_killed_at_each_system_call(one: Path, tmp_path: Path, how: tuple[str, ...]) -> None:
     """The object is whole before or after, and the next hook or link makes it right."""
     require_tracing()
     whole = one.read_bytes()
@@ -607,7 +609,7 @@ def test_killed_at_each_system_call(one: Path, tmp_path: Path) -> None:
     directory.mkdir()
     path = directory / "a.o"
     path.write_bytes(whole)
-    calls = system_calls(path)
+    calls = system_calls(path, how)
     small = path.read_bytes()
     assert whole != small
     seen = set()
@@ -617,26 +619,29 @@ def test_killed_at_each_system_call(one: Path, tmp_path: Path) -> None:
         path.write_bytes(whole)
         environment = {"KBUILD_BTF_CACHE": ""}
         inject = f"inject=all:signal=KILL:when={when}"
-        run("strace", "-f", "-e", inject, "-o", "/dev/null", HOOK, "--drop", path, env=environment)
+        run("strace", "-f", "-e", inject, "-o", "/dev/null", HOOK, *how, path, env=environment)
         now = path.read_bytes()
         assert now in (whole, small), f"killed at call {when}"
         seen.add(now)
         assert _native.link(image, objects=[path]).btf == expected, f"killed at call {when}"
-        assert run(HOOK, "--drop", path, env=environment).stderr == ""
+        assert run(HOOK, *how, path, env=environment).stderr == ""
         assert path.read_bytes() == small
         assert _native.write_sidecar(str(path)) == "unchanged"
     assert seen == {whole, small}
 
 
+@pytest.mark.parametrize("how", HOW, ids=" ".join)
 @pytest.mark.parametrize("call", ["write", "writev", "rename", "chmod", "link", "utimensat"])
 @pytest.mark.parametrize("when", [1, 2, 3])
-def test_a_full_disk_or_another_failure(one: Path, call: str, when: int) -> None:
+def test_a_full_disk_or_another_failure(
+    one: Path, call: str, when: int, how: tuple[str, ...]
+) -> None:
     """At each step: one line, and the object as it was, or done."""
     require_tracing()
     whole = one.read_bytes()
     inject = f"inject=?{call}:error=ENOSPC:when={when}"
     done = run(
-        "strace", "-f", "-e", inject, "-o", "/dev/null", HOOK, "--drop", one,
+        "strace", "-f", "-e", inject, "-o", "/dev/null", HOOK, *how, one,
         env={"KBUILD_BTF_CACHE": ""},
     )  # fmt: skip
     assert done.returncode == 0
@@ -647,8 +652,9 @@ def test_a_full_disk_or_another_failure(one: Path, call: str, when: int) -> None
     else:
         assert not has_debug(one)
     left = [path.name for path in one.parent.iterdir() if path.suffix not in (".kbtf", ".o")]
-    assert left in ([], [".tmp_a.o.nodebug"])
-    assert run(HOOK, "--drop", one).stderr == ""
+    note = ".tmp_a.o.carries" if "--section" in how else ".tmp_a.o.nodebug"
+    assert left in ([], [note])
+    assert run(HOOK, *how, one).stderr == ""
     assert not has_debug(one)
 
 

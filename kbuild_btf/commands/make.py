@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Become make. Returns only by an Error."""
     variables = kbuild.build_environment()
     tree = kbuild.tree_of_command(args.arguments, Path.cwd())
+    kbuild.carries_types()  # a value that is none is an error now, not at the first object
     if kbuild.drops_debug() and tree:
         kbuild.refuse_to_drop(tree, args.arguments)
     if tree:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! `kbuild-btf-hook [--echo] [--drop] [--timings] [--] OBJECT…`: runs right after an object is compiled
-//! and brings its sidecar up to date; with `--drop` it takes the debug information out of the object
-//! then.
+//! `kbuild-btf-hook [--echo] [--drop] [--section] [--timings] [--] OBJECT…`: runs right after
+//! an object is compiled and brings its sidecar up to date; then, with `--section`, it puts the sidecar's content into
+//! the object in its place, and with `--drop` it takes the debug information out.
 //!
 //! It never fails: make would delete the good object. What is missing, the link encodes, and
 //! reports.
@@ -15,7 +15,7 @@ use std::path::Path;
 use kbuild_btf_native::say::{note, tell};
 use kbuild_btf_native::start::Memory;
 use kbuild_btf_native::{
-    drop_debug, guarded, keep_debug, start, trace, trace_file, write_sidecar, Cache, Clock,
+    change, guarded, keep_debug, start, trace, trace_file, write_sidecar, Cache, Change, Clock,
     ENCODER_VERSION,
 };
 
@@ -28,7 +28,7 @@ static MEMORY: Memory = Memory {
 #[derive(Default)]
 struct Options {
     echo: bool,
-    drop: bool,
+    change: Change,
     timings: bool,
 }
 
@@ -48,7 +48,8 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
             _ if objects_only => update(Path::new(&argument), &options),
             b"--" => objects_only = true,
             b"--echo" => options.echo = true,
-            b"--drop" => options.drop = true,
+            b"--drop" => options.change.drop = true,
+            b"--section" => options.change.carry = true,
             b"--timings" => options.timings = true,
             b"--version" => tell(ENCODER_VERSION),
             _ => update(Path::new(&argument), &options),
@@ -61,9 +62,9 @@ fn update(object: &Path, options: &Options) {
     let mut clock = Clock::start();
     let done = guarded(|| {
         let done = write_sidecar(object, Cache::from_env().as_ref(), &mut clock)?;
-        match (options.drop, done) {
-            (true, Some(_)) => drop_debug(object, &mut clock)?,
-            _ => keep_debug(object),
+        match done {
+            Some(_) => change(object, options.change, &mut clock)?,
+            None => keep_debug(object),
         }
         Ok(done)
     });

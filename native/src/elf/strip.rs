@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! Taking the debug sections out of an object.
+//! Taking the debug sections out of an object, and putting a section of ours in.
 //!
 //! Their headers stay, as `SHT_NULL`, so that sections and symbols keep their numbers and nothing
 //! that refers to them must be written anew: relocations, groups, tables of the compiler. Linkers
@@ -19,16 +19,16 @@ const EM_MIPS: u64 = elf::EM_MIPS.0 as u64;
 /// Debug sections of MIPS have a type of their own.
 const SHT_MIPS_DWARF: u64 = elf::SHT_MIPS_DWARF.0 as u64;
 
-/// A section that the object gets in their place.
+/// A section that the object gets.
 pub struct Added<'a> {
     pub name: &'a str,
     pub flags: u64,
     pub content: &'a [u8],
 }
 
-/// The object without its debug sections; `None` when it has none. An object in which something else
-/// refers to them is refused.
-pub fn without_debug(bytes: &[u8], added: &Added<'_>) -> Result<Option<Vec<u8>>> {
+/// The object with this section and, with `drop`, without its debug sections; `None` when it has none of
+/// these. An object in which something else refers to what would go is refused.
+pub fn with_section(bytes: &[u8], added: &Added<'_>, drop: bool) -> Result<Option<Vec<u8>>> {
     let elf = Editor::new(bytes)?;
     let class = elf.class;
     if elf.get(bytes, 16, 2)? != ET_REL {
@@ -49,6 +49,9 @@ pub fn without_debug(bytes: &[u8], added: &Added<'_>) -> Result<Option<Vec<u8>>>
     }
     if !gone.contains(&true) {
         return Ok(None);
+    }
+    if !drop {
+        gone.fill(false);
     }
     for i in 0..count {
         let relocates = [SHT_RELA, SHT_REL].contains(&field(i, 4, 4)?);

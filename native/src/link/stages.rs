@@ -17,7 +17,7 @@ use crate::fixup::{self, sections, Outcome};
 use crate::kbuild;
 use crate::object::refused::Counted;
 use crate::object::{languages, Target, Variable, View};
-use crate::store::dropped;
+use crate::store::carried;
 use crate::support::error::{Error, Result};
 use crate::support::progress;
 use crate::support::threads::Threads;
@@ -205,7 +205,7 @@ impl<'r> Road<'r> {
 }
 
 pub fn no_dwarf(elf: &Path) -> Error {
-    if dropped::is_dropped(elf) {
+    if carried::is_dropped(elf) {
         return Error::new("its debug information was taken out (KBUILD_BTF_DEBUG=drop)")
             .at(elf.display())
             .hint("kbuild-btf link reads what was stored of it; a make with KBUILD_BTF_DEBUG=keep compiles it again");

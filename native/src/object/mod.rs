@@ -2,6 +2,7 @@
 //! What encode makes of one object: its types in the layout of BTF, the identity of each, and its
 //! function and variable *candidates* with all evidence, undecided. It is what a sidecar stores.
 
+mod append;
 pub mod features;
 pub mod identity;
 pub mod languages;

@@ -2,6 +2,7 @@
 //! What is kept from build to build, and the cheapest way to an object.
 
 pub mod cache;
+pub mod carried;
 pub mod container;
 pub mod dropped;
 pub mod key;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! One object of a link, by whatever way is cheapest: its sidecar, the cache, its DWARF.
+//! One object of a link, by whatever way is cheapest: its sidecar, what it carries itself, the cache, its
+//! DWARF or BTF.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use crate::elf::Elf;
 use crate::encode;
 use crate::object::{sound, Encoded, Id, View};
 use crate::store::cache::{Cache, Event};
+use crate::store::carried::{self, Content};
 use crate::store::container::{restamp, Stamp};
 use crate::store::dropped;
 use crate::store::key;
@@ -42,7 +44,7 @@ fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Opt
     let path = sidecar::path_of(object);
     let mut written = 0;
     match &found {
-        Found::Beside(_) => {}
+        Found::Beside(_) | Found::Inside(_) => {}
         Found::Moved { stamp, .. } => restamp(&path, *stamp)?,
         Found::Cached(sidecar) => {
             files::write_atomically(&path, sidecar.bytes())?;
@@ -78,6 +80,8 @@ enum Found {
         sidecar: Sidecar<Mapped>,
         stamp: Stamp,
     },
+    /// A section of the object itself.
+    Inside(Sidecar<Vec<u8>>),
     /// A copy of a cache entry, stamped for this object.
     Cached(Sidecar<Vec<u8>>),
     Encoded(Box<Made>),
@@ -89,7 +93,7 @@ enum Found {
 impl Found {
     fn event(&self) -> Event {
         match self {
-            Found::Beside(_) | Found::Moved { .. } => Event::Unchanged,
+            Found::Beside(_) | Found::Inside(_) | Found::Moved { .. } => Event::Unchanged,
             Found::Cached(_) => Event::Hit,
             Found::Encoded(_) => Event::Miss,
             Found::WaitsForTheLink(_) => Event::Error,
@@ -127,17 +131,30 @@ fn find(
             .hint("encode the linked file instead, with its debug information");
         return Ok(Found::WaitsForTheLink(error));
     }
-    let dropped = dropped::key_of(&elf)?;
-    let key = dropped.map_or_else(|| key::of(&elf), Ok)?;
+    let carried = carried::of(&elf)?;
+    let is_all = carried.as_ref().is_some_and(|carried| carried.is_all);
+    let key = match &carried {
+        Some(carried) if carried.is_all => carried.key,
+        _ => key::of(&elf)?,
+    };
     clock.lap("key", 0, mapped.bytes().len() as u64);
     if let Some(sidecar) = old.filter(|s| s.key() == key) {
         return Ok(Found::Moved { sidecar, stamp });
+    }
+    let inside = carried.filter(|carried| carried.key == key);
+    match inside.as_ref().map(|inside| inside.content()).transpose()? {
+        Some(Some(Content::One(sidecar))) => return Ok(Found::Inside(sidecar)),
+        Some(Some(Content::Several(encoded))) => {
+            let made = Made::new(Some(*encoded), key, stamp);
+            return Ok(Found::Encoded(Box::new(made)));
+        }
+        _ => {}
     }
     if let Some(entry) = cache.and_then(|c| c.get(key)) {
         clock.lap("read cache", 0, entry.bytes().len() as u64);
         return Ok(Found::Cached(entry.with_stamp(stamp)));
     }
-    if dropped.is_some() {
+    if is_all {
         return Err(dropped::lost(object));
     }
     let encoded = encode::encode_object(&elf)?;
@@ -157,7 +174,10 @@ pub fn key_of(object: &Path) -> Result<Id> {
     }
     let mapped = Mapped::open_whole(object)?;
     let elf = Elf::parse(&mapped)?;
-    let key = dropped::key_of(&elf)?.map_or_else(|| key::of(&elf), Ok)?;
+    let key = match carried::of(&elf)? {
+        Some(carried) if carried.is_all => carried.key,
+        _ => key::of(&elf)?,
+    };
     if beside.is_some_and(|(_, own)| own == key) {
         // A directory that cannot be written is no reason to fail.
         let _ = restamp(&path, stamp);
@@ -168,7 +188,7 @@ pub fn key_of(object: &Path) -> Result<Id> {
 /// What the link gets of an object.
 pub enum Loaded {
     Reused(Sidecar<Mapped>),
-    /// From the cache; its buffer is not a map, and so may have to be read by copy.
+    /// From the cache or the object itself; its buffer is not a map, and so may have to be read by copy.
     Cached(Sidecar<Vec<u8>>),
     Encoded(Encoded, Id),
     /// No DWARF.
@@ -226,7 +246,10 @@ pub fn load(
     open: fn(&Path) -> Result<Mapped>,
 ) -> Result<Loaded> {
     let found = find(object, cache, open, &mut Clock::start())?;
-    let uncounted = matches!(found, Found::Beside(_) | Found::WaitsForTheLink(_));
+    let uncounted = matches!(
+        found,
+        Found::Beside(_) | Found::Inside(_) | Found::WaitsForTheLink(_)
+    );
     if let (Some(cache), false) = (cache, uncounted) {
         cache.count(found.event());
     }
@@ -239,6 +262,7 @@ pub fn load(
             }
             reuse(sidecar, Loaded::Reused)
         }
+        Found::Inside(sidecar) => reuse(sidecar, Loaded::Cached),
         Found::Cached(sidecar) => {
             if may_leave() {
                 let _ = files::write_atomically(&path, sidecar.bytes());
