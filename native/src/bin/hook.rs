@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! `kbuild-btf-hook [--echo] [--drop] [--section] [--timings] [--] OBJECT…`: runs right after
-//! an object is compiled and brings its sidecar up to date; then, with `--section`, it puts the sidecar's content into
-//! the object in its place, and with `--drop` it takes the debug information out.
+//! `kbuild-btf-hook [--echo] [--drop] [--section] [--timings] [--] OBJECT…`: runs right after an object
+//! is compiled and brings its sidecar up to date; then, with `--section`, it puts the sidecar's content
+//! into the object in its place, and with `--drop` it takes the debug information out.
 //!
 //! It never fails: make would delete the good object. What is missing, the link encodes, and
 //! reports.

@@ -28,7 +28,7 @@ pub fn link_again(image: &Path, why: &str) -> Result<Option<Temporary>> {
                 .hint("link as the user who built it, or set KBUILD_BTF_KEEP_DEBUG=1"),
         );
     }
-    let text = read_start(&file, meta.len()).map_err(io("read", &record))?;
+    let text = read_start(&file, &meta).map_err(io("read", &record))?;
     let mut words: Vec<OsString> = text
         .split(|&b| b == 0)
         .map(|word| OsString::from_vec(word.to_vec()))
