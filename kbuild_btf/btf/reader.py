@@ -59,6 +59,11 @@ _SIDECAR = b"kbtf"
 HEADER = 24
 HEADER_WITH_LAYOUT = 32
 
+# Fields of the second word of a type: its kind in 7 bits, number of elements in 24. Up to Linux 7.1
+# they have 5 and 16, and the other bits are 0.
+_KIND = 0x7F
+_VLEN = 0xFFFFFF
+
 # What follows the three words of every type: so many words, then elements. Of an element: its
 # words, which of them is a name, which an id.
 _FIXED = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
@@ -70,8 +75,8 @@ _ELEMENTS: dict[Kind, tuple[int, int | None, int | None]] = {
     Kind.DATASEC: (3, None, 0),
     Kind.ENUM64: (3, 0, None),
 }
-# The same by number, for the loops; 32 numbers fit, and those that mean nothing have no words.
-_NUMBERS = range(32)
+# The same by number, for the loops; those that mean nothing have no words.
+_NUMBERS = range(_KIND + 1)
 _KINDS = set(Kind) - {Kind.VOID}
 _WORDS = [3 + _FIXED.get(Kind(n), 0) if n in _KINDS else 0 for n in _NUMBERS]
 _PER_ELEMENT = [_ELEMENTS[Kind(n)][0] if n in _ELEMENTS else 0 for n in _NUMBERS]
@@ -315,7 +320,7 @@ class Btf:
         ids = range(self.start, len(self)) if name is None else self._ids_of(name)
         kinds = {kind for kind, known in _CLASSES.items() if issubclass(known, cls)}
         words, starts, first = self._words, self._starts, self.start
-        chosen = (i for i in ids if words[starts[i - first] + 1] >> 24 & 0x1F in kinds)
+        chosen = (i for i in ids if words[starts[i - first] + 1] >> 24 & _KIND in kinds)
         return found + cast("list[_T]", [self[type_id] for type_id in chosen])
 
     def type(self, name: str) -> Type:
@@ -541,7 +546,7 @@ class Btf:
         position, end = 0, len(words)
         while position + 3 <= end:
             info = words[position + 1]
-            kind = info >> 24 & 0x1F
+            kind = info >> 24 & _KIND
             length = _WORDS[kind]
             if not length:
                 raise Error(
@@ -554,7 +559,7 @@ class Btf:
                 ids.append(words[position + 2])
             first = position + length
             if step := _PER_ELEMENT[kind]:
-                position = first + step * (info & 0xFFFF)
+                position = first + step * (info & _VLEN)
                 if (word := _NAME_WORD[kind]) is not None:
                     names += words[first + word : position : step]
                 if (word := _ID_WORD[kind]) is not None:
@@ -589,12 +594,12 @@ class Btf:
 
     def _record(self, words: array[int]) -> Record:
         info = words[1]
-        kind = info >> 24 & 0x1F
+        kind = info >> 24 & _KIND
         names, ids = [0], [2] if _HAS_TYPE[kind] else []
         if kind == Kind.ARRAY:
             ids += 3, 4
         if step := _PER_ELEMENT[kind]:
-            end = 3 + step * (info & 0xFFFF)
+            end = 3 + step * (info & _VLEN)
             if (word := _NAME_WORD[kind]) is not None:
                 names += range(3 + word, end, step)
             if (word := _ID_WORD[kind]) is not None:
@@ -641,9 +646,9 @@ class Btf:
     def _make(self, type_id: int, start: int) -> Type:
         words, name_of = self._words, self._name
         name, info, value = name_of(words[start]), words[start + 1], words[start + 2]
-        kind, flag = info >> 24 & 0x1F, bool(info >> 31)
+        kind, flag = info >> 24 & _KIND, bool(info >> 31)
         start += 3
-        rest = words[start : start + (info & 0xFFFF) * _PER_ELEMENT[kind]]
+        rest = words[start : start + (info & _VLEN) * _PER_ELEMENT[kind]]
         if simple := _SIMPLE.get(kind):
             return simple(type_id, name, value, _btf=self)
         if kind == Kind.FUNC_PROTO:
@@ -652,7 +657,7 @@ class Btf:
             )
             return FuncProto(type_id, name, value, params, _btf=self)
         if kind == Kind.FUNC:
-            return Func(type_id, name, value, info & 0xFFFF, _btf=self)
+            return Func(type_id, name, value, info & _VLEN, _btf=self)
         if kind in (Kind.STRUCT, Kind.UNION):
             # With kind_flag the upper byte of an offset is the width of a bitfield.
             members = tuple(

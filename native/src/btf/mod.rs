@@ -60,7 +60,7 @@ impl Kind {
 
     pub fn from_info(info: u32) -> Option<Kind> {
         Kind::ALL
-            .get(((info >> 24 & 0x1f) as usize).wrapping_sub(1))
+            .get(((info >> 24 & 0x7f) as usize).wrapping_sub(1))
             .copied()
     }
 
@@ -89,8 +89,9 @@ impl Kind {
     }
 }
 
-/// `vlen` and `kind_flag` fields of the info word; vlen is 16 bits wide.
-pub const MAX_VLEN: usize = 0xffff;
+/// `vlen` and `kind_flag` fields of the info word. Of 24 bits for vlen kernels up to 7.1 read 16.
+pub const MAX_VLEN: u32 = 0xff_ffff;
+pub const OLD_MAX_VLEN: u32 = 0xffff;
 pub const KIND_FLAG: u32 = 1 << 31;
 
 /// The words of the `int` of C.
@@ -104,7 +105,7 @@ pub fn info(kind: Kind, vlen: u32, kind_flag: bool) -> u32 {
 }
 
 pub fn vlen(info: u32) -> usize {
-    (info & 0xffff) as usize
+    (info & MAX_VLEN) as usize
 }
 
 /// Words of a whole type: name, info, size or type, and what follows.

@@ -7,7 +7,7 @@ use crate::btf::{self, Kind};
 pub fn make_leaf(words: &mut Vec<u32>, at: usize, id: u32) {
     let info = words[at + 1];
     words.truncate(at + 3);
-    words[at + 1] = info & !0xffff | 1;
+    words[at + 1] = info & !btf::MAX_VLEN | 1;
     match Kind::from_info(info) {
         Some(Kind::Enum) => words.extend([0, id]),
         _ => words.extend([0, 0, id]),

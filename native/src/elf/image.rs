@@ -57,6 +57,23 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
+    /// A relocatable file with these symbols and no sections.
+    #[cfg(test)]
+    pub fn sample(symbols: Vec<ImageSymbol<'a>>) -> Image<'a> {
+        Image {
+            path: std::path::Path::new("sample.ko"),
+            relocatable: true,
+            sections: Vec::new(),
+            spans: Spans::new(std::iter::empty()),
+            groups: vec![0; symbols.len()],
+            symbols,
+            btf_ids: Vec::new(),
+            big_endian: false,
+            relaxes: false,
+            group_names: vec![b""],
+        }
+    }
+
     pub fn read(elf: &'a Elf<'_>) -> Result<Image<'a>> {
         let mut sections = Vec::new();
         for info in elf.sections() {

@@ -258,7 +258,7 @@ impl<'b> Builder<'b> {
 
     fn function(&mut self, id: u32, tags: Option<&Vec<DeclTag>>) {
         let words = self.words(id);
-        if words[1] & 0xffff == LINKAGE_EXTERN {
+        if words[1] & btf::MAX_VLEN == LINKAGE_EXTERN {
             return;
         }
         self.copy(words[2]);

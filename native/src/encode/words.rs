@@ -332,7 +332,7 @@ fn write_prototype(
 }
 
 fn check_vlen(vlen: u32) -> Result<()> {
-    if vlen as usize > btf::MAX_VLEN {
+    if vlen > btf::MAX_VLEN {
         return Err(Error::new(format!(
             "{vlen} members, BTF can hold {}",
             btf::MAX_VLEN

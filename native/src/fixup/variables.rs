@@ -173,7 +173,7 @@ fn add_section(
     features: &Features,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    if chosen.len() > btf::MAX_VLEN {
+    if chosen.len() > btf::MAX_VLEN as usize {
         return Err(Error::new(format!(
             "{} variables in section {}, BTF can hold {}",
             chosen.len(),

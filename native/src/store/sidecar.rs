@@ -173,11 +173,18 @@ fn arrays(encoded: Option<&Encoded>) -> [&[u8]; ARRAYS] {
 mod tests {
     use super::*;
 
+    const TYPEDEF: [u32; 3] = [1, 8 << 24, 0];
+
     fn sample() -> (Encoded, Id, Stamp) {
         let mut encoded = Encoded::new(Target::default());
-        encoded.words = vec![1, 2, 3];
+        encoded.words = TYPEDEF.to_vec();
         encoded.starts.push(3);
         encoded.ids.push(Id { high: 1, low: 2 });
+        encoded.units.push(Unit {
+            types_end: 1,
+            protos_end: 1,
+            ..Unit::default()
+        });
         encoded.strings = b"\0a name\0".to_vec();
         (
             encoded,
@@ -204,7 +211,7 @@ mod tests {
         let view = sidecar.view().expect("aligned");
         assert_eq!(
             (view.words, view.starts, view.string(1)),
-            (&[1, 2, 3][..], &[0, 3][..], &b"a name"[..])
+            (&TYPEDEF[..], &[0, 3][..], &b"a name"[..])
         );
     }
 

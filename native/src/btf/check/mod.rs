@@ -13,7 +13,7 @@ mod split;
 use std::ops::Range;
 
 use super::read::{parts, starts, words, Parts};
-use super::{Kind, KIND_FLAG};
+use super::{Kind, KIND_FLAG, MAX_VLEN, OLD_MAX_VLEN};
 use crate::object::View;
 use crate::support::error::{Error, Result};
 use crate::support::limits::NESTED;
@@ -318,6 +318,26 @@ impl<'a> Types<'a> {
         })
     }
 
+    /// How many members the kernel takes that this is for: its own headers say it, where it is new
+    /// enough to take more than others (include/uapi/linux/btf.h).
+    fn max_vlen(&self) -> u32 {
+        let said = (1..=self.last()).find_map(|id| {
+            let words = self.get(id)?;
+            let step = match Kind::from_info(words[1])? {
+                Kind::Enum => 2,
+                Kind::Enum64 => 3,
+                _ => return None,
+            };
+            if self.text(words[0])? != b"btf_max" {
+                return None;
+            }
+            let mut values = words[3..].chunks_exact(step);
+            let value = values.find(|value| self.text(value[0]) == Some(b"BTF_MAX_VLEN"))?;
+            Some(value[1].min(MAX_VLEN))
+        });
+        said.unwrap_or(OLD_MAX_VLEN)
+    }
+
     /// What is behind typedefs, qualifiers and tags; 0 for void.
     fn stripped(&self, id: u32) -> u32 {
         let mut id = id;
@@ -438,11 +458,8 @@ mod tests {
 
     #[test]
     fn each_type_by_itself() {
-        let mut reserved = int();
-        reserved[1] |= 1 << 20;
         let bad_int = |data: u32| vec![INT, info(Kind::Int, 0, false), 4, data];
-        let cases: [(&str, &[Vec<u32>]); 24] = [
-            ("reserved bits", &[reserved]),
+        let cases: [(&str, &[Vec<u32>]); 23] = [
             ("kind_flag", &[vec![INT, info(Kind::Int, 0, true), 4, 32]]),
             ("vlen", &[vec![INT, info(Kind::Int, 1, false), 4, 32]]),
             ("bits do not fit", &[bad_int(33)]),
@@ -601,6 +618,24 @@ mod tests {
             (wrong.base_strings, wrong.misread.is_some()),
             (Some(length), true)
         );
+    }
+
+    #[test]
+    fn more_members_are_for_kernels_that_say_so() {
+        let strings = b"\0btf_max\0BTF_MAX_VLEN\0large\0a\0int\0";
+        let max = |limit| enumeration(1, 4, &[(9, limit)]);
+        let large =
+            |count: u32| enumeration(22, 4, &(0..count).map(|i| (28, i)).collect::<Vec<_>>());
+        let refused = |types: &[Vec<u32>]| {
+            let raw = raw_with(strings, types);
+            let error = check(&raw, None, Some(8), Rules::Load, &Threads::ONE).err();
+            error.map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused(&[large(65_535)]), "");
+        assert!(refused(&[large(65_536)]).contains("(ENUM large): 65536 enumerators"));
+        assert!(refused(&[max(0xffff), large(65_536)]).contains("takes 65535"));
+        assert_eq!(refused(&[large(70_000), max(MAX_VLEN)]), "");
+        assert!(refused(&[large(70_000), max(69_999)]).contains("takes 69999"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Each type by itself: its fields, its names, and that what it refers to is there.
 
 use super::{fail, is_modifier, place, Types, MAX_NAME_OFFSET};
-use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG};
+use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG, OLD_MAX_VLEN};
 use crate::support::error::{Error, Result};
 use crate::support::limits::RESOLVED;
 
@@ -17,9 +17,6 @@ pub(super) fn check(types: &Types<'_>, id: u32) -> Result<()> {
     let Some(kind) = Kind::from_info(info) else {
         return fail("unknown kind");
     };
-    if info & !(KIND_FLAG | 0x1f00_ffff) != 0 {
-        return fail("reserved bits of info are set");
-    }
     let flag_allowed = matches!(
         kind,
         Kind::Struct
@@ -46,6 +43,7 @@ pub(super) fn check(types: &Types<'_>, id: u32) -> Result<()> {
     if vlen(info) != 0 && !vlen_allowed {
         return fail("vlen is not 0");
     }
+    check_count(types, kind, vlen(info) as u32)?;
     let record = Record { types, w };
     record.check_offset(w[0], "type")?;
     match kind {
@@ -84,6 +82,30 @@ pub(super) fn check(types: &Types<'_>, id: u32) -> Result<()> {
         }
         Kind::DeclTag => record.decl_tag(),
     }
+}
+
+/// More members than kernels up to 7.1 read are for those only whose own types say that they read more.
+fn check_count(types: &Types<'_>, kind: Kind, count: u32) -> Result<()> {
+    if count <= OLD_MAX_VLEN {
+        return Ok(());
+    }
+    let limit = types.max_vlen();
+    if count <= limit {
+        return Ok(());
+    }
+    let error = Error::new(format!(
+        "{count} {}, the kernel that this is for takes {limit}",
+        match kind {
+            Kind::Enum | Kind::Enum64 => "enumerators",
+            Kind::FuncProto => "parameters",
+            Kind::Datasec => "variables",
+            _ => "members",
+        }
+    ));
+    Err(match kind {
+        Kind::Datasec => error.hint("leave global_var out of the features"),
+        _ => error.hint("kernels that take more have BTF_MAX_VLEN in their enum btf_max"),
+    })
 }
 
 /// The kernel's `isalpha`: of ASCII and of Latin-1.

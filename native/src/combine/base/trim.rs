@@ -313,24 +313,14 @@ mod tests {
 
     /// A linked file with a function of this name.
     fn image(function: &'static [u8]) -> Image<'static> {
-        Image {
-            path: std::path::Path::new("sample.ko"),
-            relocatable: true,
-            sections: Vec::new(),
-            symbols: vec![ImageSymbol {
-                name: function,
-                section: 1,
-                value: 0,
-                size: 1,
-                kind: elf::STT_FUNC.0,
-                binding: 0,
-            }],
-            btf_ids: Vec::new(),
-            big_endian: false,
-            relaxes: false,
-            groups: vec![0],
-            group_names: vec![b""],
-        }
+        Image::sample(vec![ImageSymbol {
+            name: function,
+            section: 1,
+            value: 0,
+            size: 1,
+            kind: elf::STT_FUNC.0,
+            binding: 0,
+        }])
     }
 
     fn base() -> Base {
