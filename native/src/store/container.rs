@@ -156,11 +156,11 @@ impl<Own: Pod, const ARRAYS: usize> Header<Own, ARRAYS> {
             start % 8 == 0 && end.is_some_and(|end| end <= all.len() as u64)
         };
         // First, since a file may go on and on in holes.
-        let lengths = self
+        let mut lengths = self
             .arrays
             .iter()
             .map(|[_, len]| len.checked_next_multiple_of(8));
-        let end = lengths.fold(Some(Self::SIZE as u64), |end, len| end?.checked_add(len?));
+        let end = lengths.try_fold(Self::SIZE as u64, |end, len| end.checked_add(len?));
         end == Some(all.len() as u64)
             && self.arrays.iter().all(lies_inside)
             && self.lead.checksum == xxh3_64(&all[CHECKED_FROM..])

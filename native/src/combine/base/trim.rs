@@ -316,6 +316,7 @@ mod tests {
         Image {
             path: std::path::Path::new("sample.ko"),
             relocatable: true,
+            spans: crate::elf::spans::Spans::default(),
             sections: Vec::new(),
             symbols: vec![ImageSymbol {
                 name: function,
