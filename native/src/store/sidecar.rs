@@ -179,6 +179,11 @@ mod tests {
         encoded.starts.push(3);
         encoded.ids.push(Id { high: 1, low: 2 });
         encoded.strings = b"\0a name\0".to_vec();
+        encoded.units = vec![Unit {
+            types_end: 1,
+            protos_end: 1,
+            ..Unit::default()
+        }];
         (
             encoded,
             Id { high: 3, low: 4 },
