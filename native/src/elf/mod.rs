@@ -4,7 +4,7 @@
 pub mod embed;
 pub mod image;
 pub mod layout;
-mod spans;
+pub mod spans;
 pub mod strip;
 
 use std::borrow::Cow;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 /// Spans of addresses, by number.
+#[derive(Default)]
 pub struct Spans {
     /// From this address on it is that one.
     starts: Vec<(u64, Option<u32>)>,

@@ -186,6 +186,11 @@ mod tests {
             ..Unit::default()
         });
         encoded.strings = b"\0a name\0".to_vec();
+        encoded.units = vec![Unit {
+            types_end: 1,
+            protos_end: 1,
+            ..Unit::default()
+        }];
         (
             encoded,
             Id { high: 3, low: 4 },

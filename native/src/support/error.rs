@@ -16,18 +16,40 @@ struct Parts {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Characters of a part of a message. Paths are no longer, and names of damaged input are no use.
+const MOST: usize = 4096;
+
+/// On one line, whatever the names in it have in them.
+fn line(text: String) -> String {
+    if text.len() <= MOST && !text.contains(char::is_control) {
+        return text;
+    }
+    let mut shown = String::new();
+    for character in text.chars().take(MOST) {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
 impl Error {
     pub fn new(what: impl Into<String>) -> Self {
         Error(Box::new(Parts {
-            what: what.into(),
+            what: line(what.into()),
             ..Parts::default()
         }))
     }
 
     /// Name the place (file, section, DIE). An inner place that is already known is kept behind it.
     pub fn at(mut self, place: impl fmt::Display) -> Self {
+        let place = line(place.to_string());
         self.0.place = if self.0.place.is_empty() {
-            place.to_string()
+            place
         } else {
             format!("{place}: {}", self.0.place)
         };
@@ -37,7 +59,7 @@ impl Error {
     /// Say what to do; the first hint given is the nearest to the cause and stays.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         if self.0.hint.is_empty() {
-            self.0.hint = hint.into();
+            self.0.hint = line(hint.into());
         }
         self
     }
@@ -74,4 +96,17 @@ impl std::error::Error for Error {}
 pub fn io(action: &str, path: &std::path::Path) -> impl Fn(std::io::Error) -> Error {
     let (action, path) = (action.to_owned(), path.to_owned());
     move |cause| Error::new(format!("cannot {action}: {cause}")).at(path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_is_named() {
+        let error = Error::new("no f\n\x1b[1m").at("a\tb").hint("é\r");
+        assert_eq!(error.to_string(), r"a\tb: no f\n\u{1b}[1m; é\r");
+        let long = Error::new("é".repeat(10_000)).to_string();
+        assert_eq!(long.chars().count(), MOST + 3);
+    }
 }
