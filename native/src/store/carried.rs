@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::elf::layout::SHF_EXCLUDE;
 use crate::elf::strip::Added;
 use crate::elf::Elf;
-use crate::object::{Encoded, Id, View};
+use crate::object::{sound, Encoded, Id, View};
 use crate::store::container::{stamp_bytes, Stamp};
 use crate::store::key;
 use crate::store::sidecar::Sidecar;
@@ -89,7 +89,12 @@ impl Carried<'_> {
     pub fn content(&self) -> Result<Option<Content>> {
         let mut parts = Vec::new();
         for content in &self.contents {
-            let Some(part) = Sidecar::check(content.to_vec()) else {
+            // To put several together follows what each of them says.
+            let is_sound = |part: &Sidecar<_>| {
+                let view = part.view();
+                self.contents.len() < 2 || view.is_some_and(|view| sound::is_sound(&view))
+            };
+            let Some(part) = Sidecar::check(content.to_vec()).filter(is_sound) else {
                 return Ok(None);
             };
             parts.push(part);
