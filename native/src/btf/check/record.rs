@@ -103,7 +103,9 @@ fn check_count(types: &Types<'_>, kind: Kind, count: u32) -> Result<()> {
         }
     ));
     Err(match kind {
-        Kind::Datasec => error.hint("leave global_var out of the features"),
+        Kind::Datasec => {
+            error.hint("leave global_var (of per-CPU variables: var) out of the features")
+        }
         _ => error.hint("kernels that take more have BTF_MAX_VLEN in their enum btf_max"),
     })
 }
