@@ -40,10 +40,12 @@ from .btf import (
     Type,
     Typedef,
     TypeTag,
+    Unknown,
     Var,
 )
 from .btf.raw import linkage
 from .btf.spelling import Spare, declare, keyword, parameters, plain
+from .errors import Error
 
 Name = tuple[str, str]
 """(namespace, name): what two types have in common that may be the same type."""
@@ -95,8 +97,15 @@ def diff(a: Btf, b: Btf) -> Difference:
     """What differs in meaning between two BTFs, whatever their ids, order and strings.
 
     Of split BTF only its own types are compared; what they mention of the base counts, what they
-    repeat of it does not.
+    repeat of it does not. Raises Error for types of kinds that are not known: what they mean cannot
+    be compared.
     """
+    for unknown in (*a.find(Unknown), *b.find(Unknown)):
+        raise Error(
+            f"kind {unknown.number} is not known, so that it cannot be compared",
+            f"{unknown.btf.where}, type [{unknown.id}]",
+            "a newer kbuild-btf may know it",
+        )
     return Difference(tuple(_Comparison(a, b).result()))
 
 

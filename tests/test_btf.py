@@ -19,11 +19,13 @@ from kbuild_btf.btf import (
     Btf,
     Const,
     Int,
+    Kind,
     Member,
     Ptr,
     Struct,
     Type,
     Typedef,
+    Unknown,
     Void,
 )
 from kbuild_btf.btf.raw import lines
@@ -191,8 +193,60 @@ def test_names_out_of_range_name_the_type() -> None:
 def test_unknown_kinds_are_refused_with_their_number() -> None:
     blob = bytearray(write([Int(1, "int", 4, 0, 0, 32)]))
     struct.pack_into("<I", blob, 28, 20 << 24)
-    with pytest.raises(Error, match=r"type \[1\]: unknown kind 20"):
+    with pytest.raises(Error, match=r"type \[1\]: unknown kind 20, and no layout section"):
         Btf.from_bytes(bytes(blob))
+
+
+def with_unknown() -> bytes:
+    """An int, two types of kinds that nobody knows, and a pointer to the first of these. The layout
+    section says of each kind how many bytes follow the three words, and how many an element has."""
+    strings = b"\0int\0odd\0list\0"
+    types = [
+        *(1, Kind.INT << 24, 4, 32),
+        *(5, 20 << 24 | 2, 7, 0x20, 5, 6),
+        *(9, 1 << 31 | 21 << 24 | 1, 0, 1, 2, 3),
+        *(0, Kind.PTR << 24, 2),
+    ]
+    sizes = {20: (4, 4), 21: (0, 12)}
+    layout = b"".join(struct.pack("<BBH", *sizes.get(kind, (0, 0)), 0) for kind in range(22))
+    body = struct.pack(f"<{len(types)}I", *types)
+    places = (0, len(body), len(body) + len(layout), len(strings), len(body), len(layout))
+    return struct.pack("<HBB7I", 0xEB9F, 1, 0, 32, *places) + body + layout + strings
+
+
+def test_unknown_kinds_have_the_size_that_the_file_says() -> None:
+    read = Btf.from_bytes(with_unknown())
+    assert len(read) == 5
+    odd, items = read.find(Unknown)
+    assert (odd.number, odd.name, odd.vlen, odd.kind_flag) == (20, "odd", 2, False)
+    assert (odd.value, odd.words) == (7, (0x20, 5, 6))
+    assert (items.number, items.name, items.kind_flag) == (21, "list", True)
+    assert items.words == (1, 2, 3)
+    pointer = read[4]
+    assert isinstance(pointer, Ptr)
+    assert pointer.type == odd
+    assert list(lines(read))[1:3] == [
+        "[2] UNKNOWN 'odd' number=20 vlen=2 words=[7, 32, 5, 6]",
+        "[3] UNKNOWN 'list' number=21 vlen=1 kind_flag=1 words=[0, 1, 2, 3]",
+    ]
+
+
+def test_unknown_kinds_in_the_input_of_a_link_are_one_message(tmp_path: Path) -> None:
+    source = tmp_path / "a.c"
+    source.write_text("int a;\n")
+    made = compiled(source, tmp_path / "a.o")
+    (tmp_path / "odd.btf").write_bytes(with_unknown())
+    done = run("objcopy", "--strip-debug", f"--add-section=.BTF={tmp_path}/odd.btf", made)
+    assert done.returncode == 0, done.stderr
+    done = kbuild_btf("link", made, made, "-o", tmp_path / "out.btf")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "BTF type 2: unknown kind 20" in done.stderr
+    assert not (tmp_path / "out.btf").exists()
+    done = kbuild_btf("diff", made, made)
+    assert done.returncode > 1
+    assert "type [2]: kind 20 is not known, so that it cannot be compared" in done.stderr
+    done = kbuild_btf("dump", made)
+    assert "UNKNOWN 'odd' number=20" in done.stdout
 
 
 def test_a_type_that_names_itself_has_no_size() -> None:

@@ -21,6 +21,7 @@ from .types import (
     Int,
     Type,
     TypeTag,
+    Unknown,
     Var,
 )
 
@@ -89,6 +90,14 @@ def _facts(found: Type) -> dict[str, Any]:
         case DeclTag():
             flag = {"kind_flag": 1} if found.attribute else {}
             return {"type_id": found.type_id, "component_idx": found.component, **flag}
+        case Unknown():
+            flag = {"kind_flag": 1} if found.kind_flag else {}
+            return {
+                "number": found.number,
+                "vlen": found.vlen,
+                **flag,
+                "words": [found.value, *found.words],
+            }
         case TypeTag():
             return {"type_id": found.type_id, **({"kind_flag": 1} if found.attribute else {})}
     # Pointers, typedefs, qualifiers.

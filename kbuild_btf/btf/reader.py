@@ -48,6 +48,7 @@ from .types import (
     Typedef,
     TypeTag,
     Union,
+    Unknown,
     Var,
     Void,
     Volatile,
@@ -77,7 +78,7 @@ _ELEMENTS: dict[Kind, tuple[int, int | None, int | None]] = {
 }
 # The same by number, for the loops; those that mean nothing have no words.
 _NUMBERS = range(_KIND + 1)
-_KINDS = set(Kind) - {Kind.VOID}
+_KINDS = set(Kind) - {Kind.VOID, Kind.UNKNOWN}
 _WORDS = [3 + _FIXED.get(Kind(n), 0) if n in _KINDS else 0 for n in _NUMBERS]
 _PER_ELEMENT = [_ELEMENTS[Kind(n)][0] if n in _ELEMENTS else 0 for n in _NUMBERS]
 _NAME_WORD = [_ELEMENTS[Kind(n)][1] if n in _ELEMENTS else None for n in _NUMBERS]
@@ -194,6 +195,8 @@ class Btf:
         self._pointer_size = pointer_size
         self.start = len(base) if base else 1
         self.string_start: int = base._string_end if base else 0
+        # Of kinds that are not known: how many words they have, and each of their elements.
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._words, self._strings, self.big_endian = self._header(memoryview(data))
         self._string_end: int = self.string_start + len(self._strings)
         self._names: dict[int, str] = {}
@@ -318,7 +321,8 @@ class Btf:
         given. A class of several kinds finds them all: ``Composite``, ``Enumeration``, ``Type``."""
         found = self.base.find(cls, name) if self.base else []
         ids = range(self.start, len(self)) if name is None else self._ids_of(name)
-        kinds = {kind for kind, known in _CLASSES.items() if issubclass(known, cls)}
+        known: dict[int, type[Type]] = {**dict.fromkeys(self._sizes, Unknown), **_CLASSES}
+        kinds = {kind for kind, of_kind in known.items() if issubclass(of_kind, cls)}
         words, starts, first = self._words, self._starts, self.start
         chosen = (i for i in ids if words[starts[i - first] + 1] >> 24 & _KIND in kinds)
         return found + cast("list[_T]", [self[type_id] for type_id in chosen])
@@ -531,6 +535,16 @@ class Btf:
             offset, size = struct.unpack_from(order + "2I", data, HEADER)
             if size % 4 or length + offset + size > len(data):
                 raise Error("layout section out of bounds", self._at_offset(HEADER), _REBUILD)
+            for kind in range(len(_KINDS) + 1, min(size // 4, _KIND + 1)):
+                # Bytes of what follows the three words, and of an element.
+                info, element = data[length + offset + 4 * kind :][:2]
+                if info % 4 or element % 4:
+                    raise Error(
+                        f"layout section: kind {kind} is of no whole words",
+                        self._at_offset(length + offset + 4 * kind),
+                        _REBUILD,
+                    )
+                self._sizes[kind] = 3 + info // 4, element // 4
             return int(offset + size)
         if any(data[HEADER:length]):
             raise Error("unknown header", self._at_offset(HEADER), _REBUILD)
@@ -548,13 +562,17 @@ class Btf:
             info = words[position + 1]
             kind = info >> 24 & _KIND
             length = _WORDS[kind]
-            if not length:
-                raise Error(
-                    f"unknown kind {kind}",
-                    self._at(self.start + len(starts), position),
-                    "a newer format than this version reads, or a damaged file",
-                )
             starts.append(position)
+            if not length:
+                if kind not in self._sizes:
+                    raise Error(
+                        f"unknown kind {kind}, and no layout section says how large it is",
+                        self._at(self.start + len(starts) - 1, position),
+                        "a newer format than this version reads, or a damaged file",
+                    )
+                length, step = self._sizes[kind]
+                position += length + step * (info & _VLEN)
+                continue
             if _HAS_TYPE[kind]:
                 ids.append(words[position + 2])
             first = position + length
@@ -648,6 +666,10 @@ class Btf:
         name, info, value = name_of(words[start]), words[start + 1], words[start + 2]
         kind, flag = info >> 24 & _KIND, bool(info >> 31)
         start += 3
+        if kind in self._sizes:
+            length, step = self._sizes[kind]
+            rest = words[start : start + length - 3 + step * (info & _VLEN)]
+            return Unknown(type_id, name, kind, flag, info & _VLEN, value, tuple(rest), _btf=self)
         rest = words[start : start + (info & _VLEN) * _PER_ELEMENT[kind]]
         if simple := _SIMPLE.get(kind):
             return simple(type_id, name, value, _btf=self)

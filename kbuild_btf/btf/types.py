@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Kind(IntEnum):
-    """BTF_KIND_*; ``VOID`` is id 0, which has no record in the file."""
+    """BTF_KIND_*; ``VOID`` is id 0, which has no record in the file, ``UNKNOWN`` stands for kinds
+    of newer formats."""
 
     VOID = 0
     INT = 1
@@ -45,6 +46,7 @@ class Kind(IntEnum):
     DECL_TAG = 17
     TYPE_TAG = 18
     ENUM64 = 19
+    UNKNOWN = 0x80
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -410,3 +412,21 @@ class DeclTag(Reference):
 
 def _count(number: int, one: str, several: str = "") -> str:
     return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unknown(Type):
+    """A type of a kind that is not known here, in a file that says how large such types are (its
+    layout section). Whether ``value`` is a size or an id, and what the words behind it mean, is not
+    known."""
+
+    kind = Kind.UNKNOWN
+
+    number: int
+    kind_flag: bool
+    vlen: int
+    value: int
+    words: tuple[int, ...]
+
+    def _detail(self) -> str:
+        return f" of kind {self.number}"

@@ -74,16 +74,16 @@ pub fn starts(words: &[u32]) -> Result<Vec<u32>> {
     let mut at = 0;
     while at < words.len() {
         let id = starts.len();
-        let unknown = || {
-            Error::new(format!(
-                "damaged BTF: type {id} is cut off or of unknown kind"
-            ))
-        };
-        let info = *words.get(at + 1).ok_or_else(unknown)?;
-        let kind = Kind::from_info(info).ok_or_else(unknown)?;
+        let cut_off = || Error::new(format!("damaged BTF: type {id} is cut off"));
+        let info = *words.get(at + 1).ok_or_else(cut_off)?;
+        let kind = Kind::from_info(info).ok_or_else(|| {
+            let number = info >> 24 & 0x7f;
+            Error::new(format!("BTF type {id}: unknown kind {number}"))
+                .hint("it is of a newer format than this version reads, or damaged")
+        })?;
         at += type_len(kind, vlen(info));
         if at > words.len() {
-            return Err(unknown());
+            return Err(cut_off());
         }
         starts.push(at as u32);
     }
