@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from kernel import DIRECTORY, Kernel
 from minitree import MiniTree, mini_kernel
@@ -22,6 +24,7 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if CI else "here")
 
 
+@pytest.hookimpl(tryfirst=True)  # the workers ask for groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers a file's tests share one, as they share what was made for them; all that
     need the kernel do, since they make in its tree. These take longest, and so come first."""
@@ -50,11 +53,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
-def kernel(pytestconfig: pytest.Config) -> Kernel:
+def kernel(pytestconfig: pytest.Config) -> Iterator[Kernel]:
     """A real Linux 6.12 with the small configuration, built with the hook and the link step.
 
     `make kernel` builds it. When our programs have changed since, the encoding and the links are
-    done again here, not the compiling.
+    done again here, not the compiling. Tests change the tree, so that another pytest waits for it.
     """
     for tool in ("make", "gcc", "ld", "flex", "bison", "bc", PAHOLE):
         require(tool)
@@ -62,9 +65,10 @@ def kernel(pytestconfig: pytest.Config) -> Kernel:
     if not tree.built:
         missing(f"no kernel in {DIRECTORY}: make kernel builds it")
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        tree.prepare()
-    return tree
+    with FileLock(DIRECTORY / "lock"):
+        with capture.global_and_fixture_disabled():
+            tree.prepare()
+        yield tree
 
 
 @pytest.fixture(scope="session")
