@@ -12,7 +12,8 @@ from pathlib import Path
 import digests
 import pytest
 from kernel import Kernel
-from support import missing, pahole, recent_pahole, require, run
+from layout_check import assertions
+from support import kbuild_btf, missing, pahole, recent_pahole, require, run
 
 from kbuild_btf import Btf, _native
 from kbuild_btf.btf import Kind, Struct
@@ -124,6 +125,26 @@ def test_bpftool_makes_a_header_that_compiles(kernel: Kernel, tmp_path: Path) ->
     source.write_text(done.stdout)
     compiled = run("gcc", "-c", "-w", "-fno-builtin", "-o", tmp_path / "vmlinux.o", source)
     assert compiled.returncode == 0, compiled.stderr[:4000]
+
+
+def test_one_header_of_the_kernel_and_its_modules_compiles(
+    kernel: Kernel, vmlinux: Btf, tmp_path: Path
+) -> None:
+    """By gcc with each size and offset of vmlinux, and by clang for BPF, as programs do, whose
+    va_list is another."""
+    require("gcc", "clang-19")
+    done = kbuild_btf("dump", "--format", "c", kernel.vmlinux, *kernel.modules())
+    assert done.returncode == 0, done.stderr
+    header, checked = tmp_path / "vmlinux.h", tmp_path / "checked.c"
+    header.write_text(done.stdout)
+    checked.write_text("\n".join(['#include "vmlinux.h"', *assertions(vmlinux), ""]))
+    flags = ("-Wall", "-Werror", "-c", "-o", tmp_path / "out.o")
+    for command in (
+        ("gcc", "-std=gnu11", "-fno-builtin", *flags, checked),
+        ("clang-19", "--target=bpf", "-g", "-O2", *flags, "-x", "c", header),
+    ):
+        compiled = run(*command)
+        assert compiled.returncode == 0, compiled.stderr[:4000]
 
 
 def test_resolve_btfids_found_its_ids(kernel: Kernel, vmlinux: Btf) -> None:
