@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, cast
 
 from .errors import Error
 
@@ -127,16 +127,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecursionError:
         return _fail(Error("types refer to themselves in a circle: the BTF is damaged"), verb)
     except BrokenPipeError:
-        _discard_output()
+        _discard(sys.stdout)
         return _BROKEN_PIPE
     except OSError as error:
         where = str(error.filename or "")
         if not where and error.errno in _WRITE_ERRORS:
-            _discard_output()
+            _discard(sys.stdout)
             where = "standard output"
         return _fail(Error(error.strerror or str(error), where), verb)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr)
 
 
 def _run(argv: Sequence[str], verb: str) -> int:
@@ -168,10 +173,11 @@ def _fail(error: Error, verb: str) -> int:
     return TROUBLE.get(verb, 1)
 
 
-def _discard_output() -> None:
-    """Nobody reads it, or it cannot be written: Python is not to try again when it ends."""
+def _discard(stream: TextIO) -> None:
+    """Nobody reads it, or it cannot be written: Python is not to try again when it ends, and not to
+    make an exit status of that."""
     with contextlib.suppress(OSError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":
