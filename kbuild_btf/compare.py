@@ -19,9 +19,11 @@ from __future__ import annotations
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import TypeGuard
 
+from . import rules
 from .btf import (
     Array,
     Btf,
@@ -36,6 +38,7 @@ from .btf import (
     Int,
     Kind,
     Member,
+    Ptr,
     Reference,
     Type,
     Typedef,
@@ -46,19 +49,44 @@ from .btf import (
 from .btf.raw import linkage
 from .btf.spelling import Spare, declare, keyword, parameters, plain
 from .errors import Error
+from .rules import Rule
 
 Name = tuple[str, str]
 """(namespace, name): what two types have in common that may be the same type."""
 
-_SHOWN_MOVES = 3
+
+@dataclass(frozen=True, slots=True)
+class Aspect:
+    """What differs of a type that both sides have: in words, and by which rule it is judged."""
+
+    rule: Rule
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
-@dataclass(slots=True)
-class Change:
-    """A named type that both sides have, with its differences in words."""
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A type that one side has: its name, a line about it, and by which rule that is judged."""
 
     name: str
-    what: list[str]
+    text: str
+    rule: Rule
+    type: Type
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A named type that both sides have, and what differs."""
+
+    name: str
+    what: list[Aspect]
+    a: Type
+    b: Type
 
 
 @dataclass(slots=True)
@@ -68,11 +96,11 @@ class KindDiff:
     kind: Kind
     a: int = 0
     b: int = 0
-    only_a: list[str] = field(default_factory=list)
-    only_b: list[str] = field(default_factory=list)
+    only_a: list[Item] = field(default_factory=list)
+    only_b: list[Item] = field(default_factory=list)
     changed: list[Change] = field(default_factory=list)
-    follows_a: list[str] = field(default_factory=list)
-    follows_b: list[str] = field(default_factory=list)
+    follows_a: list[Item] = field(default_factory=list)
+    follows_b: list[Item] = field(default_factory=list)
     repeated_a: int = 0
     repeated_b: int = 0
 
@@ -100,12 +128,6 @@ def diff(a: Btf, b: Btf) -> Difference:
     repeat of it does not. Raises Error for types of kinds that are not known: what they mean cannot
     be compared.
     """
-    for unknown in (*a.find(Unknown), *b.find(Unknown)):
-        raise Error(
-            f"kind {unknown.number} is not known, so that it cannot be compared",
-            f"{unknown.btf.where}, type [{unknown.id}]",
-            "a newer kbuild-btf may know it",
-        )
     return Difference(tuple(_Comparison(a, b).result()))
 
 
@@ -126,7 +148,7 @@ def _is_definition(found: Type) -> bool:
     return not isinstance(found, (Fwd, Func, Var, Datasec))
 
 
-@functools.lru_cache(4)
+@functools.lru_cache(8)
 def _definitions(btf: Btf) -> Mapping[Name, Sequence[int]]:
     """Own types that a mention of the name may mean."""
     found: defaultdict[Name, list[int]] = defaultdict(list)
@@ -136,7 +158,7 @@ def _definitions(btf: Btf) -> Mapping[Name, Sequence[int]]:
     return found
 
 
-@functools.lru_cache(4)
+@functools.lru_cache(8)
 def _several(btf: Btf) -> frozenset[Name]:
     """Names with several definitions among its own types."""
     return frozenset(name for name, ids in _definitions(btf).items() if len(ids) > 1)
@@ -152,6 +174,7 @@ class _Side:
         self.btf = btf
         self.interned = interned
         self.identities: dict[int, int] = {}
+        self.in_base: frozenset[int] | None = None  # identities of the base's types, where known
         self.colours: dict[int, int] = {}  # which of several definitions of a name
         self.placed: dict[int, tuple[str, int, int]] = {}  # VAR or FUNC: section, offset, size
         self.tags: defaultdict[int, list[int]] = defaultdict(list)
@@ -219,19 +242,28 @@ class _Side:
             case Datasec():
                 entries = tuple((mention(e.type_id), e.offset, e.size) for e in found.entries)
                 return *head, found.size, entries
+            case Unknown():
+                raise Error(
+                    f"kind {found.number} is not known, so that it cannot be compared",
+                    f"{found.btf.where}, type [{found.id}]",
+                    "a newer kbuild-btf may know it",
+                )
         return head
 
     def repeated(self) -> set[int]:
         """Own types that are in the base as well; functions and variables are never the same."""
         if not self.btf.base:
             return set()
-        own = [t for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag))]
-        base = {
-            self.identity(t.id)
-            for kind, name in {(type(t), t.name) for t in own}
-            for t in self.btf.base.find(kind, name)
-        }
-        return {t.id for t in own if self.identity(t.id) in base}
+        if self.in_base is None:
+            self.in_base = frozenset(self.identity(i) for i in range(1, len(self.btf.base)))
+        base = self.in_base
+        own = (t.id for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag)))
+        return {type_id for type_id in own if self.identity(type_id) in base}
+
+    def forget_own(self) -> None:
+        """Identities, which colours change, of its own types; those of the base stay."""
+        first = self.btf.start
+        self.identities = {i: found for i, found in self.identities.items() if i < first}
 
     def edges(self, type_id: int) -> Iterable[int]:
         """Types that are there because of this one: what it mentions, and its DECL_TAGs.
@@ -271,22 +303,26 @@ class _Side:
 
     def words(self, type_id: int) -> str:
         """The type in C; of unnamed structs and enums the first names they hold."""
-        return declare(self.btf, type_id, base=_brief, spare=Spare())
+        return declare(self.btf, type_id, base=brief, spare=Spare())
 
-    def item(self, found: Type) -> str:
-        """One line about a type that the other side lacks."""
+    def item(self, found: Type, rule: Rule) -> Item:
+        """A type that the other side lacks."""
+        name = found.name if isinstance(found, (Func, Var, Typedef, Datasec)) else plain(found)
+        return Item(name, self._line(found), rule, found)
+
+    def _line(self, found: Type) -> str:
         match found:
             case Func():
                 return f"{linkage(found.linkage)} {self.prototype(found)}"
             case Var():
                 place = self.placed.get(found.id)
                 where = f" in {place[0]} at {place[1]}" if place else ""
-                what = declare(self.btf, found.type_id, found.name, _brief, Spare())
+                what = declare(self.btf, found.type_id, found.name, brief, Spare())
                 return f"{linkage(found.linkage)} {what}{where}"
             case Typedef():
-                return f"typedef {declare(self.btf, found.type_id, found.name, _brief, Spare())}"
+                return f"typedef {declare(self.btf, found.type_id, found.name, brief, Spare())}"
             case Composite():
-                return f"{_brief(found)} (size {found.size}, {len(found.members)} members)"
+                return f"{brief(found)} (size {found.size}, {len(found.members)} members)"
             case Datasec():
                 return f"{found.name} (size {found.size}, {len(found.entries)} entries)"
             case DeclTag():
@@ -302,7 +338,7 @@ class _Side:
         if not isinstance(proto, FuncProto):
             return found.name
         returned = self.words(proto.type_id)
-        return f"{returned} {found.name}{parameters(self.btf, proto, _brief, Spare())}"
+        return f"{returned} {found.name}{parameters(self.btf, proto, brief, Spare())}"
 
 
 class _Comparison:
@@ -317,15 +353,19 @@ class _Comparison:
         sides = self.a, self.b
         several: set[Name] = set()
         added: set[Name] = set()
+        of_bases: set[Name] = set()
         for side in sides:
             own, base = _definitions(side.btf), side.btf.base
             several |= _several(side.btf)
             if base:
-                several |= _several(base) | own.keys() & _definitions(base).keys()
+                of_bases |= _several(base)
+                several |= own.keys() & _definitions(base).keys()
             added |= own.keys()
-        if self.a.btf.base and self.b.btf.base and not several & added:
+        if self.a.btf.base and self.b.btf.base and not of_bases & added:
             _of_bases(self.a.btf.base, self.b.btf.base).hand_on(self)
+            self._colour_own(several)
             return
+        several |= of_bases
         ids = [
             [
                 type_id
@@ -350,12 +390,37 @@ class _Comparison:
             for side, numbers in zip(sides, colours, strict=True):
                 side.colours = numbers
 
+    def _colour_own(self, several: set[Name]) -> None:
+        """The same for definitions of split BTF whose names have one in the base at most.
+
+        The base's types mean that one, so that nothing changes there; and so does who mentions an
+        own one that says the same.
+        """
+        sides = self.a, self.b
+        ids = [[i for n in several for i in _definitions(s.btf).get(n, ())] for s in sides]
+        of_base = [dict(side.colours) for side in sides]
+        count = 0
+        while True:
+            numbers = [
+                [side.identity(i) for i in own] for side, own in zip(sides, ids, strict=True)
+            ]
+            split = len({number for of_side in numbers for number in of_side})
+            if split == count:
+                return
+            count = split
+            for side, own, of_side, base in zip(sides, ids, numbers, of_base, strict=True):
+                assert side.in_base is not None
+                found = zip(own, of_side, strict=True)
+                side.colours = {**base, **{i: n for i, n in found if n not in side.in_base}}
+                side.forget_own()
+
     def hand_on(self, split: _Comparison) -> None:
         """The same colours and identities to a comparison above."""
         for mine, other in ((self.a, split.a), (self.b, split.b)):
             other.interned = mine.interned
             other.colours = mine.colours
             other.identities = dict(mine.identities)
+            other.in_base = mine.in_base
 
     def result(self) -> list[KindDiff]:
         kinds = {kind: KindDiff(kind) for kind in Kind}
@@ -386,8 +451,10 @@ class _Comparison:
                 if len(rest_a) == len(rest_b) == 1:
                     a, b = self.a.btf[rest_a[0]], self.b.btf[rest_b[0]]
                     kind = a.kind if isinstance(b, Fwd) else b.kind
-                    kinds[kind].changed.append(Change(plain(b), list(self._changes(a, b))))
+                    kinds[kind].changed.append(self._change(plain(b), a, b))
                     continue
+            else:
+                rest_a, rest_b = self._unnamed_enums(rest_a, rest_b, kinds)
             only[0].extend(rest_a)
             only[1].extend(rest_b)
 
@@ -400,10 +467,10 @@ class _Comparison:
                     target = diff.follows_b if number else diff.follows_a
                 else:
                     target = diff.only_b if number else diff.only_a
-                target.append(side.item(found))
+                target.append(side.item(found, _rule_of(found, bool(number))))
         for diff in kinds.values():
             for items in (diff.only_a, diff.only_b, diff.follows_a, diff.follows_b):
-                items.sort()
+                items.sort(key=lambda item: item.text)
             diff.changed.sort(key=lambda change: change.name)
         return [diff for diff in kinds.values() if diff.a or diff.b]
 
@@ -417,81 +484,162 @@ class _Comparison:
             list(_missing(b, right, Counter(map(left, a)))),
         )
 
+    def _unnamed_enums(
+        self, a: list[int], b: list[int], kinds: Mapping[Kind, KindDiff]
+    ) -> tuple[list[int], list[int]]:
+        """Report enums without a name as changed that have the name of a value in common, which is
+        known everywhere. Returns the others of both sides."""
+        by_value = {
+            value.name: found
+            for found in map(self.b.btf.__getitem__, b)
+            if isinstance(found, Enumeration)
+            for value in found.values
+        }
+        done_a: set[int] = set()
+        done_b: set[int] = set()
+        for one in map(self.a.btf.__getitem__, a):
+            if not isinstance(one, Enumeration):
+                continue
+            other = next((by_value[v.name] for v in one.values if v.name in by_value), None)
+            if other and other.id not in done_b:
+                kinds[other.kind].changed.append(self._change(brief(other), one, other))
+                done_a.add(one.id)
+                done_b.add(other.id)
+        return [i for i in a if i not in done_a], [i for i in b if i not in done_b]
+
     # --- changes in words ---------------------------------------------------------------------
 
-    def _changes(self, a: Type, b: Type) -> Iterator[str]:
+    def _change(self, name: str, a: Type, b: Type) -> Change:
+        what = list(self._changes(a, b))
+        if isinstance(a, Typedef) and isinstance(b, Typedef):
+            # The name of a struct that has none of its own.
+            x, y = self.a.btf[a.type_id], self.b.btf[b.type_id]
+            if is_unnamed(x) and is_unnamed(y) and type(x) is type(y):
+                a, b = x, y
+                what = list(self._changes(a, b))
+        return Change(name, what or [Aspect(rules.MEMBER_ORDER, "grouped otherwise")], a, b)
+
+    def _changes(self, a: Type, b: Type) -> Iterator[Aspect]:
         match a, b:
             case (Fwd(), Composite()):
-                yield f"forward declaration in A, defined in B (size {b.size})"
+                text = f"forward declaration in A, defined in B (size {b.size})"
+                yield Aspect(rules.DEFINITION_ADDED, text)
             case (Composite(), Fwd()):
-                yield f"defined in A (size {a.size}), forward declaration in B"
+                text = f"defined in A (size {a.size}), forward declaration in B"
+                yield Aspect(rules.DEFINITION_REMOVED, text)
             case (Composite(), Composite()):
-                yield from _changed("size", a.size, b.size)
+                yield from _changed(rules.SIZE, "size", a.size, b.size)
                 yield from self._member_changes(a, b)
             case (Enumeration(), Enumeration()):
-                yield from _changed("kind", a.kind.name, b.kind.name)
-                yield from _changed("size", a.size, b.size)
-                yield from _changed("signed", a.signed, b.signed)
+                yield from _changed(rules.ENUM_FORM, "kind", a.kind.name, b.kind.name)
+                yield from _changed(rules.SIZE, "size", a.size, b.size)
+                yield from _changed(rules.ENUM_FORM, "signed", a.signed, b.signed)
                 yield from _value_changes(a, b)
             case (Func(), Func()):
-                yield from _changed("linkage", linkage(a.linkage), linkage(b.linkage))
+                old, new = linkage(a.linkage), linkage(b.linkage)
+                yield from _changed(rules.LINKAGE, "linkage", old, new)
                 if self.a.mention(a.type_id) != self.b.mention(b.type_id):
-                    yield self._two(self.a.prototype(a), self.b.prototype(b))
+                    rule = rules.PROTOTYPE
+                    if self._same_but_names(a, b):
+                        rule = rules.PARAMETER_NAMES
+                    yield Aspect(rule, self._two(self.a.prototype(a), self.b.prototype(b)))
             case (Var(), Var()):
-                yield from _changed("linkage", linkage(a.linkage), linkage(b.linkage))
-                yield from self._type_change("type", a.type_id, b.type_id)
+                old, new = linkage(a.linkage), linkage(b.linkage)
+                yield from _changed(rules.LINKAGE, "linkage", old, new)
+                if self.a.mention(a.type_id) != self.b.mention(b.type_id):
+                    words = self._two(self.a.words(a.type_id), self.b.words(b.type_id))
+                    yield Aspect(rules.VARIABLE_TYPE, f"type {words}")
                 places = self.a.placed.get(a.id), self.b.placed.get(b.id)
-                for what, old, new in zip(
+                for what, before, after in zip(
                     ("section", "offset", "size in the section"),
                     places[0] or (None,) * 3,
                     places[1] or (None,) * 3,
                     strict=True,
                 ):
-                    yield from _changed(what, old, new)
+                    yield from _changed(rules.VARIABLE_MOVED, what, before, after)
             case (Typedef(), Typedef()):
-                yield from self._type_change("type", a.type_id, b.type_id)
+                if self.a.mention(a.type_id) != self.b.mention(b.type_id):
+                    same = self._is_spelling(a.type_id, b.type_id)
+                    words = self._two(self.a.words(a.type_id), self.b.words(b.type_id))
+                    rule = rules.TYPEDEF_SPELLING if same else rules.TYPEDEF
+                    yield Aspect(rule, f"type {words}")
             case (Int(), Int()):
                 for what in ("size", "bits", "bit_offset", "encoding"):
-                    yield from _changed(what, getattr(a, what), getattr(b, what))
+                    yield from _changed(rules.INTEGER, what, getattr(a, what), getattr(b, what))
             case (Float(), Float()):
-                yield from _changed("size", a.size, b.size)
+                yield from _changed(rules.INTEGER, "size", a.size, b.size)
             case (Datasec(), Datasec()):
-                yield from _changed("size", a.size, b.size)
+                yield from _changed(rules.VARIABLE_MOVED, "size", a.size, b.size)
                 yield from self._entry_changes(a, b)
-
-    def _type_change(self, what: str, a: int, b: int) -> Iterator[str]:
-        if self.a.mention(a) != self.b.mention(b):
-            yield f"{what} {self._two(self.a.words(a), self.b.words(b))}"
 
     @staticmethod
     def _two(a: str, b: str) -> str:
         return f"{a} (defined differently)" if a == b else f"{a} -> {b}"
 
-    def _member_changes(self, a: Composite, b: Composite) -> Iterator[str]:
-        old, new = _by_name(a.members), _by_name(b.members)
+    def _is_spelling(self, a: int, b: int) -> bool:
+        """Do two types that are mentioned otherwise mean the same, but for typedefs and
+        qualifiers?"""
+        while True:
+            x, y = self.a.btf.strip(a), self.b.btf.strip(b)
+            if self.a.mention(x.id) == self.b.mention(y.id):
+                return True
+            if not (isinstance(x, Ptr) and isinstance(y, Ptr)):
+                return False
+            a, b = x.type_id, y.type_id
+
+    def _same_but_names(self, a: Func, b: Func) -> bool:
+        """Do two functions take and return the same, by whatever names?"""
+        x, y = self.a.btf[a.type_id], self.b.btf[b.type_id]
+        if not (isinstance(x, FuncProto) and isinstance(y, FuncProto)):
+            return False
+        old = [self.a.mention(i) for i in (x.type_id, *(p.type_id for p in x.params))]
+        new = [self.b.mention(i) for i in (y.type_id, *(p.type_id for p in y.params))]
+        return old == new
+
+    def _member_changes(self, a: Composite, b: Composite) -> Iterator[Aspect]:
+        old, new = members(a), members(b)
         for name in [n for n in old if n not in new]:
-            yield f"{name} only in A: {self.a.words(old[name].type_id)}"
+            words = self.a.words(old[name].type_id)
+            yield Aspect(rules.MEMBER_REMOVED, f"{name} only in A: {words}")
         for name in [n for n in new if n not in old]:
-            yield f"{name} only in B: {self.b.words(new[name].type_id)}"
-        moved: list[str] = []
+            words = self.b.words(new[name].type_id)
+            yield Aspect(rules.MEMBER_ADDED, f"{name} only in B: {words}")
+        moved: list[Aspect] = []
         for name in [n for n in old if n in new]:
             x, y = old[name], new[name]
-            yield from self._type_change(f"{name}: type", x.type_id, y.type_id)
-            yield from _changed(f"{name}: bits", x.bit_size, y.bit_size)
-            moved += _changed(f"{name}: offset", _offset(x), _offset(y))
-        yield from moved[:_SHOWN_MOVES]
-        if more := len(moved[_SHOWN_MOVES:]):
-            yield f"{more} more {'member' if more == 1 else 'members'} moved"
+            yield from self._member_type(name, x, y)
+            yield from _changed(rules.MEMBER_TYPE, f"{name}: bits", x.bit_size, y.bit_size)
+            moved += _changed(rules.MEMBER_MOVED, f"{name}: offset", offset(x), offset(y))
+        yield from moved
         if not moved and old.keys() == new.keys() and list(old) != list(new):
-            yield "order of members"
+            yield Aspect(rules.MEMBER_ORDER, "order of members")
 
-    def _entry_changes(self, a: Datasec, b: Datasec) -> Iterator[str]:
+    def _member_type(self, name: str, x: Member, y: Member) -> Iterator[Aspect]:
+        if self.a.mention(x.type_id) == self.b.mention(y.type_id):
+            return
+        a, b = self.a.btf.strip(x.type_id), self.b.btf.strip(y.type_id)
+        if self._is_spelling(x.type_id, y.type_id):
+            rule = rules.MEMBER_SPELLING
+        elif isinstance(a, Ptr) and isinstance(b, Ptr):
+            rule = rules.MEMBER_TARGET
+        elif is_unnamed(a) and is_unnamed(b) and type(a) is type(b):
+            # What differs are its members, which are told; but what is behind it may have moved.
+            yield from _changed(rules.SIZE, f"{name}: size", a.size, b.size)
+            return
+        else:
+            rule = rules.MEMBER_TYPE
+        yield Aspect(
+            rule, f"{name}: type {self._two(self.a.words(x.type_id), self.b.words(y.type_id))}"
+        )
+
+    def _entry_changes(self, a: Datasec, b: Datasec) -> Iterator[Aspect]:
         old = Counter((self.a.btf[e.type_id].name, e.offset, e.size) for e in a.entries)
         new = Counter((self.b.btf[e.type_id].name, e.offset, e.size) for e in b.entries)
         for side, rest in (("A", old - new), ("B", new - old)):
             if rest:
                 count = rest.total()
-                yield f"{count} {'entry' if count == 1 else 'entries'} only in {side}"
+                text = f"{count} {'entry' if count == 1 else 'entries'} only in {side}"
+                yield Aspect(rules.VARIABLE_MOVED, text)
 
 
 @functools.lru_cache(1)
@@ -499,8 +647,7 @@ def _of_bases(a: Btf, b: Btf) -> _Comparison:
     """All identities there. Kept, since modules of one kernel are compared one after the other."""
     below = _Comparison(a, b)
     for side in (below.a, below.b):
-        for type_id in range(1, len(side.btf)):
-            side.identity(type_id)
+        side.in_base = frozenset(side.identity(type_id) for type_id in range(1, len(side.btf)))
     return below
 
 
@@ -513,43 +660,78 @@ def _missing(ids: list[int], identity: Callable[[int], int], other: Counter[int]
             yield type_id
 
 
-def _changed(what: str, old: object, new: object) -> Iterator[str]:
+def _changed(rule: Rule, what: str, old: object, new: object) -> Iterator[Aspect]:
     if old != new:
-        yield f"{what} {old} -> {new}"
+        yield Aspect(rule, f"{what} {old} -> {new}")
 
 
-def _value_changes(a: Enumeration, b: Enumeration) -> Iterator[str]:
+def _value_changes(a: Enumeration, b: Enumeration) -> Iterator[Aspect]:
     old = {value.name: value.value for value in a.values}
     new = {value.name: value.value for value in b.values}
     for name in [n for n in old if n not in new]:
-        yield f"{name} only in A"
+        yield Aspect(rules.VALUE_REMOVED, f"{name} only in A")
     for name in [n for n in new if n not in old]:
-        yield f"{name} only in B"
+        yield Aspect(rules.VALUE_ADDED, f"{name} only in B")
     for name in [n for n in old if n in new]:
-        yield from _changed(name, old[name], new[name])
+        yield from _changed(rules.VALUE_CHANGED, name, old[name], new[name])
     if old == new and list(old) != list(new):
-        yield "order of values"
+        yield Aspect(rules.ENUM_FORM, "order of values")
 
 
-def _by_name(members: Iterable[Member]) -> dict[str, Member]:
-    """Members by name; unnamed ones get a number."""
-    found: dict[str, Member] = {}
-    unnamed = 0
-    for member in members:
-        if member.name:
-            found[member.name] = member
-        else:
-            unnamed += 1
-            found[f"unnamed member {unnamed}"] = member
-    return found
+_RULES = {
+    Func: (rules.FUNCTION_REMOVED, rules.FUNCTION_ADDED),
+    Var: (rules.VARIABLE_REMOVED, rules.VARIABLE_ADDED),
+    DeclTag: (rules.TAG_REMOVED, rules.TAG_ADDED),
+}
 
 
-def _offset(member: Member) -> str:
+def _rule_of(found: Type, is_new: bool) -> Rule:
+    """By which rule a type is judged that the other side lacks."""
+    if isinstance(found, Enumeration) and found.values and not found.name:
+        return rules.VALUE_ADDED if is_new else rules.VALUE_REMOVED
+    if isinstance(found, (Fwd, Datasec)) or (not found.name and not isinstance(found, DeclTag)):
+        return rules.UNNAMED
+    removed, added = _RULES.get(type(found), (rules.TYPE_REMOVED, rules.TYPE_ADDED))
+    return added if is_new else removed
+
+
+def is_unnamed(found: Type) -> TypeGuard[Composite]:
+    """A struct or union without a name: a part of what holds it."""
+    return isinstance(found, Composite) and not found.name
+
+
+def members(found: Composite) -> dict[str, Member]:
+    """Members by the words that C finds them with, offsets from the start of this type: those of a
+    member without a name by their own names, those of one whose type has no name behind a dot.
+
+    Of a name that occurs twice (nobody should) the last one.
+    """
+    by_path: dict[str, Member] = {}
+
+    def add(inside: Composite, prefix: str, start: int) -> None:
+        for member in inside.members:
+            path = prefix + member.name
+            at = start + member.bit_offset
+            inner = found.btf[member.type_id]
+            if member.name or not is_unnamed(inner):
+                path = path or f"unnamed member at {at // 8}"
+                by_path[path] = replace(member, bit_offset=at)
+                path += "."
+            if is_unnamed(inner):
+                add(inner, path if member.name else prefix, at)
+
+    add(found, "", 0)
+    return by_path
+
+
+def offset(member: Member) -> str:
+    """Bytes; of a bit-field bits behind a colon."""
     byte, bit = divmod(member.bit_offset, 8)
     return f"{byte}:{bit}" if bit or member.bit_size else str(byte)
 
 
-def _brief(found: Type) -> str:
+def brief(found: Type) -> str:
+    """A type's name; of an unnamed struct or enum the first names that it holds."""
     if found.name or not isinstance(found, (Composite, Enumeration)):
         return plain(found)
     parts = found.members if isinstance(found, Composite) else found.values

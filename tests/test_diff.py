@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from kbuild_btf.btf import (
     Var,
 )
 from kbuild_btf.cli import main
-from kbuild_btf.compare import KindDiff, diff
+from kbuild_btf.compare import Aspect, Item, KindDiff, diff
 
 INT = Int(1, "int", 4, Int.SIGNED, 0, 32)
 LONG = Int(2, "long", 8, Int.SIGNED, 0, 64)
@@ -51,12 +51,17 @@ def differences(a: Sequence[Type], b: Sequence[Type]) -> dict[Kind, KindDiff]:
     return {found.kind: found for found in diff(btf(a), btf(b)).kinds if found.differs}
 
 
+def texts(found: Iterable[Aspect | Item]) -> list[str]:
+    return [one.text for one in found]
+
+
 def changes(a: Sequence[Type], b: Sequence[Type]) -> dict[str, list[str]]:
     """What changed under which name; nothing else may differ."""
     found = differences(a, b)
     for kind in found.values():
         assert [*kind.only_a, *kind.only_b, *kind.follows_a, *kind.follows_b] == []
-    return {change.name: change.what for kind in found.values() for change in kind.changed}
+    changed = [change for kind in found.values() for change in kind.changed]
+    return {change.name: texts(change.what) for change in changed}
 
 
 # --- the same ---------------------------------------------------------------------------------
@@ -157,10 +162,10 @@ A, B, C = Member("a", 1, 0, 0), Member("b", 1, 32, 0), Member("c", 2, 64, 0)
             struct(A, B, C, replace(C, name="d")),
             struct(*(replace(m, bit_offset=m.bit_offset + 8) for m in (A, B, C)),
                    replace(C, name="d", bit_offset=80)),
-            ["a: offset 0 -> 1", "b: offset 4 -> 5", "c: offset 8 -> 9", "1 more member moved"],
+            ["a: offset 0 -> 1", "b: offset 4 -> 5", "c: offset 8 -> 9", "d: offset 8 -> 10"],
         ),
         (struct(replace(A, name=""), B), struct(replace(C, name=""), B),
-         ["unnamed member 1: type int -> long", "unnamed member 1: offset 0 -> 8"]),
+         ["unnamed member at 0 only in A: int", "unnamed member at 8 only in B: long"]),
         (struct(A, replace(A, name="x")), struct(replace(A, name="x"), A), ["order of members"]),
     ],
     ids=["removed", "added", "moved", "type", "renamed", "size", "many", "unnamed", "order"],
@@ -194,8 +199,8 @@ def test_unnamed_types_are_part_of_what_holds_them() -> None:
     assert set(found) == {Kind.STRUCT}
     (change,) = found[Kind.STRUCT].changed
     assert change.name == "struct s"
-    assert change.what == ["u: type struct {x} (defined differently)"]
-    assert found[Kind.STRUCT].only_a == ["struct {x} (size 4, 1 members)"]
+    assert texts(change.what) == ["u: size 4 -> 8"]
+    assert texts(found[Kind.STRUCT].only_a) == ["struct {x} (size 4, 1 members)"]
 
 
 def test_named_kinds_say_what_changed() -> None:
@@ -242,10 +247,10 @@ def test_variable_that_left_its_section() -> None:
     variable = Var(2, "v", 1, 0)
     before: list[Type] = [INT, variable, Datasec(3, ".data", 64, (SecInfo(2, 8, 4),))]
     found = differences(before, [INT, variable])
-    assert [change.what for change in found[Kind.VAR].changed] == [
+    assert [texts(change.what) for change in found[Kind.VAR].changed] == [
         ["section .data -> None", "offset 8 -> None", "size in the section 4 -> None"]
     ]
-    assert found[Kind.DATASEC].only_a == [".data (size 64, 1 entries)"]
+    assert texts(found[Kind.DATASEC].only_a) == [".data (size 64, 1 entries)"]
 
 
 # --- several definitions of a name ------------------------------------------------------------
@@ -266,7 +271,7 @@ def test_a_pointer_to_the_other_definition_is_a_difference() -> None:
     assert set(found) == {Kind.STRUCT, Kind.PTR}
     (change,) = found[Kind.STRUCT].changed
     assert change.name == "struct user"
-    assert found[Kind.PTR].only_a == found[Kind.PTR].only_b == ["struct x *"]
+    assert texts(found[Kind.PTR].only_a) == texts(found[Kind.PTR].only_b) == ["struct x *"]
 
 
 def test_definitions_that_differ_only_in_what_they_point_to() -> None:
@@ -291,13 +296,13 @@ def test_definitions_that_differ_only_in_what_they_point_to() -> None:
 
 def test_one_definition_less() -> None:
     found = differences(TWO, TWO[:2])
-    assert found[Kind.STRUCT].only_a == ["struct x (size 8, 1 members)"]
+    assert texts(found[Kind.STRUCT].only_a) == ["struct x (size 8, 1 members)"]
     assert not found[Kind.STRUCT].changed
 
 
 def test_how_often_an_unnamed_type_is_there_counts() -> None:
     found = differences([INT, Ptr(2, "", 1)], [INT, Ptr(2, "", 1), Ptr(3, "", 1)])
-    assert found[Kind.PTR].only_b == ["int *"]
+    assert texts(found[Kind.PTR].only_b) == ["int *"]
     assert not found[Kind.PTR].only_a
 
 
@@ -319,9 +324,9 @@ def test_types_of_a_missing_function_follow_from_it() -> None:
         Typedef(12, "t", 11),
     ]
     found = differences(more, common)
-    assert found[Kind.FUNC].only_a == ["static int * f(const struct s *x)"]
-    assert found[Kind.VAR].only_a == ["global int v[4]"]
-    follows = {kind.name: diff.follows_a for kind, diff in found.items() if diff.follows_a}
+    assert texts(found[Kind.FUNC].only_a) == ["static int * f(const struct s *x)"]
+    assert texts(found[Kind.VAR].only_a) == ["global int v[4]"]
+    follows = {k.name: texts(diff.follows_a) for k, diff in found.items() if diff.follows_a}
     assert follows == {
         "CONST": ["const struct s"],
         "PTR": ["const struct s *"],
@@ -329,16 +334,16 @@ def test_types_of_a_missing_function_follow_from_it() -> None:
         "DECL_TAG": ["bpf_kfunc on FUNC f"],
     }
     # The array has another user.
-    assert found[Kind.ARRAY].only_a == ["int [4]"]
+    assert texts(found[Kind.ARRAY].only_a) == ["int [4]"]
 
 
 def test_prototype_of_a_changed_function_follows_from_it() -> None:
     before: list[Type] = [INT, LONG, FuncProto(3, "", 1, ()), Func(4, "f", 3, 0)]
     after: list[Type] = [INT, LONG, FuncProto(3, "", 2, ()), Func(4, "f", 3, 0)]
     found = differences(before, after)
-    assert [c.what for c in found[Kind.FUNC].changed] == [["int f(void) -> long f(void)"]]
-    assert found[Kind.FUNC_PROTO].follows_a == ["int (void)"]
-    assert found[Kind.FUNC_PROTO].follows_b == ["long (void)"]
+    assert [texts(c.what) for c in found[Kind.FUNC].changed] == [["int f(void) -> long f(void)"]]
+    assert texts(found[Kind.FUNC_PROTO].follows_a) == ["int (void)"]
+    assert texts(found[Kind.FUNC_PROTO].follows_b) == ["long (void)"]
     assert not found[Kind.FUNC_PROTO].only_a
 
 
@@ -414,12 +419,12 @@ def test_output_is_limited_per_kind(
 ) -> None:
     main(["diff", *two_files])
     text = capsys.readouterr().out
-    assert "    ~ struct s: b only in B: int\n" in text
-    assert "only in B: 25\n" in text
-    assert text.count("+ typedef int t") == 20
-    assert "... 5 more" in text
+    assert "      member-added: b only in B: int: nothing that was there knows it\n" in text
+    assert "addition: 26\n" in text
+    assert text.count("+ TYPEDEF typedef int t") == 19
+    assert "... 6 more" in text
     main(["diff", *two_files, "--limit", "0"])
-    assert capsys.readouterr().out.count("+ typedef int t") == 25
+    assert capsys.readouterr().out.count("+ TYPEDEF typedef int t") == 25
 
 
 def test_json(two_files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

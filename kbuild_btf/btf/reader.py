@@ -210,8 +210,9 @@ class Btf:
 
     @classmethod
     def from_bytes(cls, data: bytes, base: Btf | None = None, where: str = "BTF") -> Btf:
-        """Read a raw blob; ``where`` names it in messages."""
-        return cls(data, base, where)
+        """Read what ``load`` reads from a file; ``where`` names it in messages."""
+        found, base, where, pointer_size = cls._of_content(memoryview(data), base, where, None)
+        return cls(bytes(found), base, where, pointer_size)
 
     @classmethod
     def load(
@@ -262,6 +263,12 @@ class Btf:
             raise Error(failed.strerror or "cannot be read", where) from failed
         except ValueError as failed:
             raise Error("cannot be read", where) from failed
+        return cls._of_content(data, base, where, pointer_size)
+
+    @classmethod
+    def _of_content(
+        cls, data: memoryview, base: Btf | None, where: str, pointer_size: int | None
+    ) -> tuple[memoryview, Btf | None, str, int | None]:
         if not elf.is_elf(data):
             return data, base, where, pointer_size
         pointer_size = elf.address_size(data)

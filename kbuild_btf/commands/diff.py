@@ -1,95 +1,93 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""Compare two BTFs by meaning; exit status 0: the same, 1: they differ, 2: trouble."""
+"""Compare BTF by meaning, and say whom the differences break.
+
+Exit status 0: nothing that counts differs, 1: something does, 2: trouble.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from ..btf import Btf
-from ..compare import KindDiff, diff
-from ..terminal import styled, wrapped
+from ..errors import Error
+from ..gate import formats, pairs, suppression, text
+from ..gate.page import as_html
+from ..gate.verdict import Verdict, judge
+from ..rules import Severity
+
+_FORMATS = ("text", "json", "sarif", "junit", "markdown", "html")
+_LEVELS = {severity.word: severity for severity in sorted(Severity, reverse=True)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kbuild-btf diff``."""
-    parser.add_argument("a", metavar="A", help="raw BTF, or an ELF file with a .BTF section")
+    parser.add_argument(
+        "a",
+        metavar="A",
+        help="raw BTF, an ELF file with a .BTF section, or a directory with vmlinux and modules:"
+        " a build, an unpacked package, /sys/kernel/btf",
+    )
     parser.add_argument("b", metavar="B", help="what to compare it with")
     parser.add_argument("--base", metavar="FILE", help="base of A and B when they are split BTF")
     parser.add_argument("--base-b", metavar="FILE", help="base of B when it is another one")
+    parser.add_argument(
+        "--fail-on",
+        metavar="LEVEL",
+        choices=_LEVELS,
+        default=Severity.NONE.word,
+        help="exit status 1 for differences that break this, or worse: modules, programs, addition,"
+        " none (default: none, which is any)",
+    )
+    parser.add_argument(
+        "--suppress", metavar="FILE", help="differences that were agreed to (docs/ci.md)"
+    )
     parser.add_argument(
         "--limit",
         metavar="N",
         type=int,
         default=20,
-        help="differences shown per kind (default: 20, 0: all)",
+        help="types shown of each severity (default: 20, 0: all)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, without limit")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        choices=_FORMATS,
+        help=f"{', '.join(_FORMATS)} (default: text); all but text and markdown without limit",
+    )
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table and the differences."""
-    base = Btf.load(args.base) if args.base else None
-    base_b = Btf.load(args.base_b) if args.base_b else base
-    found = diff(Btf.load(args.a, base), Btf.load(args.b, base_b))
-    same, kinds = found.same, found.kinds
-    if args.json:
-        print(json.dumps(_as_dict(args.a, args.b, same, kinds), indent=2))
+    """Print the verdict."""
+    if args.json and args.format not in (None, "json"):
+        raise Error(f"--json and --format {args.format}", hint="name one of the two")
+    directories = Path(args.a).is_dir(), Path(args.b).is_dir()
+    if any(directories):
+        if not all(directories):
+            raise Error("a directory and a file", f"{args.a}, {args.b}", "name two of a kind")
+        if args.base or args.base_b:
+            raise Error("modules in a directory have its vmlinux as base", "--base", "leave it out")
+        found = pairs.of_kernels(args.a, args.b)
     else:
-        print("\n".join([*_table(kinds), *_repeated(kinds), *_details(kinds, args.limit)]))
-        print(f"{'no difference' if same else 'they differ'}: A {args.a}, B {args.b}")
-    return 0 if same else 1
+        found = pairs.of_files(args.a, args.b, args.base, args.base_b)
+    agreed = suppression.read(args.suppress) if args.suppress else []
+    verdict = judge(args.a, args.b, found, agreed)
+    level = _LEVELS[args.fail_on]
+    fails = verdict.fails(level)
+    print(_rendered(verdict, args, level, fails))
+    return 1 if fails else 0
 
 
-def _as_dict(a: str, b: str, same: bool, kinds: Sequence[KindDiff]) -> dict[str, object]:
-    rows = {}
-    for kind in kinds:
-        row = dataclasses.asdict(kind)
-        del row["kind"]
-        rows[kind.kind.name] = row
-    return {"a": a, "b": b, "same": same, "kinds": rows}
-
-
-def _table(kinds: Sequence[KindDiff]) -> Iterator[str]:
-    """ "follows": on one side only, because of functions or variables."""
-    heads = ("only A", "only B", "changed", "follows A", "follows B")
-    titles = " ".join(f"{head:>9}" for head in heads)
-    yield styled(f"{'kind':10} {'A':>8} {'B':>8} {titles}", "bold")
-    for kind in kinds:
-        lists = (kind.only_a, kind.only_b, kind.changed, kind.follows_a, kind.follows_b)
-        columns = " ".join(f"{len(found) or '-':>9}" for found in lists)
-        yield f"{kind.kind.name:10} {kind.a:8} {kind.b:8} {columns}"
-    yield ""
-
-
-def _repeated(kinds: Sequence[KindDiff]) -> Iterator[str]:
-    a, b = sum(kind.repeated_a for kind in kinds), sum(kind.repeated_b for kind in kinds)
-    if a or b:
-        yield f"types that repeat the base, no difference: {a} of A, {b} of B"
-        yield ""
-
-
-def _details(kinds: Sequence[KindDiff], limit: int) -> Iterator[str]:
-    for kind in kinds:
-        if not kind.differs:
-            continue
-        yield styled(kind.kind.name, "bold")
-        changed = [f"{change.name}: {'; '.join(change.what)}" for change in kind.changed]
-        follows = "follows from functions and variables"
-        for mark, colour, what, found in (
-            ("~", "yellow", "changed", changed),
-            ("-", "red", "only in A", kind.only_a),
-            ("+", "green", "only in B", kind.only_b),
-            ("-", "red", f"only in A, {follows}", kind.follows_a),
-            ("+", "green", f"only in B, {follows}", kind.follows_b),
-        ):
-            if not found:
-                continue
-            yield f"  {what}: {len(found)}"
-            shown = found[:limit] if limit else found
-            yield from (f"    {styled(mark, colour)} {wrapped(line, 6)}" for line in shown)
-            if len(found) > len(shown):
-                yield f"    ... {len(found) - len(shown)} more (--limit 0 shows all)"
-        yield ""
+def _rendered(verdict: Verdict, args: argparse.Namespace, level: Severity, fails: bool) -> str:
+    match "json" if args.json else args.format:
+        case "json":
+            return formats.as_json(verdict, fails)
+        case "sarif":
+            return formats.as_sarif(verdict)
+        case "junit":
+            return formats.as_junit(verdict, level)
+        case "markdown":
+            return formats.as_markdown(verdict)
+        case "html":
+            return as_html(verdict)
+    return "\n".join(text.lines(verdict, args.limit))
