@@ -158,8 +158,8 @@ def write(made: Output, to: Destination) -> None:
     # What a symbolic link leads to is replaced, not the link.
     file = Path(os.path.realpath(to.file))
     if made.base is not None:
-        _replace(file.with_name(f"{file.name}.base"), made.base)
-    _replace(file, made.btf)
+        replace(file.with_name(f"{file.name}.base"), made.base)
+    replace(file, made.btf)
 
 
 def _pass_on(file: Path, content: bytes) -> None:
@@ -176,7 +176,8 @@ def _pass_on(file: Path, content: bytes) -> None:
         raise Error(failed.strerror or "cannot be written", str(file)) from failed
 
 
-def _replace(file: Path, content: bytes) -> None:
+def replace(file: Path, content: bytes) -> None:
+    """Write a whole file, or none; one with this content already is left alone. Raises OSError."""
     if file.is_file() and file.read_bytes() == content:
         return
     import tempfile  # here, because it takes longer to import than the rest of the command

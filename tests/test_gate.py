@@ -291,7 +291,18 @@ def test_every_rule_can_be_named(tmp_path: Path) -> None:
         (["{a}", "{file}"], "a directory and a file; name two of a kind"),
         (["{empty}", "{empty}"], "there is no vmlinux in it; name a directory with a vmlinux"),
         (["{a}", "{a}", "--base", "{file}"], "modules in a directory have its vmlinux as base"),
-        (["{file}", "{file}", "--json", "--format", "html"], "--json and --format html"),
+        (
+            ["{file}", "{file}", "--json", "--format", "html"],
+            "standard output: html and json; name a file",
+        ),
+        (
+            ["{file}", "{file}", "--format", "pdf"],
+            "--format: no format is called pdf; one of text, ",
+        ),
+        (
+            ["{file}", "{file}", "--format", "json=/absent/x"],
+            "/absent: there is no such directory; make it first",
+        ),
     ],
 )
 def test_what_cannot_be_compared(
@@ -414,3 +425,14 @@ def test_on_a_terminal_it_fits_80_columns(grown: tuple[Path, Path]) -> None:
     assert done.returncode == 1
     assert "struct shared" in done.stdout
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+
+
+def test_several_formats_of_one_comparison(grown: tuple[Path, Path], tmp_path: Path) -> None:
+    files = {name: tmp_path / f"btf.{name}" for name in ("html", "sarif")}
+    words = [word for name, file in files.items() for word in ("--format", f"{name}={file}")]
+    done = kbuild_btf("diff", *grown, *words)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == rendered(grown, "text")
+    for name, file in files.items():
+        assert file.read_text() == rendered(grown, name)
+    assert sorted(tmp_path.iterdir()) == sorted(files.values())

@@ -13,6 +13,7 @@ from ..errors import Error
 from ..gate import formats, pairs, suppression, text
 from ..gate.page import as_html
 from ..gate.verdict import Verdict, judge
+from ..output import replace
 from ..rules import Severity
 
 _FORMATS = ("text", "json", "sarif", "junit", "markdown", "html")
@@ -50,17 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        metavar="FORMAT",
-        choices=_FORMATS,
-        help=f"{', '.join(_FORMATS)} (default: text); all but text and markdown without limit",
+        metavar="FORMAT[=FILE]",
+        action="append",
+        default=[],
+        help=f"{', '.join(_FORMATS)} (default: text), all but text and markdown without limit;"
+        " may be given several times: to files, and one to standard output",
     )
     parser.add_argument("--json", action="store_true", help="the same as --format json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict."""
-    if args.json and args.format not in (None, "json"):
-        raise Error(f"--json and --format {args.format}", hint="name one of the two")
+    """Write the verdict."""
+    wanted = _outputs(args)
     directories = Path(args.a).is_dir(), Path(args.b).is_dir()
     if any(directories):
         if not all(directories):
@@ -73,15 +75,36 @@ def run(args: argparse.Namespace) -> int:
     agreed = suppression.read(args.suppress) if args.suppress else []
     verdict = judge(args.a, args.b, found, agreed)
     level = _LEVELS[args.fail_on]
-    fails = verdict.fails(level)
-    print(_rendered(verdict, args, level, fails))
-    return 1 if fails else 0
+    for file, name in wanted.items():
+        report = _rendered(verdict, name, level, args.limit)
+        if file:
+            replace(Path(file), report.encode() + b"\n")
+        else:
+            print(report)
+    return 1 if verdict.fails(level) else 0
 
 
-def _rendered(verdict: Verdict, args: argparse.Namespace, level: Severity, fails: bool) -> str:
-    match "json" if args.json else args.format:
+def _outputs(args: argparse.Namespace) -> dict[str, str]:
+    """The formats, by the files that they go to; the empty one is standard output."""
+    wanted: dict[str, str] = {}
+    for given in [*args.format, *(["json"] if args.json else [])]:
+        name, _, file = given.partition("=")
+        if name not in _FORMATS:
+            raise Error(f"no format is called {name}", "--format", f"one of {', '.join(_FORMATS)}")
+        if file and not Path(file).parent.is_dir():
+            raise Error("there is no such directory", str(Path(file).parent), "make it first")
+        if file in wanted:
+            where = file or "standard output"
+            raise Error(f"{wanted[file]} and {name}", where, "name a file: --format html=FILE")
+        wanted[file] = name
+    # Standard output last: who reads it knows that the files are there.
+    return {**{file: name for file, name in wanted.items() if file}, "": wanted.get("", "text")}
+
+
+def _rendered(verdict: Verdict, name: str, level: Severity, limit: int) -> str:
+    match name:
         case "json":
-            return formats.as_json(verdict, fails)
+            return formats.as_json(verdict, verdict.fails(level))
         case "sarif":
             return formats.as_sarif(verdict)
         case "junit":
@@ -90,4 +113,4 @@ def _rendered(verdict: Verdict, args: argparse.Namespace, level: Severity, fails
             return formats.as_markdown(verdict)
         case "html":
             return as_html(verdict)
-    return "\n".join(text.lines(verdict, args.limit))
+    return "\n".join(text.lines(verdict, limit))
