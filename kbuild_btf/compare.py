@@ -35,6 +35,9 @@ from .btf import (
     Fwd,
     Int,
     Kind,
+    LocParam,
+    LocProto,
+    Locsec,
     Member,
     Reference,
     Type,
@@ -44,7 +47,7 @@ from .btf import (
     Var,
 )
 from .btf.raw import linkage
-from .btf.spelling import Spare, declare, keyword, parameters, plain
+from .btf.spelling import Spare, declare, keyword, parameters, places, plain
 from .errors import Error
 
 Name = tuple[str, str]
@@ -114,7 +117,7 @@ def _namespace(found: Type) -> str:
     match found:
         case Composite() | Fwd() | Enumeration():
             return keyword(found) if found.name else ""
-        case Typedef() | Int() | Float() | Func() | Var() | Datasec():
+        case Typedef() | Int() | Float() | Func() | Var() | Datasec() | Locsec():
             return found.kind.name.lower()
     return ""
 
@@ -123,7 +126,7 @@ def _is_definition(found: Type) -> bool:
     """Whether a mention of the name may have to tell this type from another of the name."""
     if isinstance(found, Enumeration):
         return bool(found.values)
-    return not isinstance(found, (Fwd, Func, Var, Datasec))
+    return not isinstance(found, (Fwd, Func, Var, Datasec, LocParam, LocProto, Locsec))
 
 
 @functools.lru_cache(4)
@@ -219,13 +222,25 @@ class _Side:
             case Datasec():
                 entries = tuple((mention(e.type_id), e.offset, e.size) for e in found.entries)
                 return *head, found.size, entries
+            case LocParam():
+                return *head, found.size, found.flags, found.values
+            case LocProto():
+                return *head, tuple(mention(param) for param in found.params)
+            case Locsec():
+                # They stand in the order of ids, which says nothing.
+                return *head, frozenset(self.sites(found).items())
         return head
+
+    def sites(self, found: Locsec) -> Counter[Hashable]:
+        """What a section says of each site."""
+        mention = self.mention
+        return Counter((mention(s.func_id), mention(s.loc_proto_id), s.offset) for s in found.sites)
 
     def repeated(self) -> set[int]:
         """Own types that are in the base as well; functions and variables are never the same."""
         if not self.btf.base:
             return set()
-        own = [t for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag))]
+        own = [t for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag, Locsec))]
         base = {
             self.identity(t.id)
             for kind, name in {(type(t), t.name) for t in own}
@@ -236,10 +251,10 @@ class _Side:
     def edges(self, type_id: int) -> Iterable[int]:
         """Types that are there because of this one: what it mentions, and its DECL_TAGs.
 
-        A DATASEC only says where variables are.
+        A DATASEC only says where variables are, a LOCSEC where functions were inlined.
         """
         found = self.btf[type_id]
-        if isinstance(found, (Datasec, DeclTag)):
+        if isinstance(found, (Datasec, DeclTag, Locsec)):
             return ()
         return chain(found.references(), self.tags.get(type_id, ()))
 
@@ -263,7 +278,7 @@ class _Side:
         others = (
             found.id
             for found in self.btf
-            if found.id not in reached and not isinstance(found, (Datasec, DeclTag))
+            if found.id not in reached and not isinstance(found, (Datasec, DeclTag, Locsec))
         )
         return reached - self.reach(others) - causes
 
@@ -295,6 +310,12 @@ class _Side:
                 return f"{found.name} on {target.kind.name} {plain(target)}{part}"
             case Int():
                 return f"{found.name} ({found.bits} bits, encoding {found.encoding})"
+            case LocParam():
+                return f"{found.place} ({found.size} bytes)"
+            case LocProto():
+                return places(found)
+            case Locsec():
+                return f"{found.name} ({len(found.sites)} sites)"
         return self.words(found.id)
 
     def prototype(self, found: Func) -> str:
@@ -458,6 +479,11 @@ class _Comparison:
             case (Datasec(), Datasec()):
                 yield from _changed("size", a.size, b.size)
                 yield from self._entry_changes(a, b)
+            case (Locsec(), Locsec()):
+                left, right = self.a.sites(a), self.b.sites(b)
+                for side, more in (("A", left - right), ("B", right - left)):
+                    if count := more.total():
+                        yield f"{count} {'site' if count == 1 else 'sites'} only in {side}"
 
     def _type_change(self, what: str, a: int, b: int) -> Iterator[str]:
         if self.a.mention(a) != self.b.mention(b):
