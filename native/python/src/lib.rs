@@ -340,14 +340,15 @@ fn sidecar_path(object: PathBuf) -> PathBuf {
 
 /// See kbuild_btf.write_sidecar.
 #[pyfunction]
-#[pyo3(signature = (object, *, cache=None))]
+#[pyo3(signature = (object, *, inline=false, cache=None))]
 fn write_sidecar(
     py: Python<'_>,
     object: PathBuf,
+    inline: bool,
     cache: Option<PathBuf>,
 ) -> Result<Option<&'static str>> {
     let cache = cache.as_deref().map(Cache::at);
-    let write = || native::write_sidecar(&object, cache.as_ref(), &mut Clock::start());
+    let write = || native::write_sidecar(&object, inline, cache.as_ref(), &mut Clock::start());
     let event = py.detach(|| guarded(write))?;
     Ok(event.map(|e| e.name()))
 }

@@ -9,7 +9,7 @@ use super::signature::Arrival;
 use super::strings::Strings;
 use super::types::Types;
 use super::words::{Choice, Item, Layout, Prototype, Reference, Words};
-use super::{variables, SymbolIndex};
+use super::{sites, variables, SymbolIndex};
 use crate::btf::Kind;
 use crate::object::{
     function_flags, variable_flags, DeclTag, Encoded, Function, Id, Unit, Variable, NONE,
@@ -73,7 +73,13 @@ fn emit_with(
         None => emit.write(&judgement, &mut All)?,
         Some(meeting) => emit.write(&judgement, meeting)?,
     }
-    Ok(emit.out)
+    let Emit {
+        mut out, strings, ..
+    } = emit;
+    if raw.source.sites {
+        sites::add(raw, &types, &judgement, strings, &mut out)?;
+    }
+    Ok(out)
 }
 
 /// Units with a type that BTF cannot hold, by their place, and why; of languages that `asked` says.
@@ -632,7 +638,9 @@ mod tests {
         );
         let mapped = Mapped::of(p.elf());
         let elf = crate::elf::Elf::parse(&mapped).expect("sound");
-        let alone = encode_object(&elf).expect("sound").expect("has types");
+        let alone = encode_object(&elf, false)
+            .expect("sound")
+            .expect("has types");
         let dwarf = crate::dwarf::Dwarf::load(&elf).expect("sound");
         let source = Source::new(&elf, &dwarf).expect("sound");
         let units = dwarf.units().expect("sound");

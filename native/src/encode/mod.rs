@@ -12,6 +12,7 @@ mod functions;
 mod known;
 mod location;
 mod merged;
+mod places;
 mod plain;
 mod producer;
 mod ranges;
@@ -19,6 +20,7 @@ mod records;
 #[cfg(test)]
 mod sample;
 mod signature;
+mod sites;
 mod strings;
 mod types;
 mod variables;
@@ -51,6 +53,8 @@ pub struct Source<'a> {
     pub dwarf: &'a Dwarf<'a>,
     pub target: Target,
     pub(crate) symbols: SymbolIndex<'a>,
+    /// It is asked where functions were inlined.
+    sites: bool,
     ranges: OnceLock<Section<'static>>,
     rnglists: OnceLock<Section<'static>>,
     globals: OnceLock<GlobalFunctions>,
@@ -75,10 +79,16 @@ impl<'a> Source<'a> {
             } else {
                 SymbolIndex::default()
             },
+            sites: false,
             ranges: OnceLock::new(),
             rnglists: OnceLock::new(),
             globals: OnceLock::new(),
         })
+    }
+
+    /// The same, to be asked also where functions were inlined, or not.
+    pub fn with_sites(self, sites: bool) -> Self {
+        Source { sites, ..self }
     }
 
     fn file_size(&self) -> usize {
@@ -116,14 +126,20 @@ pub fn target(elf: &Elf<'_>) -> Target {
     }
 }
 
-/// Encode one object file whole. `None`: it has neither DWARF nor BTF.
-pub fn encode_object(elf: &Elf<'_>) -> Result<Option<Encoded>> {
+/// Encode one object file whole, also where functions were inlined if that is asked. `None`: it has
+/// neither DWARF nor BTF.
+pub fn encode_object(elf: &Elf<'_>, sites: bool) -> Result<Option<Encoded>> {
     let dwarf = Dwarf::load(elf)?;
     if dwarf.info.data.is_empty() {
-        return plain::encode(elf);
+        let mut encoded = plain::encode(elf)?;
+        if let Some(encoded) = &mut encoded {
+            // BTF of an object tells it of sections that become parts of others.
+            encoded.sites = sites.then(Vec::new);
+        }
+        return Ok(encoded);
     }
     let units = dwarf.units().map_err(|e| e.at(elf.path.display()))?;
-    let source = Source::new(elf, &dwarf)?;
+    let source = Source::new(elf, &dwarf)?.with_sites(sites);
     let mut encoded = encode_units(&source, &units)?;
     encoded.add_source_files(&elf.source_files());
     Ok(Some(encoded))
@@ -387,6 +403,25 @@ impl<'a> SymbolIndex<'a> {
         let here = &self.functions[start..end];
         self.crowds
             .best(&self.symbols, here, at.offset - value, name)
+    }
+
+    /// A symbol by which a place in code is found again when the section was moved: rather one that no
+    /// other object can override, and whose name no other has.
+    pub fn anchor(&self, at: crate::elf::Target) -> Option<u32> {
+        let of = |section: u32| self.functions.partition_point(|&(s, _, _)| s < section);
+        let own = &self.functions[of(at.section)..of(at.section + 1)];
+        let symbol = |&&(_, _, i): &&(u32, u64, u32)| &self.symbols[i as usize];
+        let is_global = |f: &&(u32, u64, u32)| symbol(f).binding == elf::STB_GLOBAL.0;
+        let whole = self.moves_whole.get(at.section as usize) == Some(&true);
+        let end = own.partition_point(|&(_, value, _)| value <= at.offset);
+        // Nearest first.
+        let before = || own[..end].iter().rev();
+        let strong = |f: &&(u32, u64, u32)| symbol(f).binding != elf::STB_WEAK.0;
+        let found = own.iter().find(|f| whole && is_global(f));
+        let found = found
+            .or_else(|| before().find(strong))
+            .or_else(|| before().next());
+        found.or(own.first()).map(|&(_, _, i)| i)
     }
 
     /// The object at a place, one of that name if there is.
