@@ -62,11 +62,22 @@ class Candidate(TypedDict):
     address: int | None
     chosen: bool
 
+class Inlined(TypedDict):
+    """Of each parameter size, flags and values of a LOC_PARAM, or None."""
+
+    object: str
+    section: str
+    address: int
+    function: str
+    offset: int
+    places: list[tuple[int, int, list[int]] | None]
+
 class FunctionVerdict(TypedDict):
     reason: str
     clone: str
     symbols: list[tuple[str, int]]
     candidates: list[Candidate]
+    sites: list[Inlined]
 
 class Definition(TypedDict):
     type: int

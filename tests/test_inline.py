@@ -35,8 +35,9 @@ from kernel import Kernel
 from minitree import MiniTree, products
 from support import ROOT, SCRIPTS, kbuild_btf, require, run
 
-from kbuild_btf import Btf, _native
+from kbuild_btf import Btf, _native, explain
 from kbuild_btf.btf import Func, FuncProto, LocParam, LocProto, Locsec
+from kbuild_btf.cli import main
 
 FEATURES = "default,inline"
 STT_FUNC, STT_SECTION, STB_LOCAL = 2, 3, 0
@@ -536,6 +537,44 @@ def test_where_the_linker_shortens_code_objects_do_not_tell(tmp_path: Path) -> N
     assert "shortens code" in note
     assert output.btf == _native.link(image, objects=[made], features="default").btf
     assert _native.encode(image, features=FEATURES).report["sites"] >= 2
+
+
+# --- explain ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("features", [None, FEATURES])
+def test_explain_lists_where_it_was_inlined(
+    pair: tuple[Path, list[Path]], features: str | None
+) -> None:
+    image, objects = pair
+    told = explain(image, "twice", objects, features=features)
+    assert told.function
+    sites = told.function.sites
+    assert {site.function for site in sites} == {"outer", "init", "here"}
+    start = {name: int(value, 16) for value, name in _nm(image)}
+    for site in sites:
+        assert site.address == start[site.function] + site.offset
+        assert site.object == str(objects[site.function == "here"])
+        assert len(site.places) == 1
+    assert "-0x3" in [site.places[0] for site in sites]
+
+
+def _nm(image: Path) -> list[tuple[str, str]]:
+    lines = subprocess.run(["nm", image], capture_output=True, text=True, check=True).stdout
+    return [(words[0], words[2]) for words in map(str.split, lines.splitlines()) if len(words) == 3]
+
+
+def test_explain_prints_them(
+    pair: tuple[Path, list[Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, objects = pair
+    assert main(["explain", "twice", str(image), *map(str, objects), "--limit", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = (i for i, line in enumerate(lines) if "inlined in" in line)
+    assert re.fullmatch(r"  inlined in \d+ places:", lines[head])
+    shown = r"    (\w+\+0x[0-9a-f]+) at 0x[0-9a-f]+, in \S+/a\.o \(.*\)"
+    assert re.fullmatch(shown, lines[head + 1]) and re.fullmatch(shown, lines[head + 2])
+    assert "more places (--limit 0 shows all)" in lines[head + 3]
 
 
 # --- in a build -------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ fn explain<'py>(
         cache: cache.as_deref().map(Cache::at),
         ..request(&elf, features, &lang_exclude, jobs, None, None)?
     };
-    let told = py.detach(|| guarded(|| native::explain(&request, objects.as_deref(), &name)))?;
+    let told = py.detach(|| guarded(|| native::explain(request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
     let function = match told.function {
         None => None,
@@ -236,6 +236,18 @@ fn explain<'py>(
                 candidates.append(candidate)?;
             }
             entry.set_item("candidates", candidates)?;
+            let sites = PyList::empty(py);
+            for s in verdict.sites {
+                let site = PyDict::new(py);
+                site.set_item("object", s.object)?;
+                site.set_item("section", s.section)?;
+                site.set_item("address", s.address)?;
+                site.set_item("function", s.function)?;
+                site.set_item("offset", s.offset)?;
+                site.set_item("places", s.places)?;
+                sites.append(site)?;
+            }
+            entry.set_item("sites", sites)?;
             Some(entry)
         }
     };
