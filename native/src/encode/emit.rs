@@ -11,6 +11,7 @@ use super::types::Types;
 use super::words::{Choice, Item, Layout, Prototype, Reference, Words};
 use super::{sites, variables, SymbolIndex};
 use crate::btf::Kind;
+use crate::dwarf::Tables;
 use crate::object::{
     function_flags, variable_flags, DeclTag, Encoded, Function, Id, Unit, Variable, NONE,
 };
@@ -36,14 +37,16 @@ struct Emit<'r> {
 pub fn emit(raw: &mut Raw<'_>, meeting: Option<&mut Meeting<'_>>) -> Result<Encoded> {
     resolve_gnu_annotations(raw);
     let mut strings = std::mem::take(&mut raw.strings);
-    let result = emit_with(raw, &mut strings, meeting);
-    raw.strings = strings;
+    let mut tables = raw.tables.take();
+    let result = emit_with(raw, &mut strings, &mut tables, meeting);
+    (raw.strings, raw.tables) = (strings, tables);
     result
 }
 
 fn emit_with(
     raw: &Raw<'_>,
     strings: &mut Strings,
+    tables: &mut Option<Tables>,
     meeting: Option<&mut Meeting<'_>>,
 ) -> Result<Encoded> {
     let types = Types::new(raw);
@@ -77,7 +80,7 @@ fn emit_with(
         mut out, strings, ..
     } = emit;
     if raw.source.sites {
-        sites::add(raw, &types, &judgement, strings, &mut out)?;
+        sites::add(raw, &types, &judgement, strings, tables, &mut out)?;
     }
     Ok(out)
 }

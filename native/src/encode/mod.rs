@@ -405,23 +405,33 @@ impl<'a> SymbolIndex<'a> {
             .best(&self.symbols, here, at.offset - value, name)
     }
 
-    /// A symbol by which a place in code is found again when the section was moved: rather one that no
-    /// other object can override, and whose name no other has.
-    pub fn anchor(&self, at: crate::elf::Target) -> Option<u32> {
-        let of = |section: u32| self.functions.partition_point(|&(s, _, _)| s < section);
-        let own = &self.functions[of(at.section)..of(at.section + 1)];
-        let symbol = |&&(_, _, i): &&(u32, u64, u32)| &self.symbols[i as usize];
-        let is_global = |f: &&(u32, u64, u32)| symbol(f).binding == elf::STB_GLOBAL.0;
-        let whole = self.moves_whole.get(at.section as usize) == Some(&true);
-        let end = own.partition_point(|&(_, value, _)| value <= at.offset);
-        // Nearest first.
-        let before = || own[..end].iter().rev();
-        let strong = |f: &&(u32, u64, u32)| symbol(f).binding != elf::STB_WEAK.0;
-        let found = own.iter().find(|f| whole && is_global(f));
-        let found = found
-            .or_else(|| before().find(strong))
-            .or_else(|| before().next());
-        found.or(own.first()).map(|&(_, _, i)| i)
+    /// A function of a section that moves as a whole by which all places in it are found again: one whose
+    /// name no other function has, and that none can override.
+    pub fn anchor(&self, section: u32) -> Option<u32> {
+        let whole = self.moves_whole.get(section as usize) == Some(&true);
+        let start = self.functions.partition_point(|&(s, _, _)| s < section);
+        let mut own = self.functions[start..]
+            .iter()
+            .take_while(|&&(s, _, _)| whole && s == section);
+        let is_global = |i: u32| self.symbols[i as usize].binding == elf::STB_GLOBAL.0;
+        own.find(|&&(_, _, i)| is_global(i)).map(|&(_, _, i)| i)
+    }
+
+    /// The function of the section nearest to a place, rather one before it that is not weak.
+    pub fn function_near(&self, at: crate::elf::Target) -> Option<u32> {
+        let end = self
+            .functions
+            .partition_point(|&(s, v, _)| (s, v) <= (at.section, at.offset));
+        let before = self.functions[..end].iter().rev().take(crowd::FEW);
+        let mut before = before.take_while(|&&(s, _, _)| s == at.section);
+        let nearest = before.clone().next();
+        let is_weak = |i: u32| self.symbols[i as usize].binding == elf::STB_WEAK.0;
+        let found = before.find(|&&(_, _, i)| !is_weak(i)).or(nearest);
+        let behind = self
+            .functions
+            .get(end)
+            .filter(|&&(s, _, _)| s == at.section);
+        found.or(behind).map(|&(_, _, i)| i)
     }
 
     /// The object at a place, one of that name if there is.

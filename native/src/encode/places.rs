@@ -215,6 +215,14 @@ fn covers(begin: &Address, len: u64, at: &Address) -> bool {
 }
 
 impl<'s> List<'_, 's> {
+    /// An expression.
+    fn bytes(&self, cursor: &mut Cursor<'s>, len: usize) -> Result<&'s [u8], Truncated> {
+        match self.raw.may_read_list(len) {
+            true => cursor.bytes(len),
+            false => Err(Truncated),
+        }
+    }
+
     fn in_loc(mut self, mut cursor: Cursor<'s>) -> Result<Option<&'s [u8]>, Truncated> {
         let selects_base = u64::MAX >> (64 - 8 * self.size);
         loop {
@@ -231,7 +239,7 @@ impl<'s> List<'_, 's> {
                 return Ok(None);
             }
             let len = cursor.u16()?;
-            let bytes = cursor.bytes(len.into())?;
+            let bytes = self.bytes(&mut cursor, len.into())?;
             let length = begin.to(&end);
             let begin = match self.base {
                 Some(base) if begin.target.is_none() => behind(base, begin.value),
@@ -291,7 +299,7 @@ impl<'s> List<'_, 's> {
                 _ => return Ok(None),
             };
             let length = usize::try_from(cursor.uleb()?).map_err(|_| Truncated)?;
-            let bytes = cursor.bytes(length)?;
+            let bytes = self.bytes(&mut cursor, length)?;
             if entry == dw::DW_LLE_default_location {
                 default = Some(bytes);
             }

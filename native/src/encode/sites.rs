@@ -5,7 +5,7 @@
 //! The code begins at `DW_AT_entry_pc`, else where the first of its ranges does (DWARF 5, section 2.18).
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use gimli::constants as dw;
 
@@ -21,14 +21,15 @@ use crate::object::sites::{push, Place, Site};
 use crate::object::{Encoded, NONE};
 use crate::support::error::{Error, Result};
 use crate::support::hash::Fast;
-use crate::support::limits::ORIGINS;
+use crate::support::limits::{ORIGINS, PARAMETERS};
 
-/// Append the sites of all units to what was encoded of them.
+/// Append the sites of all units to what was encoded of them. `tables`: those that units have used.
 pub fn add(
     raw: &Raw<'_>,
     types: &Types<'_>,
     judgement: &Judgement,
     strings: &mut Strings,
+    tables: &mut Option<Tables>,
     out: &mut Encoded,
 ) -> Result<()> {
     let mut params: Vec<(u32, u32)> = (0..).zip(&raw.params).map(|(i, p)| (p.die, i)).collect();
@@ -41,12 +42,12 @@ pub fn add(
         strings,
         sites: Vec::new(),
         lists: HashMap::default(),
+        anchors: HashMap::default(),
         symbols: HashMap::default(),
         out,
     };
-    let mut tables = None;
     for unit in raw.units.iter().filter(|unit| unit.refused == 0) {
-        finder.walk(unit, &mut tables)?;
+        finder.walk(unit, tables)?;
     }
     let mut sites = finder.sites;
     sites.sort_by_key(|site| site.function);
@@ -83,6 +84,8 @@ struct Finder<'f, 's> {
     sites: Vec<Site>,
     /// Lists of places that are there already, and where.
     lists: HashMap<Vec<u32>, u32, Fast>,
+    /// By section, the symbol that all its places are told by.
+    anchors: HashMap<u32, Option<u32>, Fast>,
     /// Symbols that are kept already.
     symbols: HashMap<u32, u32, Fast>,
     out: &'f mut Encoded,
@@ -174,6 +177,9 @@ impl Finder<'_, '_> {
         let function = encoded
             .binary_search_by_key(&u64::from(origin), |f| f.die)
             .ok()?;
+        if self.judgement.functions[of].len as usize > PARAMETERS {
+            return None;
+        }
         let at = self.entry(unit, attrs)?;
         // What a linker has discarded is at 0 in the linked file.
         (at.target.is_some() || raw.source.target.relocatable == 0 && at.value != 0).then_some(
@@ -210,13 +216,18 @@ impl Finder<'_, '_> {
 
     fn finish(&mut self, unit: &UnitFacts, inlined: &Inlined) {
         let judged = &self.judgement.functions[inlined.of];
+        let start = judged.start as usize;
+        let mut said = vec![None; judged.len as usize];
+        for &(die, location, value) in &inlined.params {
+            let of = self.param(die, start..start + said.len());
+            if let Some(of) = of.filter(|&of| said[of - start].is_none()) {
+                said[of - start] = Some((location, value));
+            }
+        }
         let mut list = Vec::new();
         for p in self.judgement.written(judged) {
-            let own = inlined
-                .params
-                .iter()
-                .find(|(die, _, _)| self.means(*die, p));
-            let words = own.and_then(|&(_, location, value)| {
+            let own = said[p - start];
+            let words = own.and_then(|(location, value)| {
                 let reference = self.judgement.parameters[p].reference;
                 let shape = Shape {
                     size: self.types.size(reference, unit.shape.address_size),
@@ -256,20 +267,21 @@ impl Finder<'_, '_> {
         });
     }
 
-    /// Is the DIE that parameter, or an instance of it?
-    fn means(&self, die: u32, param: usize) -> bool {
+    /// Which of these parameters the DIE is, or is an instance of.
+    fn param(&self, die: u32, of: Range<usize>) -> Option<usize> {
         let mut die = die;
         for _ in 0..ORIGINS {
-            let Ok(i) = self.params.binary_search_by_key(&die, |&(own, _)| own) else {
-                return false;
-            };
+            let i = self
+                .params
+                .binary_search_by_key(&die, |&(own, _)| own)
+                .ok()?;
             let found = self.params[i].1 as usize;
-            if found == param {
-                return true;
+            if of.contains(&found) {
+                return Some(found);
             }
             die = self.raw.params[found].origin;
         }
-        false
+        None
     }
 
     /// How the place is found again in a linked file. `None`: no symbol tells.
@@ -279,14 +291,17 @@ impl Finder<'_, '_> {
             return Some((NONE, at.value));
         }
         let target = at.target?;
-        let index = source.symbols.anchor(target)?;
+        let all = &source.symbols;
+        let anchor = self.anchors.entry(target.section);
+        let anchor = *anchor.or_insert_with(|| all.anchor(target.section));
+        let index = anchor.or_else(|| all.function_near(target))?;
         let (strings, out) = (&mut *self.strings, &mut *self.out);
         let kept = *self.symbols.entry(index).or_insert_with(|| {
-            let kept = source.symbols.kept(index, |text| strings.add(text));
+            let kept = all.kept(index, |text| strings.add(text));
             out.symbols.push(kept);
             out.symbols.len() as u32 - 1
         });
-        let start = source.symbols.symbols[index as usize].value;
+        let start = all.symbols[index as usize].value;
         Some((kept, target.offset.wrapping_sub(start)))
     }
 }
