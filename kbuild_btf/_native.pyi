@@ -62,11 +62,22 @@ class Candidate(TypedDict):
     address: int | None
     chosen: bool
 
+class Inlined(TypedDict):
+    """Of each parameter size, flags and values of a LOC_PARAM, or None."""
+
+    object: str
+    section: str
+    address: int
+    function: str
+    offset: int
+    places: list[tuple[int, int, list[int]] | None]
+
 class FunctionVerdict(TypedDict):
     reason: str
     clone: str
     symbols: list[tuple[str, int]]
     candidates: list[Candidate]
+    sites: list[Inlined]
 
 class Definition(TypedDict):
     type: int
@@ -121,6 +132,9 @@ def embed(elf: str | PathLike[str], sections: list[tuple[str, bytes]]) -> None: 
 def linked_objects(elf: str | PathLike[str]) -> list[Path]: ...
 def sidecar_path(object: str | PathLike[str]) -> Path: ...
 def write_sidecar(
-    object: str | PathLike[str], *, cache: str | PathLike[str] | None = None
+    object: str | PathLike[str],
+    *,
+    inline: bool = False,
+    cache: str | PathLike[str] | None = None,
 ) -> str | None: ...
 def progress() -> tuple[str, int, int]: ...

@@ -37,6 +37,9 @@ from .btf import (
     Fwd,
     Int,
     Kind,
+    LocParam,
+    LocProto,
+    Locsec,
     Member,
     Ptr,
     Reference,
@@ -47,7 +50,7 @@ from .btf import (
     Var,
 )
 from .btf.raw import linkage
-from .btf.spelling import Spare, declare, keyword, parameters, plain
+from .btf.spelling import Spare, declare, keyword, parameters, places, plain
 from .errors import Error
 from .rules import Rule
 
@@ -136,7 +139,7 @@ def _namespace(found: Type) -> str:
     match found:
         case Composite() | Fwd() | Enumeration():
             return keyword(found) if found.name else ""
-        case Typedef() | Int() | Float() | Func() | Var() | Datasec():
+        case Typedef() | Int() | Float() | Func() | Var() | Datasec() | Locsec():
             return found.kind.name.lower()
     return ""
 
@@ -145,7 +148,7 @@ def _is_definition(found: Type) -> bool:
     """Whether a mention of the name may have to tell this type from another of the name."""
     if isinstance(found, Enumeration):
         return bool(found.values)
-    return not isinstance(found, (Fwd, Func, Var, Datasec))
+    return not isinstance(found, (Fwd, Func, Var, Datasec, LocParam, LocProto, Locsec))
 
 
 @functools.lru_cache(8)
@@ -248,7 +251,19 @@ class _Side:
                     f"{found.btf.where}, type [{found.id}]",
                     "a newer kbuild-btf may know it",
                 )
+            case LocParam():
+                return *head, found.size, found.flags, found.values
+            case LocProto():
+                return *head, tuple(mention(param) for param in found.params)
+            case Locsec():
+                # They stand in the order of ids, which says nothing.
+                return *head, frozenset(self.sites(found).items())
         return head
+
+    def sites(self, found: Locsec) -> Counter[Hashable]:
+        """What a section says of each site."""
+        mention = self.mention
+        return Counter((mention(s.func_id), mention(s.loc_proto_id), s.offset) for s in found.sites)
 
     def repeated(self) -> set[int]:
         """Own types that are in the base as well; functions and variables are never the same."""
@@ -257,7 +272,7 @@ class _Side:
         if self.in_base is None:
             self.in_base = frozenset(self.identity(i) for i in range(1, len(self.btf.base)))
         base = self.in_base
-        own = (t.id for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag)))
+        own = (t.id for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag, Locsec)))
         return {type_id for type_id in own if self.identity(type_id) in base}
 
     def forget_own(self) -> None:
@@ -268,10 +283,10 @@ class _Side:
     def edges(self, type_id: int) -> Iterable[int]:
         """Types that are there because of this one: what it mentions, and its DECL_TAGs.
 
-        A DATASEC only says where variables are.
+        A DATASEC only says where variables are, a LOCSEC where functions were inlined.
         """
         found = self.btf[type_id]
-        if isinstance(found, (Datasec, DeclTag)):
+        if isinstance(found, (Datasec, DeclTag, Locsec)):
             return ()
         return chain(found.references(), self.tags.get(type_id, ()))
 
@@ -295,7 +310,7 @@ class _Side:
         others = (
             found.id
             for found in self.btf
-            if found.id not in reached and not isinstance(found, (Datasec, DeclTag))
+            if found.id not in reached and not isinstance(found, (Datasec, DeclTag, Locsec))
         )
         return reached - self.reach(others) - causes
 
@@ -331,6 +346,12 @@ class _Side:
                 return f"{found.name} on {target.kind.name} {plain(target)}{part}"
             case Int():
                 return f"{found.name} ({found.bits} bits, encoding {found.encoding})"
+            case LocParam():
+                return f"{found.place} ({found.size} bytes)"
+            case LocProto():
+                return places(found)
+            case Locsec():
+                return f"{found.name} ({len(found.sites)} sites)"
         return self.words(found.id)
 
     def prototype(self, found: Func) -> str:
@@ -571,6 +592,12 @@ class _Comparison:
             case (Datasec(), Datasec()):
                 yield from _changed(rules.VARIABLE_MOVED, "size", a.size, b.size)
                 yield from self._entry_changes(a, b)
+            case (Locsec(), Locsec()):
+                left, right = self.a.sites(a), self.b.sites(b)
+                for side, more in (("A", left - right), ("B", right - left)):
+                    if count := more.total():
+                        text = f"{count} {'site' if count == 1 else 'sites'} only in {side}"
+                        yield Aspect(rules.INLINE_SITES, text)
 
     @staticmethod
     def _two(a: str, b: str) -> str:
@@ -689,6 +716,8 @@ def _rule_of(found: Type, is_new: bool) -> Rule:
     """By which rule a type is judged that the other side lacks."""
     if isinstance(found, Enumeration) and found.values and not found.name:
         return rules.VALUE_ADDED if is_new else rules.VALUE_REMOVED
+    if isinstance(found, (LocParam, LocProto, Locsec)):
+        return rules.INLINE_SITES
     if isinstance(found, (Fwd, Datasec)) or (not found.name and not isinstance(found, DeclTag)):
         return rules.UNNAMED
     removed, added = _RULES.get(type(found), (rules.TYPE_REMOVED, rules.TYPE_ADDED))

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import _native
-from .btf import Btf, Composite, Enumeration, Fwd, Kind, Member, Type, Typedef
+from .btf import Btf, Composite, Enumeration, Fwd, Kind, LocParam, Member, Type, Typedef
 from .btf.spelling import Spare, declare, keyword
 from .errors import NotFoundError
 from .paths import StrPath
 
-__all__ = ["Candidate", "Definition", "Explanation", "FunctionVerdict", "Symbol", "explain"]
+__all__ = [
+    "Candidate",
+    "Definition",
+    "Explanation",
+    "FunctionVerdict",
+    "Inlined",
+    "Symbol",
+    "explain",
+]
 
 
 class Symbol(NamedTuple):
@@ -44,6 +52,25 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Inlined:
+    """A place where a function was inlined."""
+
+    object: str
+    """Path of the object, or of the linked file."""
+    section: str
+    """Of the linked file."""
+    address: int
+    """In a module the offset in the section."""
+    function: str
+    """The symbol of the function in whose code it is; empty where there is none."""
+    offset: int
+    """From the start of that function, in bytes."""
+    places: tuple[str | None, ...]
+    """Where each parameter is there (``reg5``, ``0x2a``; registers by their DWARF numbers); None:
+    nowhere, or the debug information says it in a way that BTF has no words for."""
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionVerdict:
     """What became of a function."""
 
@@ -53,6 +80,8 @@ class FunctionVerdict:
     """The full name of the symbol that it goes by there (``foo.isra.0``); empty: its own name."""
     symbols: tuple[Symbol, ...]
     candidates: tuple[Candidate, ...]
+    sites: tuple[Inlined, ...]
+    """Where it was inlined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +176,17 @@ def _verdict(btf: Btf, name: str, told: _native.FunctionVerdict) -> FunctionVerd
                 c["chosen"],
             )
             for c in told["candidates"]
+        ),
+        tuple(
+            Inlined(
+                s["object"],
+                s["section"],
+                s["address"],
+                s["function"],
+                s["offset"],
+                tuple(p and LocParam(0, "", p[0], p[1], tuple(p[2])).place for p in s["places"]),
+            )
+            for s in told["sites"]
         ),
     )
 

@@ -27,13 +27,14 @@ def sidecar_path(object: StrPath) -> Path:
 
 
 def write_sidecar(
-    object: StrPath, *, cache: StrPath | None = None
+    object: StrPath, *, inline: bool = False, cache: StrPath | None = None
 ) -> Literal["unchanged", "hit", "miss"] | None:
-    """Bring the sidecar of an object up to date, as the hook does after it was compiled.
+    """Bring the sidecar of an object up to date, as the hook does after it was compiled; with
+    ``inline`` it also says where functions were inlined, for links with that feature.
 
     It was ``unchanged``, came from the directory ``cache`` (``hit``; None: no cache), or the object
     was encoded (``miss``). None: compiled for LTO, so that there is nothing to encode before the
     link. Raises Error when the object cannot be encoded or the sidecar not written.
     """
-    done = _native.write_sidecar(object, cache=cache)
+    done = _native.write_sidecar(object, inline=inline, cache=cache)
     return cast('Literal["unchanged", "hit", "miss"] | None', done)

@@ -97,6 +97,7 @@ VARIABLE_TYPE = _rule("variable-type", _M, _P, "who reads it takes it for what i
 VARIABLE_MOVED = _rule("variable-moved", _N, _N, "symbols tell where it is")
 TAG_REMOVED = _rule("tag-removed", _P, _P, "a program that needs the tag (bpf_kfunc) is refused")
 TAG_ADDED = _rule("tag-added", _A, _A, "nothing that was there knows it")
+INLINE_SITES = _rule("inline-sites", _N, _N, "a compiler inlines anew in each build")
 UNNAMED = _rule("unnamed", _N, _N, "it is told with what holds it")
 MODULE_REMOVED = _rule("module-removed", _P, _P, "a program that needs the module does not load")
 MODULE_ADDED = _rule("module-added", _A, _A, "nothing that was there knows it")

@@ -99,7 +99,7 @@ kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(CONFIG_DEBUG_INFO_BTF),
 # shell, so make starts the program directly.  The leading `-`: whatever happens to the hook, the
 # object stays good, and make must not delete it (.DELETE_ON_ERROR).
 #   V=0: the hook prints "  BTF     <object>"    V=1: make prints the command    -s: nothing
-kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(kbuild-btf-drops), --drop)$(if $(kbuild-btf-carries), --section) $@
+kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(CONFIG_DEBUG_INFO_BTF_INLINE), --inline)$(if $(kbuild-btf-drops), --drop)$(if $(kbuild-btf-carries), --section) $@
 
 # Does the debug information leave the object (KBUILD_BTF_DEBUG)? Not where the configuration has
 # somebody who reads it later. (kbuild_btf/kbuild.py reads these lines, too, with what each does.)

@@ -27,12 +27,16 @@ from kbuild_btf.btf import (
     FuncProto,
     Fwd,
     Int,
+    LocParam,
+    LocProto,
+    Locsec,
     Member,
     Param,
     Ptr,
     Reference,
     Restrict,
     SecInfo,
+    Site,
     Struct,
     Type,
     Typedef,
@@ -135,6 +139,13 @@ def _record(found: Type, name: Callable[[str], int]) -> tuple[int, bool, int, li
             return 0, False, found.size, []
         case Reference():
             return 0, False, found.type_id, []
+        case LocParam():
+            return len(found.values), False, found.size, [found.flags, *found.values]
+        case LocProto():
+            return len(found.params), False, 0, [*found.params]
+        case Locsec():
+            words = [w for s in found.sites for w in (s.func_id, s.loc_proto_id, s.offset)]
+            return len(found.sites), False, 0, words
     raise AssertionError(f"{found} has no record")
 
 
@@ -168,6 +179,16 @@ EVERY_KIND: list[Type] = [
     Fwd(20, "choice", True),
     DeclTag(21, "member", 4, 1, True),
     Enum64(22, "wide", 8, True, (Enumerator("LOWEST", -(1 << 63)),)),
+]
+
+# The same, and where functions were inlined, which older readers do not know.
+WITH_SITES: list[Type] = [
+    *EVERY_KIND,
+    LocParam(23, "", 8, LocParam.REG, (5,)),
+    LocParam(24, "", 4, LocParam.CONST | LocParam.SIGNED, (0xFFFFFFFE,)),
+    LocProto(25, "", (23, 0)),
+    LocProto(26, "", (24,)),
+    Locsec(27, ".text", (Site(13, 25, 0x40), Site(13, 26, 0x10))),
 ]
 
 
@@ -304,6 +325,11 @@ def _moved(found: Type, new: dict[int, int]) -> Type:
         case Datasec():
             entries = tuple(SecInfo(new[e.type_id], e.offset, e.size) for e in found.entries)
             return Datasec(type_id, found.name, found.size, entries)
+        case LocProto():
+            return LocProto(type_id, "", tuple(new[param] for param in found.params))
+        case Locsec():
+            sites = tuple(Site(new[s.func_id], new[s.loc_proto_id], s.offset) for s in found.sites)
+            return Locsec(type_id, found.name, sites)
     if isinstance(found, Reference):
         return replace(found, id=type_id, type_id=new[found.type_id])
     assert not isinstance(found, Void)

@@ -854,3 +854,69 @@ def relocations_of_one_place(n: int) -> bytes:
     info = next(s for s in sections if s.name == ".debug_info")
     info.fixups = info.fixups * (n // len(info.fixups))
     return write_elf([text(), *sections])
+
+
+def _inlined(called: DIE, *children: DIE, at: int = 0) -> DIE:
+    attrs: dict[str, Value] = {
+        "abstract_origin": called,
+        "low_pc": Address(".text", at),
+        "high_pc": 4,
+    }
+    return DIE("inlined_subroutine", attrs, children)
+
+
+def _inlining(n: int, types: list[DIE], inlined: list[DIE], symbols: list[Symbol]) -> bytes:
+    outer = DIE(
+        "subprogram",
+        {"name": "outer", "low_pc": Address(".text"), "high_pc": 4 * n},
+        inlined,
+    )
+    return write_dwarf([Unit([*types, outer])], [text(4 * n)], symbols)
+
+
+@family
+def inlined_with_one_list(n: int) -> bytes:
+    """Each reads the same list, of which only the last entry holds, and that is long."""
+    base = number()
+    param = DIE("formal_parameter", {"name": "p", "type": base})
+    called = DIE("subprogram", {"name": "f", "inline": 1}, [param])
+    entries = [(Address(".text", 4 * i), 4, bytes([OP_reg0])) for i in range(n)]
+    long = (Address(".text", 4 * n), 4, bytes([0x96]) * min(8 * n, 60000))
+    lists: list[Value] = [LocList((*entries, long))]
+    lists += [Form("sec_offset", 0)] * n
+    inlined = [
+        _inlined(
+            called,
+            DIE("formal_parameter", {"abstract_origin": param, "location": location}),
+            at=4 * n,
+        )
+        for location in lists
+    ]
+    return _inlining(n + 1, [base, called], inlined, [Symbol("outer", ".text", 0, 4 * n, STT_FUNC)])
+
+
+@family
+def inlined_with_many_parameters(n: int) -> bytes:
+    base = number()
+    params = [DIE("formal_parameter", {"name": "p", "type": base}) for _ in range(n)]
+    called = DIE("subprogram", {"name": "f", "inline": 1}, params)
+    own = [DIE("formal_parameter", {"abstract_origin": params[-1]}) for _ in range(n)]
+    inlined = [_inlined(called, *own), *(_inlined(called) for _ in range(n))]
+    return _inlining(n, [base, called], inlined, [Symbol("outer", ".text", 0, 4 * n, STT_FUNC)])
+
+
+@family
+def inlined_into_each_other(n: int) -> bytes:
+    called = DIE("subprogram", {"name": "f", "inline": 1})
+    inlined = _inlined(called)
+    for i in range(min(n, 300)):
+        inlined = _inlined(called, inlined, at=i % 60)
+    return _inlining(n, [called], [inlined], [Symbol("outer", ".text", 0, 4 * n, STT_FUNC)])
+
+
+@family
+def inlined_among_weak_functions(n: int) -> bytes:
+    called = DIE("subprogram", {"name": "f", "inline": 1})
+    inlined = [_inlined(called, at=4 * n - 4) for _ in range(n)]
+    symbols = [Symbol(f"w{i}", ".text", 4 * i, 4, STT_FUNC, 2) for i in range(n)]
+    return _inlining(n, [called], inlined, symbols)

@@ -192,8 +192,8 @@ def test_names_out_of_range_name_the_type() -> None:
 
 def test_unknown_kinds_are_refused_with_their_number() -> None:
     blob = bytearray(write([Int(1, "int", 4, 0, 0, 32)]))
-    struct.pack_into("<I", blob, 28, 20 << 24)
-    with pytest.raises(Error, match=r"type \[1\]: unknown kind 20, and no layout section"):
+    struct.pack_into("<I", blob, 28, 30 << 24)
+    with pytest.raises(Error, match=r"type \[1\]: unknown kind 30, and no layout section"):
         Btf.from_bytes(bytes(blob))
 
 
@@ -203,12 +203,12 @@ def with_unknown() -> bytes:
     strings = b"\0int\0odd\0list\0"
     types = [
         *(1, Kind.INT << 24, 4, 32),
-        *(5, 20 << 24 | 2, 7, 0x20, 5, 6),
-        *(9, 1 << 31 | 21 << 24 | 1, 0, 1, 2, 3),
+        *(5, 30 << 24 | 2, 7, 0x20, 5, 6),
+        *(9, 1 << 31 | 31 << 24 | 1, 0, 1, 2, 3),
         *(0, Kind.PTR << 24, 2),
     ]
-    sizes = {20: (4, 4), 21: (0, 12)}
-    layout = b"".join(struct.pack("<BBH", *sizes.get(kind, (0, 0)), 0) for kind in range(22))
+    sizes = {30: (4, 4), 31: (0, 12)}
+    layout = b"".join(struct.pack("<BBH", *sizes.get(kind, (0, 0)), 0) for kind in range(32))
     body = struct.pack(f"<{len(types)}I", *types)
     places = (0, len(body), len(body) + len(layout), len(strings), len(body), len(layout))
     return struct.pack("<HBB7I", 0xEB9F, 1, 0, 32, *places) + body + layout + strings
@@ -218,16 +218,16 @@ def test_unknown_kinds_have_the_size_that_the_file_says() -> None:
     read = Btf.from_bytes(with_unknown())
     assert len(read) == 5
     odd, items = read.find(Unknown)
-    assert (odd.number, odd.name, odd.vlen, odd.kind_flag) == (20, "odd", 2, False)
+    assert (odd.number, odd.name, odd.vlen, odd.kind_flag) == (30, "odd", 2, False)
     assert (odd.value, odd.words) == (7, (0x20, 5, 6))
-    assert (items.number, items.name, items.kind_flag) == (21, "list", True)
+    assert (items.number, items.name, items.kind_flag) == (31, "list", True)
     assert items.words == (1, 2, 3)
     pointer = read[4]
     assert isinstance(pointer, Ptr)
     assert pointer.type == odd
     assert list(lines(read))[1:3] == [
-        "[2] UNKNOWN 'odd' number=20 vlen=2 words=[7, 32, 5, 6]",
-        "[3] UNKNOWN 'list' number=21 vlen=1 kind_flag=1 words=[0, 1, 2, 3]",
+        "[2] UNKNOWN 'odd' number=30 vlen=2 words=[7, 32, 5, 6]",
+        "[3] UNKNOWN 'list' number=31 vlen=1 kind_flag=1 words=[0, 1, 2, 3]",
     ]
 
 
@@ -240,13 +240,13 @@ def test_unknown_kinds_in_the_input_of_a_link_are_one_message(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     done = kbuild_btf("link", made, made, "-o", tmp_path / "out.btf")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "BTF type 2: unknown kind 20" in done.stderr
+    assert "BTF type 2: unknown kind 30" in done.stderr
     assert not (tmp_path / "out.btf").exists()
     done = kbuild_btf("diff", made, made)
     assert done.returncode > 1
-    assert "type [2]: kind 20 is not known, so that it cannot be compared" in done.stderr
+    assert "type [2]: kind 30 is not known, so that it cannot be compared" in done.stderr
     done = kbuild_btf("dump", made)
-    assert "UNKNOWN 'odd' number=20" in done.stdout
+    assert "UNKNOWN 'odd' number=30" in done.stdout
 
 
 def test_a_type_that_names_itself_has_no_size() -> None:

@@ -395,7 +395,9 @@ def test_the_documents_are_those_of_the_docs(built: MiniTree, elf: Path, tmp_pat
     documents = {
         "`encode`, `link`": list(made),
         "`diff`": told("diff", image, one, status=1),
-        "`explain`": [told("explain", name, image) for name in ("task", "arch_cpu_count")],
+        "`explain`": [
+            told("explain", name, image) for name in ("task", "arch_cpu_count", "task_is_running")
+        ],
         "`verify`": told("verify", image, "--btf", elf, "--no-kernel", status=1),
         "`verify --base`": told("verify", "--base", elf, module, status=1),
         "`cache`": told("cache"),

@@ -179,7 +179,9 @@ def test_json(program: Program) -> None:
     symbols = [{"name": name, "address": address} for name, address in told.symbols]
     assert shown["name"] == "twice"
     candidates = [{**asdict(one), "facts": list(one.facts)} for one in told.candidates]
-    assert shown["function"] == {**asdict(told), "symbols": symbols, "candidates": candidates}
+    sites = [{**asdict(one), "places": list(one.places)} for one in told.sites]
+    lists = {"symbols": symbols, "candidates": candidates, "sites": sites}
+    assert shown["function"] == {**asdict(told), **lists}
     done = kbuild_btf("explain", "task", program.image, *program.objects, "--json")
     shown = json.loads(done.stdout)
     assert shown["function"] is None

@@ -64,12 +64,13 @@ def test_objects_that_grow(name: str, tmp_path: Path) -> None:
         memory = (64 << 20) + 8 * path.stat().st_size
         took.append(
             [
-                cost(memory, SCRIPTS / "kbuild-btf-hook", path),
+                cost(memory, SCRIPTS / "kbuild-btf-hook", "--inline", path),
                 cost(
                     memory,
                     SCRIPTS / "kbuild-btf-pahole",
                     "-J",
                     "-j1",
+                    "--btf_features=default,inline",
                     f"--btf_encode_detached={output}",
                     path,
                 ),

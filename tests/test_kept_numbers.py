@@ -20,7 +20,7 @@ from kbuild_btf.btf import Btf
 CHECKED_FROM = 48
 """Magic number, checksum and stamp (docs/sidecar.md)."""
 LEAD = 112
-SIDECAR_OWN, SIDECAR_ARRAYS = 40, 9
+SIDECAR_OWN, SIDECAR_ARRAYS = 48, 11
 
 SOURCES = {
     "a.c": """
@@ -29,13 +29,15 @@ SOURCES = {
         enum colour { RED, GREEN = 7 };
         typedef int (*callback)(struct list *, union either, ...);
         int __attribute__((section(".data..percpu"))) counter = 3;
-        int take(struct list *l, callback c, enum colour e) { return l->state + e; }
+        static inline int state(struct list *l, int more) { return l->state + more; }
+        int take(struct list *l, callback c, enum colour e) { return state(l, e) + state(l, 3); }
     """,
     "b.c": """
         struct list { struct list *next; int state : 3; };
         struct own { struct list inside; const char *name[4]; double d; };
         static int __attribute__((noinline)) hidden(struct own *o) { return o->inside.state; }
-        int other(struct own *o) { return hidden(o); }
+        static inline int member(struct list *l, int by) { return l->state * by; }
+        int other(struct own *o) { return hidden(o) + member(&o->inside, 7); }
     """,
 }
 
@@ -89,13 +91,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+FEATURES = "default,inline"
+
+
 def link(tree: Path, cache: Path | None = None) -> bytes:
     objects = [tree / "a.o", tree / "b.o"]
-    return _native.link(tree / "image", objects=objects, cache=cache).btf
+    return _native.link(tree / "image", objects=objects, features=FEATURES, cache=cache).btf
 
 
 # Whatever stands there decides what the BTF says: who may write it is trusted (docs/security.md).
-MEANINGS = {0, 2, 3, 4, 5, 6, 7, 8}
+MEANINGS = {0, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 
 
 def outcome(tree: Path, right: bytes) -> str:
@@ -117,7 +122,7 @@ def outcome(tree: Path, right: bytes) -> str:
 def copied(tree: Path, tmp_path: Path) -> Path:
     shutil.copytree(tree, tmp_path, dirs_exist_ok=True)
     for name in ("a.o", "b.o"):
-        assert _native.write_sidecar(tmp_path / name) == "miss"
+        assert _native.write_sidecar(tmp_path / name, inline=True) == "miss"
     return tmp_path
 
 

@@ -19,6 +19,9 @@ from .types import (
     FuncProto,
     Fwd,
     Int,
+    LocParam,
+    LocProto,
+    Locsec,
     Type,
     TypeTag,
     Unknown,
@@ -40,13 +43,24 @@ def lines(btf: Btf) -> Iterator[str]:
     for found in btf:
         # bpftool has a comma here, and only here.
         between = ", " if isinstance(found, Var) else " "
-        facts = between.join(f"{key}={value}" for key, value in _facts(found).items())
+        facts = between.join(_said(key, value) for key, value in _facts(found).items())
         yield f"[{found.id}] {found.kind.name} '{_name(found.name)}' {facts}".rstrip()
         suffix = ("LL" if found.signed else "ULL") if isinstance(found, Enum64) else ""
         for part in next(iter(_parts(found).values()), ()):
-            name = f"'{part.pop('name')}' " if "name" in part else ""
-            text = " ".join(f"{key}={value}" for key, value in part.items())
+            named = "name" in part and not isinstance(found, Locsec)
+            name = f"'{part.pop('name')}' " if named else ""
+            text = " ".join(_said(key, value) for key, value in part.items())
             yield f"\t{name}{text}{suffix}{_label(btf, found, part)}"
+
+
+def _said(key: str, value: Any) -> str:
+    """One fact in text."""
+    match key:
+        case "name" | "value" | "values":
+            return f"{key}='{value}'"
+        case "flags":
+            return f"{key}={value:#x}"
+    return f"{key}={value}"
 
 
 def _name(name: str) -> str:
@@ -90,6 +104,13 @@ def _facts(found: Type) -> dict[str, Any]:
         case DeclTag():
             flag = {"kind_flag": 1} if found.attribute else {}
             return {"type_id": found.type_id, "component_idx": found.component, **flag}
+        case LocParam():
+            vlen = len(found.values)
+            return {"size": found.size, "flags": found.flags, "vlen": vlen, "values": found.place}
+        case LocProto():
+            return {"vlen": len(found.params)}
+        case Locsec():
+            return {"vlen": len(found.sites)}
         case Unknown():
             flag = {"kind_flag": 1} if found.kind_flag else {}
             return {
@@ -125,7 +146,26 @@ def _parts(found: Type) -> dict[str, list[dict[str, Any]]]:
                     {"type_id": e.type_id, "offset": e.offset, "size": e.size} for e in entries
                 ]
             }
+        case LocProto():
+            return {"params": [{"type_id": p, **_place(found.btf, p)} for p in found.params]}
+        case Locsec():
+            return {
+                "sites": [
+                    {
+                        "name": _name(site.func.name),
+                        "func_type_id": site.func_id,
+                        "loc_proto_type_id": site.loc_proto_id,
+                        "offset": site.offset,
+                    }
+                    for site in found.sites
+                ]
+            }
     return {}
+
+
+def _place(btf: Btf, type_id: int) -> dict[str, str]:
+    found = btf[type_id]
+    return {"value": found.place} if isinstance(found, LocParam) else {}
 
 
 def _label(btf: Btf, found: Type, part: dict[str, Any]) -> str:

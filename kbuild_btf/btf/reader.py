@@ -38,11 +38,15 @@ from .types import (
     Fwd,
     Int,
     Kind,
+    LocParam,
+    LocProto,
+    Locsec,
     Member,
     Param,
     Ptr,
     Restrict,
     SecInfo,
+    Site,
     Struct,
     Type,
     Typedef,
@@ -67,7 +71,7 @@ _VLEN = 0xFFFFFF
 
 # What follows the three words of every type: so many words, then elements. Of an element: its
 # words, which of them is a name, which an id.
-_FIXED = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
+_FIXED = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1, Kind.LOC_PARAM: 1}
 _ELEMENTS: dict[Kind, tuple[int, int | None, int | None]] = {
     Kind.STRUCT: (3, 0, 1),
     Kind.UNION: (3, 0, 1),
@@ -75,6 +79,9 @@ _ELEMENTS: dict[Kind, tuple[int, int | None, int | None]] = {
     Kind.FUNC_PROTO: (2, 0, 1),
     Kind.DATASEC: (3, None, 0),
     Kind.ENUM64: (3, 0, None),
+    Kind.LOC_PARAM: (1, None, None),
+    Kind.LOC_PROTO: (1, None, 0),
+    Kind.LOCSEC: (3, None, 0),  # and the word behind it
 }
 # The same by number, for the loops; those that mean nothing have no words.
 _NUMBERS = range(_KIND + 1)
@@ -105,7 +112,7 @@ _CLASSES: dict[int, type[Type]] = {
     cls.kind: cls
     for cls in (
         *(Int, Ptr, Array, Struct, Union, Enum, Fwd, Typedef, Volatile, Const, Restrict, Func),
-        *(FuncProto, Var, Datasec, Float, DeclTag, TypeTag, Enum64),
+        *(FuncProto, Var, Datasec, Float, DeclTag, TypeTag, Enum64, LocParam, LocProto, Locsec),
     )
 }
 _SIMPLE: dict[int, type[Ptr | Typedef | Volatile | Const | Restrict]] = {
@@ -135,6 +142,7 @@ _RANK: dict[Kind, int] = {
     Kind.FUNC: 3,
     Kind.VAR: 3,
     Kind.DATASEC: 4,
+    Kind.LOCSEC: 4,
 }
 _STRING = re.compile(rb"[^\0]*\0")
 # A step of a designator: `.name` or `[index]`.
@@ -589,6 +597,8 @@ class Btf:
                     names += words[first + word : position : step]
                 if (word := _ID_WORD[kind]) is not None:
                     ids += words[first + word : position : step]
+                if kind == Kind.LOCSEC:
+                    ids += words[first + 1 : position : step]
             else:
                 position = first
                 if kind == Kind.ARRAY:
@@ -629,6 +639,8 @@ class Btf:
                 names += range(3 + word, end, step)
             if (word := _ID_WORD[kind]) is not None:
                 ids += range(3 + word, end, step)
+            if kind == Kind.LOCSEC:
+                ids += range(4, end, step)
         return Record(words, names, ids)
 
     def _tell_which(self, starts: array[int], top: int) -> None:
@@ -736,6 +748,17 @@ class Btf:
                 for entry in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
             )
             return Datasec(type_id, name, value, entries, _btf=self)
+        if kind == Kind.LOC_PARAM:
+            flags, *numbers = words[start : start + 1 + (info & _VLEN)]
+            return LocParam(type_id, name, value, flags, tuple(numbers), _btf=self)
+        if kind == Kind.LOC_PROTO:
+            return LocProto(type_id, name, tuple(rest), _btf=self)
+        if kind == Kind.LOCSEC:
+            sites = tuple(
+                Site(*site, _btf=self)
+                for site in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+            )
+            return Locsec(type_id, name, sites, _btf=self)
         if kind == Kind.TYPE_TAG:
             return TypeTag(type_id, name, value, flag, _btf=self)
         return Float(type_id, name, value, _btf=self)

@@ -18,6 +18,9 @@ from .types import (
     Func,
     FuncProto,
     Fwd,
+    LocParam,
+    LocProto,
+    Locsec,
     Member,
     Ptr,
     Restrict,
@@ -79,7 +82,11 @@ def _definition(found: Type, spare: Spare) -> str:
             return f"typedef {whole}"
         case Func() | Var():
             return declare(found.btf, found.type_id, found.name, spare=spare)
-        case Datasec():
+        case LocParam():
+            return found.place
+        case LocProto():
+            return places(found)
+        case Datasec() | Locsec():
             return f'__attribute__((section("{found.name}")))'
         case DeclTag():
             value = found.name if found.attribute else f'btf_decl_tag("{found.name}")'
@@ -182,6 +189,13 @@ def declare(
         type_id = found.type_id
     # Such a type cannot be written down, like one that contains itself.
     raise RecursionError
+
+
+def places(found: LocProto) -> str:
+    """Where parameters are, in parentheses; ``?`` for one that is nowhere."""
+    each = (found.btf[param] for param in found.params)
+    words = [param.place if isinstance(param, LocParam) else "?" for param in each]
+    return f"({', '.join(words)})"
 
 
 def parameters(

@@ -46,6 +46,9 @@ class Kind(IntEnum):
     DECL_TAG = 17
     TYPE_TAG = 18
     ENUM64 = 19
+    LOC_PARAM = 20
+    LOC_PROTO = 21
+    LOCSEC = 22
     UNKNOWN = 0x80
 
 
@@ -408,6 +411,106 @@ class DeclTag(Reference):
     kind = Kind.DECL_TAG
     component: int
     attribute: bool
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LocParam(Type):
+    """Where a parameter of ``size`` bytes is when an inlined function begins; ``flags`` is a set of
+    the bits below.
+
+    ``values`` are words of 32 bits: of a constant the low one first; else the DWARF number of a
+    register, or of two that hold the value together, and with ``OFFSET`` what is added to it.
+    """
+
+    kind = Kind.LOC_PARAM
+    SIGNED: ClassVar[int] = 1
+    CONST: ClassVar[int] = 2
+    ADDR: ClassVar[int] = 4
+    REG: ClassVar[int] = 8
+    DEREF: ClassVar[int] = 16
+    OFFSET: ClassVar[int] = 32
+    FRAME_BASE: ClassVar[int] = 0xFFFFFFFF
+    """In place of a register: the base of the function's frame."""
+
+    size: int
+    flags: int
+    values: tuple[int, ...]
+
+    @property
+    def place(self) -> str:
+        """As bpftool has it: ``0x2a``, ``reg5``, ``*(fbreg - 0x10)``."""
+        if self.flags & self.CONST:
+            value = _number(self.values, bool(self.flags & self.SIGNED))
+            return f"{value:#x}{' (addr)' if self.flags & self.ADDR else ''}"
+        first, rest = self.values[:1], self.values[1:]
+        registers = first if self.flags & self.OFFSET else self.values
+        text = ":".join("fbreg" if r == self.FRAME_BASE else f"reg{r}" for r in registers)
+        if self.flags & self.OFFSET:
+            offset = _number(rest, signed=True)
+            text = f"{text} {'-' if offset < 0 else '+'} {abs(offset):#x}"
+        return f"*({text})" if self.flags & self.DEREF else text
+
+    def _detail(self) -> str:
+        return f", {_count(self.size, 'byte')}: {self.place}"
+
+
+def _number(words: tuple[int, ...], signed: bool) -> int:
+    """Words of 32 bits as one number, the low one first."""
+    value = sum(word << 32 * i for i, word in enumerate(words))
+    bits = 32 * len(words)
+    return value - (1 << bits) if signed and bits and value >> bits - 1 else value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LocProto(Type):
+    """Where each parameter of a function is: ids of LOC_PARAM, 0 for one that is nowhere."""
+
+    kind = Kind.LOC_PROTO
+    params: tuple[int, ...]
+
+    def _detail(self) -> str:
+        return f" of {_count(len(self.params), 'parameter')}"
+
+    def references(self) -> Iterator[int]:
+        return iter(self.params)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Site(_Part):
+    """A place where a function was inlined; ``offset`` in bytes from the start of the section."""
+
+    func_id: int
+    loc_proto_id: int
+    offset: int
+
+    @property
+    def func(self) -> Type:
+        """The function (FUNC)."""
+        return self.btf[self.func_id]
+
+    @property
+    def places(self) -> Type:
+        """Where its parameters are (LOC_PROTO)."""
+        return self.btf[self.loc_proto_id]
+
+    def __repr__(self) -> str:
+        return f"<Site of [{self.func_id}] at {self.offset}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Locsec(Type):
+    """A section of code and where functions were inlined in it."""
+
+    kind = Kind.LOCSEC
+    sites: tuple[Site, ...]
+
+    def _detail(self) -> str:
+        return f", {_count(len(self.sites), 'site')}"
+
+    def references(self) -> Iterator[int]:
+        for site in self.sites:
+            yield site.func_id
+            yield site.loc_proto_id
 
 
 def _count(number: int, one: str, several: str = "") -> str:

@@ -79,6 +79,20 @@ def _function(name: str, verdict: FunctionVerdict | None, limit: int) -> Iterato
         if facts:
             yield f"      ({'; '.join(facts)})"
     yield from _more(len(ranked), limit, "candidates")
+    yield from _sites(verdict, limit)
+
+
+def _sites(verdict: FunctionVerdict, limit: int) -> Iterator[str]:
+    """A probe on the function does not see these calls."""
+    sites = verdict.sites
+    if not sites:
+        return
+    yield f"  inlined in {len(sites)} place{'' if len(sites) == 1 else 's'}:"
+    for site in sites[:limit] if limit else sites:
+        inside = f"{site.function}+{site.offset:#x}" if site.function else site.section
+        places = ", ".join(place or "?" for place in site.places)
+        yield f"    {inside} at {site.address:#x}, in {site.object} ({places})"
+    yield from _more(len(sites), limit, "places")
 
 
 def _definitions(told: Explanation, limit: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from ..btf import (
     FuncProto,
     Fwd,
     Int,
+    Locsec,
     Ptr,
     Restrict,
     Type,
@@ -139,6 +140,8 @@ class Facts:
         self.own: list[tuple[Layout, int]] = []
         self.functions: list[Func] = []
         self.sections: list[Datasec] = []
+        self.inlined: set[int] = set()
+        """Ids of functions that were inlined somewhere."""
         for type_id in range(1, len(btf)):
             found = btf[type_id]
             own = type_id >= btf.start
@@ -146,6 +149,8 @@ class Facts:
                 self.functions.append(found)
             elif own and isinstance(found, Datasec):
                 self.sections.append(found)
+            elif own and isinstance(found, Locsec):
+                self.inlined |= {site.func_id for site in found.sites}
             elif (fact := self.spelled.layout(found)) is not None:
                 self.layouts.setdefault(fact[:2], {}).setdefault(fact.text, type_id)
                 if own:

@@ -115,7 +115,7 @@ def _common(one: str, other: str) -> int:
 
 
 def functions(dwarf: Described, btf: Facts, image: Image, complete: bool) -> Iterator[Problem]:
-    """Each FUNC has a symbol, and a subprogram of its name, result and parameters.
+    """Each FUNC has a symbol or was inlined, and a subprogram of its name, result and parameters.
 
     With a sample of units, a name may have its subprogram elsewhere: then only those are compared
     that stand at the address of the only symbol of that name.
@@ -125,7 +125,8 @@ def functions(dwarf: Described, btf: Facts, image: Image, complete: bool) -> Ite
         base = func.name.partition(".")[0]
         # A clone under its own name has a symbol of exactly that name.
         clone = base != func.name
-        if func.name not in image.functions if clone else base not in image.base_names:
+        known = func.name in image.functions if clone else base in image.base_names
+        if not known and func.id not in btf.inlined:
             yield Problem(f"function {func.name}: no symbol of that name", func.id)
         if func.linkage:
             # Of whatever linkage in C: kernels have all their functions as static.

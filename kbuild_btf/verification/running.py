@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import struct
 import sys
 from typing import NamedTuple
@@ -29,6 +30,10 @@ _BPF_BTF_LOAD = 18
 _LOG_SIZE = 1 << 20
 # What says "not here", and nothing about the BTF.
 _NOT_ALLOWED = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOMEM, errno.EMFILE})
+
+
+# How a kernel names kinds that it does not know: LOC_PARAM, LOC_PROTO, LOCSEC.
+_OF_SITES = re.compile(r"Invalid kind:2[0-2]\b")
 
 
 class Outcome(NamedTuple):
@@ -73,6 +78,8 @@ def load(btf: bytes, bits: int = 64) -> Outcome:
     if failed in _NOT_ALLOWED:
         return Outcome(None, f"this machine does not let us load BTF: {name}")
     _, log = _call(number, btf, _LOG_SIZE)
+    if _OF_SITES.search(log):
+        return Outcome(None, "the running kernel does not know where functions were inlined")
     return Outcome(False, f"{name}: {log}" if log else name)
 
 

@@ -25,7 +25,7 @@ pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
 
 pub fn request(elf: &Path) -> Request<'_> {
     let mut features = Features::LEGACY;
-    features.turn_on("+global_var,true_signature");
+    features.turn_on("+global_var,true_signature,inline");
     Request {
         elf,
         features,

@@ -214,7 +214,7 @@ fn explain<'py>(
         cache: cache.as_deref().map(Cache::at),
         ..request(&elf, features, &lang_exclude, jobs, None, None)?
     };
-    let told = py.detach(|| guarded(|| native::explain(&request, objects.as_deref(), &name)))?;
+    let told = py.detach(|| guarded(|| native::explain(request, objects.as_deref(), &name)))?;
     let result = PyDict::new(py);
     let function = match told.function {
         None => None,
@@ -236,6 +236,18 @@ fn explain<'py>(
                 candidates.append(candidate)?;
             }
             entry.set_item("candidates", candidates)?;
+            let sites = PyList::empty(py);
+            for s in verdict.sites {
+                let site = PyDict::new(py);
+                site.set_item("object", s.object)?;
+                site.set_item("section", s.section)?;
+                site.set_item("address", s.address)?;
+                site.set_item("function", s.function)?;
+                site.set_item("offset", s.offset)?;
+                site.set_item("places", s.places)?;
+                sites.append(site)?;
+            }
+            entry.set_item("sites", sites)?;
             Some(entry)
         }
     };
@@ -340,14 +352,15 @@ fn sidecar_path(object: PathBuf) -> PathBuf {
 
 /// See kbuild_btf.write_sidecar.
 #[pyfunction]
-#[pyo3(signature = (object, *, cache=None))]
+#[pyo3(signature = (object, *, inline=false, cache=None))]
 fn write_sidecar(
     py: Python<'_>,
     object: PathBuf,
+    inline: bool,
     cache: Option<PathBuf>,
 ) -> Result<Option<&'static str>> {
     let cache = cache.as_deref().map(Cache::at);
-    let write = || native::write_sidecar(&object, cache.as_ref(), &mut Clock::start());
+    let write = || native::write_sidecar(&object, inline, cache.as_ref(), &mut Clock::start());
     let event = py.detach(|| guarded(write))?;
     Ok(event.map(|e| e.name()))
 }

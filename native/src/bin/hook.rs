@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! `kbuild-btf-hook [--echo] [--drop] [--section] [--timings] [--] OBJECT…`: runs right after an object
-//! is compiled and brings its sidecar up to date; then, with `--section`, it puts the sidecar's content
+//! `kbuild-btf-hook [--echo] [--inline] [--drop] [--section] [--timings] [--] OBJECT…`: runs right after an
+//! object is compiled and brings its sidecar up to date, with `--inline` also by where functions were
+//! inlined; then, with `--section`, it puts the sidecar's content
 //! into the object in its place, and with `--drop` it takes the debug information out.
 //!
 //! It never fails: make would delete the good object. What is missing, the link encodes, and
@@ -28,6 +29,7 @@ static MEMORY: Memory = Memory {
 #[derive(Default)]
 struct Options {
     echo: bool,
+    inline: bool,
     change: Change,
     timings: bool,
 }
@@ -48,6 +50,7 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
             _ if objects_only => update(Path::new(&argument), &options),
             b"--" => objects_only = true,
             b"--echo" => options.echo = true,
+            b"--inline" => options.inline = true,
             b"--drop" => options.change.drop = true,
             b"--section" => options.change.carry = true,
             b"--timings" => options.timings = true,
@@ -61,7 +64,8 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
 fn update(object: &Path, options: &Options) {
     let mut clock = Clock::start();
     let done = guarded(|| {
-        let done = write_sidecar(object, Cache::from_env().as_ref(), &mut clock)?;
+        let cache = Cache::from_env();
+        let done = write_sidecar(object, options.inline, cache.as_ref(), &mut clock)?;
         match done {
             Some(_) => change(object, options.change, &mut clock)?,
             None => keep_debug(object),

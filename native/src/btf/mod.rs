@@ -33,10 +33,19 @@ pub enum Kind {
     DeclTag = 17,
     TypeTag = 18,
     Enum64 = 19,
+    /// Where a parameter of an inlined function is.
+    LocParam = 20,
+    /// Where each of its parameters is.
+    LocProto = 21,
+    /// Where functions were inlined, in one section.
+    Locsec = 22,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 19] = [
+    /// Numbers of kinds are smaller; 0 is none.
+    pub const END: usize = Kind::ALL.len() + 1;
+
+    pub const ALL: [Kind; 22] = [
         Kind::Int,
         Kind::Ptr,
         Kind::Array,
@@ -56,6 +65,9 @@ impl Kind {
         Kind::DeclTag,
         Kind::TypeTag,
         Kind::Enum64,
+        Kind::LocParam,
+        Kind::LocProto,
+        Kind::Locsec,
     ];
 
     pub fn from_info(info: u32) -> Option<Kind> {
@@ -85,6 +97,9 @@ impl Kind {
             Kind::DeclTag => "DECL_TAG",
             Kind::TypeTag => "TYPE_TAG",
             Kind::Enum64 => "ENUM64",
+            Kind::LocParam => "LOC_PARAM",
+            Kind::LocProto => "LOC_PROTO",
+            Kind::Locsec => "LOCSEC",
         }
     }
 }
@@ -113,8 +128,10 @@ pub fn type_len(kind: Kind, vlen: usize) -> usize {
     3 + match kind {
         Kind::Int | Kind::Var | Kind::DeclTag => 1,
         Kind::Array => 3,
-        Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 => 3 * vlen,
+        Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 | Kind::Locsec => 3 * vlen,
         Kind::Enum | Kind::FuncProto => 2 * vlen,
+        Kind::LocParam => 1 + vlen,
+        Kind::LocProto => vlen,
         _ => 0,
     }
 }
@@ -159,8 +176,31 @@ pub fn for_each_field(kind: Kind, words: &[u32], mut visit: impl FnMut(usize, Fi
             });
         }
         Kind::Datasec => members(3).for_each(|i| visit(i, Field::Type)),
-        Kind::Int | Kind::Fwd | Kind::Float => {}
+        Kind::LocProto => members(1).for_each(|i| visit(i, Field::Type)),
+        Kind::Locsec => members(3).for_each(|i| {
+            visit(i, Field::Type);
+            visit(i + 1, Field::Type);
+        }),
+        Kind::Int | Kind::Fwd | Kind::Float | Kind::LocParam => {}
     }
+}
+
+/// The flags of a LOC_PARAM: what the words behind them are.
+pub mod loc_flags {
+    pub const SIGNED: u32 = 1 << 0;
+    /// A value.
+    pub const CONST: u32 = 1 << 1;
+    /// A value that is an address.
+    pub const ADDR: u32 = 1 << 2;
+    /// The DWARF number of a register, or of two that hold one value together.
+    pub const REG: u32 = 1 << 3;
+    /// What is meant lies in memory, there.
+    pub const DEREF: u32 = 1 << 4;
+    /// An offset to the register follows it.
+    pub const OFFSET: u32 = 1 << 5;
+    pub const ALL: u32 = (1 << 6) - 1;
+    /// In place of a register: the base of the function's frame (`DW_OP_fbreg`).
+    pub const FRAME_BASE: u32 = u32::MAX;
 }
 
 pub mod int_encoding {
@@ -205,6 +245,12 @@ pub fn for_each_target(words: &[u32], mut visit: impl FnMut(u32)) {
             }
         });
     }
+}
+
+/// Put the sites of a LOCSEC, each of three words, in order: by function, offset, places.
+pub fn sort_sites(words: &mut [u32]) {
+    let (sites, _) = words.as_chunks_mut::<3>();
+    sites.sort_unstable_by_key(|&[function, places, offset]| (function, offset, places));
 }
 
 /// Can BTF have an INT of so many bytes?

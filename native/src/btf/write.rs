@@ -38,15 +38,17 @@ pub fn file(types: &[u8], layout: &[u8], strings: &[u8], big: bool) -> Result<Ve
 }
 
 /// Sizes of each kind's data, so that readers can step over kinds that they do not know: for each
-/// kind bytes once, bytes per element, flags (two bytes).
-pub fn layout_section() -> Vec<u8> {
+/// kind bytes once, bytes per element, flags (two bytes). `inline`: also of the kinds of inline sites.
+pub fn layout_section(inline: bool) -> Vec<u8> {
     let sizes = |kind: Kind| {
         let one = type_len(kind, 1) - 3;
         let none = type_len(kind, 0) - 3;
         [(none * 4) as u8, ((one - none) * 4) as u8, 0, 0]
     };
+    let last = if inline { Kind::Locsec } else { Kind::Enum64 };
+    let kinds = Kind::ALL.into_iter().filter(|&kind| kind <= last);
     std::iter::once([0; 4])
-        .chain(Kind::ALL.map(sizes))
+        .chain(kinds.map(sizes))
         .flatten()
         .collect()
 }

@@ -28,6 +28,7 @@ use crate::object::features::Features;
 use crate::object::function_flags as flag;
 use crate::object::identity;
 use crate::object::numbering::{Class, Numbered, Sifted};
+use crate::object::sites::Site;
 use crate::object::{text_at, Function, Id, Short, Target, Variable, View, NONE};
 use crate::support::error::{Error, Result};
 use crate::support::hash::Fast;
@@ -199,6 +200,19 @@ pub struct PlacedVariable {
     pub die: u64,
 }
 
+/// A place where a function was inlined.
+#[derive(Clone, Copy)]
+pub struct PlacedSite {
+    /// Function class.
+    pub function: u32,
+    pub place: Place,
+    pub object: ObjectIndex,
+    /// Of the function, by which it is taken out with it.
+    pub die: u64,
+    /// Where its parameters are: a number of `Combiner::places`.
+    pub places: u32,
+}
+
 /// A symbol at which some candidate stands; names are in `Combiner::strings`.
 #[derive(Clone, Copy)]
 pub struct ObjectSymbol {
@@ -219,6 +233,8 @@ pub struct Wanted<'a> {
     pub variable: &'a (dyn Fn(&View<'_>, &Variable) -> bool + Sync),
     /// `DW_LANG_*` of units to leave out.
     pub excluded_languages: &'a [u32],
+    /// Where functions were inlined.
+    pub sites: bool,
 }
 
 /// What is to be taken out of the combiner: candidates by object and DIE, and how many types of a
@@ -246,6 +262,10 @@ pub struct Combiner<'a> {
     pub functions: Vec<FunctionClass>,
     pub placed_functions: Vec<PlacedFunction>,
     pub variables: Vec<PlacedVariable>,
+    pub sites: Vec<PlacedSite>,
+    /// Lists as `object::sites` has them, each once.
+    pub places: Vec<Box<[u32]>>,
+    places_table: HashTable<u32>,
     pub symbols: Vec<ObjectSymbol>,
     /// The name that `explain` asks for, and where it was met: function class, object and DIE;
     /// class and object.
@@ -270,6 +290,9 @@ impl<'a> Combiner<'a> {
             functions: Vec::new(),
             placed_functions: Vec::new(),
             variables: Vec::new(),
+            sites: Vec::new(),
+            places: Vec::new(),
+            places_table: HashTable::new(),
             symbols: Vec::new(),
             watch: None,
             watched_functions: Vec::new(),
@@ -540,7 +563,10 @@ impl<'a> Combiner<'a> {
             .iter()
             .filter(|f| concerned(f.proto) || concerned(f.passed_proto()))
         {
-            self.add_function(local, function);
+            let class = self.add_function(local, function);
+            if self.wanted.sites {
+                self.add_sites(local, function, class);
+            }
         }
         let variables = &view.variables[start.variables_end as usize..unit.variables_end as usize];
         for variable in variables {
@@ -594,7 +620,7 @@ impl<'a> Combiner<'a> {
         local.fresh.clear();
     }
 
-    fn add_function(&mut self, local: &mut Local<'_>, function: &Function) {
+    fn add_function(&mut self, local: &mut Local<'_>, function: &Function) -> u32 {
         let view = local.view;
         let id = match local.overrides {
             Some(overrides) => {
@@ -657,6 +683,55 @@ impl<'a> Combiner<'a> {
                 object: local.object,
                 die: function.die,
             });
+        }
+        class
+    }
+
+    /// The sites of one function of an object.
+    fn add_sites(&mut self, local: &mut Local<'_>, function: &Function, class: u32) {
+        let view = local.view;
+        let die = function.die;
+        let Ok(index) = view.functions.binary_search_by_key(&die, |f| f.die) else {
+            return;
+        };
+        let all = view.sites.unwrap_or_default();
+        let is_before = |site: &Site| (site.function as usize) < index;
+        let own = all[all.partition_point(is_before)..].iter();
+        for site in own.take_while(|site| site.function as usize == index) {
+            let place = match (view.target.relocatable, site.symbol) {
+                (0, _) => Place::Address(site.address),
+                (_, NONE) => continue,
+                (_, symbol) => Place::Symbol(self.symbol(local, symbol), site.address),
+            };
+            let range = site.places_start as usize..(site.places_start + site.places_len) as usize;
+            let placed = PlacedSite {
+                function: class,
+                place,
+                object: local.object,
+                die,
+                places: self.places(&view.places[range]),
+            };
+            self.sites.push(placed);
+        }
+    }
+
+    /// The number of a list of places.
+    fn places(&mut self, list: &[u32]) -> u32 {
+        let hash = |list: &[u32]| xxhash_rust::xxh3::xxh3_64(bytemuck::cast_slice(list));
+        let all = &mut self.places;
+        let entry = self.places_table.entry(
+            hash(list),
+            |&known| *all[known as usize] == *list,
+            |&known| hash(&all[known as usize]),
+        );
+        match entry {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let number = all.len() as u32;
+                new.insert(number);
+                all.push(list.into());
+                number
+            }
         }
     }
 
@@ -778,6 +853,8 @@ impl<'a> Combiner<'a> {
             .retain(|f| !functions.contains(&(f.object, f.die)));
         self.watched_functions
             .retain(|&(_, object, die)| !functions.contains(&(object, die)));
+        self.sites
+            .retain(|s| !functions.contains(&(s.object, s.die)));
         self.variables
             .retain(|v| !variables.contains(&(v.object, v.die)));
         self.watched_types.retain(|met| match types.get_mut(met) {
@@ -850,13 +927,15 @@ impl<'a> Combiner<'a> {
         self.symbols = order.iter().map(|&i| symbols[i as usize]).collect();
         let functions = self.placed_functions.iter_mut().map(|f| &mut f.place);
         let variables = self.variables.iter_mut().map(|v| &mut v.place);
-        for place in functions.chain(variables) {
+        let sites = self.sites.iter_mut().map(|s| &mut s.place);
+        for place in functions.chain(variables).chain(sites) {
             if let Place::Symbol(symbol, _) = place {
                 *symbol = moved[*symbol as usize];
             }
         }
         self.placed_functions.sort_by_key(|f| f.object);
         self.variables.sort_by_key(|v| v.object);
+        self.sites.sort_by_key(|s| s.object);
         self.watched_functions
             .sort_by_key(|&(_, object, die)| (object, die));
         self.watched_types.sort_by_key(|&(_, object)| object);

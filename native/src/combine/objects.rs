@@ -27,6 +27,8 @@ pub struct Asked<'a> {
     /// file.
     pub keep_sidecars: bool,
     pub cache: Option<&'a Cache>,
+    /// It is asked where functions were inlined.
+    pub sites: bool,
     /// They will be looked at whole, together.
     pub whole: bool,
 }
@@ -63,6 +65,8 @@ pub struct Member {
     /// The source files that its symbols name; `None` for an object without DWARF.
     pub source_files: Option<Vec<Vec<u8>>>,
     pub counted: Counted,
+    /// It is not known where functions were inlined.
+    pub lacks_sites: bool,
 }
 
 impl<'a> Objects<'a> {
@@ -94,6 +98,7 @@ impl<'a> Objects<'a> {
             types: view.map_or(0, |view| view.type_count() as u64),
             source_files: view.map(names),
             counted: counted.transpose()?.unwrap_or_default(),
+            lacks_sites: view.is_some_and(|view| view.sites.is_none()),
         })
     }
 }
@@ -109,7 +114,8 @@ impl Supply for Objects<'_> {
             true => Mapped::open_whole,
             false => Mapped::read,
         };
-        let loaded = objects::load(path, asked.cache, || asked.may_leave(path), open)?;
+        let may_leave = || asked.may_leave(path);
+        let loaded = objects::load(path, asked.sites, asked.cache, may_leave, open)?;
         let member = self.member(index, path, &loaded)?;
         self.members.push(member);
         self.keys.insert(index, loaded.key());
@@ -121,7 +127,8 @@ impl Supply for Objects<'_> {
     }
 
     fn bring_again(&mut self, index: ObjectIndex, path: &PathBuf) -> Result<Loaded> {
-        let loaded = objects::load(path, self.asked.cache, || false, Mapped::read)?;
+        let asked = self.asked;
+        let loaded = objects::load(path, asked.sites, asked.cache, || false, Mapped::read)?;
         if self.keys.get(&index) != Some(&loaded.key()) {
             return Err(Error::new("the object was changed while it was linked")
                 .at(path.display())

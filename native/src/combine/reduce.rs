@@ -167,6 +167,8 @@ fn carry_candidates(from: Combiner<'_>, to: &mut Combiner<'_>, moved: &[Class]) 
         to.functions.push(function);
     }
     to.placed_functions = from.placed_functions;
+    to.sites = from.sites;
+    to.places = from.places;
     for mut variable in from.variables {
         variable.class = moved[variable.class as usize];
         variable.name = carry(to, variable.name);

@@ -7,6 +7,7 @@ use crate::object::Encoded;
 pub static WANTED: Wanted<'static> = Wanted {
     variable: &|_, _| true,
     excluded_languages: &[],
+    sites: false,
 };
 
 pub fn added(objects: &[&Encoded]) -> Combiner<'static> {

@@ -58,6 +58,7 @@ attributes! {
     LowPc = dw::DW_AT_low_pc,
     HighPc = dw::DW_AT_high_pc,
     Ranges = dw::DW_AT_ranges,
+    EntryPc = dw::DW_AT_entry_pc,
     Inline = dw::DW_AT_inline,
     DeclLine = dw::DW_AT_decl_line,
     Location = dw::DW_AT_location,

@@ -29,8 +29,8 @@ pub struct Dwarf<'a> {
     pub line_str: Cow<'a, [u8]>,
     pub str_offsets: Cow<'a, [u8]>,
     pub addr: Section<'a>,
-    pub loc: Cow<'a, [u8]>,
-    pub loclists: Cow<'a, [u8]>,
+    pub loc: Section<'a>,
+    pub loclists: Section<'a>,
     pub endian: RunTimeEndian,
 }
 
@@ -50,8 +50,8 @@ impl<'a> Dwarf<'a> {
             line_str: elf.section(".debug_line_str")?.data,
             str_offsets: elf.section(".debug_str_offsets")?.data,
             addr: elf.section(".debug_addr")?,
-            loc: elf.section(".debug_loc")?.data,
-            loclists: elf.section(".debug_loclists")?.data,
+            loc: elf.section(".debug_loc")?,
+            loclists: elf.section(".debug_loclists")?,
             endian: elf.endian(),
         })
     }

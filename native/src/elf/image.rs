@@ -13,6 +13,8 @@ pub struct ImageSection<'a> {
     pub size: u64,
     pub alloc: bool,
     pub holds_data: bool,
+    /// It is executed.
+    pub holds_code: bool,
 }
 
 pub struct ImageSymbol<'a> {
@@ -85,6 +87,7 @@ impl<'a> Image<'a> {
                     size: 0,
                     alloc: false,
                     holds_data: false,
+                    holds_code: false,
                 });
             }
             sections[i] = ImageSection {
@@ -93,6 +96,7 @@ impl<'a> Image<'a> {
                 size: info.size,
                 alloc: info.alloc,
                 holds_data: info.holds_data,
+                holds_code: info.holds_code,
             };
         }
         let mut symbols = Vec::new();

@@ -195,6 +195,7 @@ impl<'a> Elf<'a> {
                     size: s.size(),
                     alloc: sh_flags & elf::SHF_ALLOC.0 != 0,
                     merges: sh_flags & elf::SHF_MERGE.0 != 0,
+                    holds_code: sh_flags & elf::SHF_EXECINSTR.0 != 0,
                     holds_data: sh_type == elf::SHT_PROGBITS.0 || sh_type == elf::SHT_NOBITS.0,
                 }
             })
@@ -592,6 +593,7 @@ pub struct SectionInfo<'a> {
     pub size: u64,
     pub alloc: bool,
     pub holds_data: bool,
+    pub holds_code: bool,
     /// Linkers put equal parts of such sections together.
     pub merges: bool,
 }

@@ -13,7 +13,7 @@ use crate::support::hash::Fast;
 type Place = (u32, u64, u32);
 
 /// So many are looked at one after the other.
-const FEW: usize = 16;
+pub const FEW: usize = 16;
 
 /// Larger groups that were asked for, by kind and index of their first symbol.
 #[derive(Default)]

@@ -9,8 +9,9 @@ use super::signature::Arrival;
 use super::strings::Strings;
 use super::types::Types;
 use super::words::{Choice, Item, Layout, Prototype, Reference, Words};
-use super::{variables, SymbolIndex};
+use super::{sites, variables, SymbolIndex};
 use crate::btf::Kind;
+use crate::dwarf::Tables;
 use crate::object::{
     function_flags, variable_flags, DeclTag, Encoded, Function, Id, Unit, Variable, NONE,
 };
@@ -36,14 +37,16 @@ struct Emit<'r> {
 pub fn emit(raw: &mut Raw<'_>, meeting: Option<&mut Meeting<'_>>) -> Result<Encoded> {
     resolve_gnu_annotations(raw);
     let mut strings = std::mem::take(&mut raw.strings);
-    let result = emit_with(raw, &mut strings, meeting);
-    raw.strings = strings;
+    let mut tables = raw.tables.take();
+    let result = emit_with(raw, &mut strings, &mut tables, meeting);
+    (raw.strings, raw.tables) = (strings, tables);
     result
 }
 
 fn emit_with(
     raw: &Raw<'_>,
     strings: &mut Strings,
+    tables: &mut Option<Tables>,
     meeting: Option<&mut Meeting<'_>>,
 ) -> Result<Encoded> {
     let types = Types::new(raw);
@@ -73,7 +76,13 @@ fn emit_with(
         None => emit.write(&judgement, &mut All)?,
         Some(meeting) => emit.write(&judgement, meeting)?,
     }
-    Ok(emit.out)
+    let Emit {
+        mut out, strings, ..
+    } = emit;
+    if raw.source.sites {
+        sites::add(raw, &types, &judgement, strings, tables, &mut out)?;
+    }
+    Ok(out)
 }
 
 /// Units with a type that BTF cannot hold, by their place, and why; of languages that `asked` says.
@@ -632,7 +641,9 @@ mod tests {
         );
         let mapped = Mapped::of(p.elf());
         let elf = crate::elf::Elf::parse(&mapped).expect("sound");
-        let alone = encode_object(&elf).expect("sound").expect("has types");
+        let alone = encode_object(&elf, false)
+            .expect("sound")
+            .expect("has types");
         let dwarf = crate::dwarf::Dwarf::load(&elf).expect("sound");
         let source = Source::new(&elf, &dwarf).expect("sound");
         let units = dwarf.units().expect("sound");

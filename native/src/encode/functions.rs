@@ -163,15 +163,20 @@ impl Judgement {
         &self.parameters[function.start as usize..(function.start + function.len) as usize]
     }
 
+    /// Which of the raw parameters the prototype as written has.
+    pub fn written(&self, function: &Judged) -> impl Iterator<Item = usize> + '_ {
+        let reordered = function.flags & flag::REORDERED_PARM != 0;
+        let own = function.start as usize..(function.start + function.len) as usize;
+        own.filter(move |&p| !(reordered && self.parameters[p].lost))
+    }
+
     /// The parameters of the prototype as written. Where the compiler reordered them, those that
     /// it removed show by having no place.
     pub fn as_written<'a>(
         &'a self,
         function: &'a Judged,
     ) -> impl Iterator<Item = &'a Parameter> + 'a {
-        let reordered = function.flags & flag::REORDERED_PARM != 0;
-        let own = self.parameters_of(function).iter();
-        own.filter(move |p| !(reordered && p.lost))
+        self.written(function).map(|p| &self.parameters[p])
     }
 
     /// The parameters of the prototype as passed, of a function whose signature was changed.

@@ -53,8 +53,8 @@ fn read_list(
 ) -> gimli::Result<()> {
     let dwarf = raw.source.dwarf;
     let lists = LocationLists::new(
-        gimli::DebugLoc::new(&dwarf.loc, dwarf.endian),
-        gimli::DebugLocLists::new(&dwarf.loclists, dwarf.endian),
+        gimli::DebugLoc::new(&dwarf.loc.data, dwarf.endian),
+        gimli::DebugLocLists::new(&dwarf.loclists.data, dwarf.endian),
     );
     let at = match location.form() {
         dw::DW_FORM_loclistx => lists.get_offset(

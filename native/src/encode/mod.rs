@@ -12,6 +12,7 @@ mod functions;
 mod known;
 mod location;
 mod merged;
+mod places;
 mod plain;
 mod producer;
 mod ranges;
@@ -19,6 +20,7 @@ mod records;
 #[cfg(test)]
 mod sample;
 mod signature;
+mod sites;
 mod strings;
 mod types;
 mod variables;
@@ -51,6 +53,8 @@ pub struct Source<'a> {
     pub dwarf: &'a Dwarf<'a>,
     pub target: Target,
     pub(crate) symbols: SymbolIndex<'a>,
+    /// It is asked where functions were inlined.
+    sites: bool,
     ranges: OnceLock<Section<'static>>,
     rnglists: OnceLock<Section<'static>>,
     globals: OnceLock<GlobalFunctions>,
@@ -75,10 +79,16 @@ impl<'a> Source<'a> {
             } else {
                 SymbolIndex::default()
             },
+            sites: false,
             ranges: OnceLock::new(),
             rnglists: OnceLock::new(),
             globals: OnceLock::new(),
         })
+    }
+
+    /// The same, to be asked also where functions were inlined, or not.
+    pub fn with_sites(self, sites: bool) -> Self {
+        Source { sites, ..self }
     }
 
     fn file_size(&self) -> usize {
@@ -116,14 +126,20 @@ pub fn target(elf: &Elf<'_>) -> Target {
     }
 }
 
-/// Encode one object file whole. `None`: it has neither DWARF nor BTF.
-pub fn encode_object(elf: &Elf<'_>) -> Result<Option<Encoded>> {
+/// Encode one object file whole, also where functions were inlined if that is asked. `None`: it has
+/// neither DWARF nor BTF.
+pub fn encode_object(elf: &Elf<'_>, sites: bool) -> Result<Option<Encoded>> {
     let dwarf = Dwarf::load(elf)?;
     if dwarf.info.data.is_empty() {
-        return plain::encode(elf);
+        let mut encoded = plain::encode(elf)?;
+        if let Some(encoded) = &mut encoded {
+            // BTF of an object tells it of sections that become parts of others.
+            encoded.sites = sites.then(Vec::new);
+        }
+        return Ok(encoded);
     }
     let units = dwarf.units().map_err(|e| e.at(elf.path.display()))?;
-    let source = Source::new(elf, &dwarf)?;
+    let source = Source::new(elf, &dwarf)?.with_sites(sites);
     let mut encoded = encode_units(&source, &units)?;
     encoded.add_source_files(&elf.source_files());
     Ok(Some(encoded))
@@ -387,6 +403,35 @@ impl<'a> SymbolIndex<'a> {
         let here = &self.functions[start..end];
         self.crowds
             .best(&self.symbols, here, at.offset - value, name)
+    }
+
+    /// A function of a section that moves as a whole by which all places in it are found again: one whose
+    /// name no other function has, and that none can override.
+    pub fn anchor(&self, section: u32) -> Option<u32> {
+        let whole = self.moves_whole.get(section as usize) == Some(&true);
+        let start = self.functions.partition_point(|&(s, _, _)| s < section);
+        let mut own = self.functions[start..]
+            .iter()
+            .take_while(|&&(s, _, _)| whole && s == section);
+        let is_global = |i: u32| self.symbols[i as usize].binding == elf::STB_GLOBAL.0;
+        own.find(|&&(_, _, i)| is_global(i)).map(|&(_, _, i)| i)
+    }
+
+    /// The function of the section nearest to a place, rather one before it that is not weak.
+    pub fn function_near(&self, at: crate::elf::Target) -> Option<u32> {
+        let end = self
+            .functions
+            .partition_point(|&(s, v, _)| (s, v) <= (at.section, at.offset));
+        let before = self.functions[..end].iter().rev().take(crowd::FEW);
+        let mut before = before.take_while(|&&(s, _, _)| s == at.section);
+        let nearest = before.clone().next();
+        let is_weak = |i: u32| self.symbols[i as usize].binding == elf::STB_WEAK.0;
+        let found = before.find(|&&(_, _, i)| !is_weak(i)).or(nearest);
+        let behind = self
+            .functions
+            .get(end)
+            .filter(|&&(s, _, _)| s == at.section);
+        found.or(behind).map(|&(_, _, i)| i)
     }
 
     /// The object at a place, one of that name if there is.

@@ -205,8 +205,12 @@ impl<'b> Builder<'b> {
     /// The types proper, in their order: not functions, variables, sections and what is said of those;
     /// nor prototypes that only functions have, which come with these.
     fn types(&self) -> Vec<u32> {
-        let is_candidate =
-            |id: u32| matches!(self.kind(id), Some(Kind::Func | Kind::Var | Kind::Datasec));
+        // Where functions were inlined is told from the start of a section of this object.
+        let is_candidate = |id: u32| {
+            let kind = self.kind(id);
+            let is_site = kind.is_some_and(|kind| kind >= Kind::LocParam);
+            is_site || matches!(kind, Some(Kind::Func | Kind::Var | Kind::Datasec))
+        };
         let counts = |id: u32| match self.kind(id) {
             Some(Kind::DeclTag) => !is_candidate(self.words(id)[2]),
             _ => !is_candidate(id) && !self.nameless.contains(&id),

@@ -81,7 +81,7 @@ fn by_index(raw: &Raw<'_>, unit: &UnitFacts, section: &Section<'_>, index: u64) 
         .checked_add(table.uint(size as u32).ok()?)
 }
 
-fn address(
+pub(super) fn address(
     section: &Section<'_>,
     cursor: &mut Cursor<'_>,
     size: u32,
@@ -92,7 +92,7 @@ fn address(
 }
 
 /// The address so many bytes behind another.
-fn behind(base: Address, offset: u64) -> Address {
+pub(super) fn behind(base: Address, offset: u64) -> Address {
     let mut at = base;
     at.value = at.value.wrapping_add(offset);
     if let Some(target) = &mut at.target {

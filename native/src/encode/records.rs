@@ -184,6 +184,15 @@ pub struct Code {
     pub ranges: Option<Value>,
 }
 
+/// Where the DIEs of a unit are.
+#[derive(Clone, Copy)]
+pub struct Dies {
+    pub unit: usize,
+    pub start: usize,
+    pub end: usize,
+    pub table: u64,
+}
+
 /// What the DIEs of one unit share.
 #[derive(Clone, Copy)]
 pub struct UnitFacts {
@@ -196,6 +205,8 @@ pub struct UnitFacts {
     pub loclists_base: u64,
     pub rnglists_base: u64,
     pub code: Code,
+    /// Where it starts, its DIEs start and end, and its abbreviations start.
+    pub dies: Dies,
     /// Ends of this unit's share in `Raw::types`, `functions` and `variables`.
     pub types_end: u32,
     pub functions_end: u32,

@@ -136,7 +136,7 @@ impl Program {
 
     pub fn encoded(self) -> Result<Encoded> {
         let mapped = Mapped::of(self.elf());
-        let encoded = encode_object(&Elf::parse(&mapped)?)?;
+        let encoded = encode_object(&Elf::parse(&mapped)?, false)?;
         Ok(encoded.expect("it has debug information"))
     }
 }

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use gimli::constants as dw;
+
 use super::records::{end_of_storage, DieIndex, Member, Raw, Type};
 use super::strings::Strings;
 use crate::btf::Kind;
@@ -88,6 +90,19 @@ impl<'r> Types<'r> {
             Some(t) => (u64::from(t.size), t.kind),
             None => (0, None),
         }
+    }
+
+    /// Is it a signed integer, behind typedefs and qualifiers?
+    pub fn is_signed(&self, reference: u32) -> bool {
+        let through = |k| {
+            matches!(
+                k,
+                Some(Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict)
+            )
+        };
+        let found = self.strip(reference, through);
+        let signed = [dw::DW_ATE_signed, dw::DW_ATE_signed_char].map(|e| u32::from(e.0));
+        found.is_some_and(|t| t.kind == Some(Kind::Int) && signed.contains(&t.extra))
     }
 
     /// Size of a whole object of this type; arrays count their elements.

@@ -12,8 +12,8 @@ use gimli::DwTag;
 use super::producer;
 use super::ranges;
 use super::records::{
-    end_of_storage, Annotation, Code, Enumerator, Frame, Function, Member, Open, Param, Raw, Tag,
-    Tagged, Type, UnitFacts, Unplaced, Variable, What,
+    end_of_storage, Annotation, Code, Dies, Enumerator, Frame, Function, Member, Open, Param, Raw,
+    Tag, Tagged, Type, UnitFacts, Unplaced, Variable, What,
 };
 use crate::btf::{is_width_of_int, Kind};
 use crate::dwarf::cursor::Cursor;
@@ -111,6 +111,12 @@ pub fn walk(
             loclists_base: 0,
             rnglists_base: 0,
             code: Code::default(),
+            dies: Dies {
+                unit: offset,
+                start,
+                end,
+                table,
+            },
             types_end: 0,
             functions_end: 0,
             variables_end: 0,
@@ -983,7 +989,7 @@ mod tests {
             });
             let mapped = Mapped::of(elf);
             let elf = Elf::parse(&mapped).expect("sound");
-            (whole.get(), encode_object(&elf).is_ok())
+            (whole.get(), encode_object(&elf, false).is_ok())
         };
         for section in [SectionId::DebugInfo, SectionId::DebugAbbrev] {
             let (whole, sound) = cut(section, usize::MAX);

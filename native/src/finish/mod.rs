@@ -30,7 +30,7 @@ pub struct Finished {
     /// Number of types, without void; those of a distilled base are not counted.
     pub types: u64,
     /// How many of each kind, by `Kind as usize`.
-    pub kinds: [u64; 20],
+    pub kinds: [u64; Kind::END],
 }
 
 pub fn finish(
@@ -74,7 +74,11 @@ pub fn finish(
             length: base.strings().len() as u32,
             find: Box::new(|text| base.find_string(text)),
         });
-        return writer.whole(&own, below, features.layout && base.is_none());
+        let layout = match features.layout && base.is_none() {
+            true => layout_section(features.inline),
+            false => Vec::new(),
+        };
+        return writer.whole(&own, below, &layout);
     };
     let shown = |class: Class| shown_of_base(combiner, class, whole);
     let mut strings = Strings::new(combiner, None);
@@ -95,7 +99,7 @@ pub fn finish(
             strings.placed.get(&name).copied()
         }),
     };
-    let finished = writer.whole(&own, Some(below), false)?;
+    let finished = writer.whole(&own, Some(below), &[])?;
     Ok(Finished {
         base: Some(file(&types, &[], &strings.bytes, writer.big)?),
         ..finished
@@ -282,9 +286,9 @@ impl Writer<'_> {
         &self,
         all: impl Iterator<Item = Cow<'w, [u32]>>,
         strings: &mut Strings<'_>,
-    ) -> Result<(Vec<u8>, [u64; 20])> {
+    ) -> Result<(Vec<u8>, [u64; Kind::END])> {
         let mut types = Vec::with_capacity(4 * self.combiner.words.len());
-        let mut kinds = [0; 20];
+        let mut kinds = [0; Kind::END];
         let mut words = Vec::new();
         for source in all {
             let Some(kind) = btf::kind_of(&source) else {
@@ -298,6 +302,9 @@ impl Writer<'_> {
                     Field::Type => self.ids[source[i] as usize],
                 };
             });
+            if kind == Kind::Locsec {
+                btf::sort_sites(&mut words[3..]);
+            }
             kinds[kind as usize] += 1;
             words
                 .iter()
@@ -306,15 +313,14 @@ impl Writer<'_> {
         Ok((types, kinds))
     }
 
-    fn whole(&self, own: &[Class], below: Option<Below<'_>>, layout: bool) -> Result<Finished> {
+    fn whole(&self, own: &[Class], below: Option<Below<'_>>, layout: &[u8]) -> Result<Finished> {
         let mut strings = Strings::new(self.combiner, below);
         let all = own
             .iter()
             .map(|&c| Cow::Borrowed(self.combiner.class_words(c)));
         let (types, kinds) = self.types(all, &mut strings)?;
-        let layout = if layout { layout_section() } else { Vec::new() };
         Ok(Finished {
-            bytes: file(&types, &layout, &strings.bytes, self.big)?,
+            bytes: file(&types, layout, &strings.bytes, self.big)?,
             base: None,
             types: own.len() as u64,
             kinds,

@@ -59,7 +59,7 @@ fn name_of<'v>(view: &View<'v>, id: u32) -> Option<(u8, &'v [u8])> {
     let words = view.type_words(id);
     let space = match (btf::nominal(words), kind(words)) {
         (Some((space, _)), _) => space as u8,
-        (None, kind @ (Kind::Func | Kind::Var | Kind::Datasec)) => kind as u8,
+        (None, kind @ (Kind::Func | Kind::Var | Kind::Datasec | Kind::Locsec)) => kind as u8,
         _ => return None,
     };
     Some((space, view.string(words[0])))
@@ -258,6 +258,9 @@ fn write(old: &View<'_>, new: &View<'_>, of_new: Vec<u32>, layout: bool) -> Resu
                         Field::Type => ids[now[i] as usize],
                     };
                 });
+                if kind(now) == Kind::Locsec {
+                    btf::sort_sites(&mut words[at + 3..]);
+                }
             }
             (Some(was), None) if !is_free(old, id) => {
                 words.extend(of_gone(old, new, &sources, was));
@@ -273,8 +276,10 @@ fn write(old: &View<'_>, new: &View<'_>, of_new: Vec<u32>, layout: bool) -> Resu
             false => word.to_le_bytes(),
         })
         .collect();
+    let is_site = |id| kind(new.type_words(id)) == Kind::Locsec;
+    let has_sites = (1..=new.type_count() as u32).any(is_site);
     let layout = match layout {
-        true => write::layout_section(),
+        true => write::layout_section(has_sites),
         false => Vec::new(),
     };
     let strings = strings.padded(old.strings.len());
@@ -288,7 +293,7 @@ fn write(old: &View<'_>, new: &View<'_>, of_new: Vec<u32>, layout: bool) -> Resu
 fn is_free(old: &View<'_>, id: u32) -> bool {
     let words = old.type_words(id);
     match kind(words) {
-        Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag => true,
+        Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag | Kind::Locsec => true,
         Kind::Fwd => old.string(words[0]) == FREE,
         _ => false,
     }

@@ -132,7 +132,7 @@ pub struct Chosen {
 }
 
 /// Identity of a FUNC of this name.
-fn id_of_func(combiner: &Combiner<'_>, name: &[u8], proto: Class) -> Id {
+pub(super) fn id_of_func(combiner: &Combiner<'_>, name: &[u8], proto: Class) -> Id {
     id_of(Kind::Func, &[name, &combiner.facts(proto).id.bytes()])
 }
 

@@ -11,6 +11,7 @@ pub mod names;
 pub mod origins;
 mod prototypes;
 pub mod sections;
+pub mod sites;
 pub mod variables;
 
 use self::linked_dwarf::Relink;
@@ -34,8 +35,13 @@ pub struct Outcome {
     pub skipped: Vec<(&'static str, u64)>,
     /// The same by name.
     pub left_out: Vec<(String, functions::Reason)>,
+    /// Where functions were inlined; of how many of these all parameters are told.
+    pub sites: u64,
+    pub sites_complete: u64,
     /// Names that only the linked debug information could tell apart.
     pub settled_by_dwarf: u64,
+    /// What should be told, and is not.
+    pub notes: Vec<String>,
 }
 
 pub fn fix_up(
@@ -60,6 +66,9 @@ pub fn fix_up(
     let named = functions::gather(combiner, image, named, &resolution, features, threads)?;
     functions::add(combiner, image, &named, features, threads, &mut outcome)?;
     variables::add(combiner, image, &resolution, features, &mut outcome)?;
+    if features.inline {
+        sites::add(combiner, image, &resolution, &mut outcome)?;
+    }
     Ok(outcome)
 }
 

@@ -38,7 +38,15 @@ pub struct Resolution {
     linked: Vec<Option<u32>>,
     /// What the symbols leave open, and what follows from it is not the same in every case.
     open: Vec<Contest>,
+    moves: Moves,
+    /// Of `Combiner::symbols` those whose linked symbol may be that of another object, which means the same
+    /// but for where functions were inlined in it.
+    unsure: HashSet<u32, Fast>,
 }
+
+/// By object and section how far the linker moved it, and to which section. `None`: its symbols
+/// contradict each other.
+type Moves = HashMap<u64, Option<(u32, u64)>, Fast>;
 
 /// Symbols of one name, kind and size, of source files of one name: what is not decided yet.
 struct Contest {
@@ -175,9 +183,7 @@ struct Search<'s, 'i> {
     linked: &'s mut [Option<u32>],
     /// Whose a group is.
     owners: HashMap<u32, ObjectIndex, Fast>,
-    /// By object and section how far the linker moved it, and to which section. `None`: its symbols
-    /// contradict each other.
-    moves: HashMap<u64, Option<(u32, u64)>, Fast>,
+    moves: Moves,
 }
 
 impl Search<'_, '_> {
@@ -294,7 +300,17 @@ impl Search<'_, '_> {
 }
 
 /// What the candidates at a symbol mean for the result, in a form that compares.
-type Meaning<'c> = Vec<(Class, u32, u32, u64, u64, &'c [(u32, i32)])>;
+type Meaning<'c> = Vec<Means<'c>>;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Means<'c> {
+    /// Class and offset.
+    Function(u32, u64),
+    /// Class, name, flags, size, offset, tags.
+    Variable(Class, u32, u32, u64, u64, &'c [(u32, i32)]),
+    /// Function class, places, offset.
+    Site(u32, u32, u64),
+}
 
 fn meanings<'c>(combiner: &'c Combiner<'_>, open: &[Contest]) -> HashMap<u32, Meaning<'c>> {
     let claims = open.iter().flat_map(|c| &c.claims);
@@ -307,13 +323,20 @@ fn meanings<'c>(combiner: &'c Combiner<'_>, open: &[Contest]) -> HashMap<u32, Me
     }
     for f in &combiner.placed_functions {
         if let Place::Symbol(symbol, offset) = f.place {
-            let what = (f.class, 0, 0, 0, offset, &[][..]);
+            let what = Means::Function(f.class, offset);
             found.entry(symbol).and_modify(|all| all.push(what));
         }
     }
     for v in &combiner.variables {
         if let Place::Symbol(symbol, offset) = v.place {
-            let what = (v.class, v.name, v.flags, v.size, offset, v.tags.as_slice());
+            let tags = v.tags.as_slice();
+            let what = Means::Variable(v.class, v.name, v.flags, v.size, offset, tags);
+            found.entry(symbol).and_modify(|all| all.push(what));
+        }
+    }
+    for s in &combiner.sites {
+        if let Place::Symbol(symbol, offset) = s.place {
+            let what = Means::Site(s.function, s.places, offset);
             found.entry(symbol).and_modify(|all| all.push(what));
         }
     }
@@ -335,6 +358,7 @@ impl Contest {
         }
         let meaning = |claim: &Claim| {
             let own = claim.copies.iter().flat_map(|copy| &meanings[copy]);
+            let own = own.filter(|means| !matches!(means, Means::Site(..)));
             let mut all: Meaning<'_> = own.copied().collect();
             all.sort_unstable();
             all.dedup();
@@ -343,6 +367,15 @@ impl Contest {
         let first = meaning(&self.claims[0]);
         (!is_function && self.claims.len() < self.linked.len())
             || self.claims[1..].iter().any(|c| meaning(c) != first)
+    }
+}
+
+impl Contest {
+    /// Can it not be told in which of several functions others were inlined?
+    fn leaves_sites_open(&self, meanings: &HashMap<u32, Meaning<'_>>) -> bool {
+        let copies = self.claims.iter().flat_map(|c| &c.copies);
+        let mut all = copies.flat_map(|copy| &meanings[copy]);
+        self.claims.len().max(self.linked.len()) > 1 && all.any(|m| matches!(m, Means::Site(..)))
     }
 }
 
@@ -358,6 +391,8 @@ impl Resolution {
         let mut resolution = Resolution {
             linked: vec![None; combiner.symbols.len()],
             open: Vec::new(),
+            moves: Moves::default(),
+            unsure: HashSet::default(),
         };
         if image.relocatable && objects.iter().all(|o| image.path.as_os_str() == o.as_str()) {
             resolution.find_own(image, combiner);
@@ -477,6 +512,7 @@ impl Resolution {
         for contest in &mut contests {
             search.drop_impossible(contest);
         }
+        self.moves = search.moves;
         contests.retain(|c| !c.claims.is_empty());
         let meanings = meanings(combiner, &contests);
         for contest in contests {
@@ -484,12 +520,21 @@ impl Resolution {
                 self.open.push(contest);
                 continue;
             }
+            if contest.leaves_sites_open(&meanings) {
+                let copies = contest.claims.iter().flat_map(|claim| &claim.copies);
+                self.unsure.extend(copies);
+            }
             for (claim, linked) in contest.claims.iter().zip(contest.linked) {
                 for &copy in &claim.copies {
                     self.linked[copy as usize] = Some(linked);
                 }
             }
         }
+    }
+
+    /// Symbols by which places in code cannot be found.
+    pub fn unsure_symbols(&self) -> usize {
+        self.unsure.len()
     }
 
     /// Names of statics whose symbols leave open which object's is which.
@@ -632,6 +677,28 @@ impl Resolution {
         ))
         .at(known.image.path.display())
         .hint("run make again, or name the objects"))
+    }
+
+    /// A place in code, from a symbol of its section. Which one that is does not matter: the linker has
+    /// moved the section as a whole, and the symbol itself may be overridden.
+    pub fn locate_code(
+        &self,
+        combiner: &Combiner<'_>,
+        image: &Image<'_>,
+        place: Place,
+    ) -> Option<Location> {
+        if let Place::Symbol(symbol, offset) = place {
+            let own = &combiner.symbols[symbol as usize];
+            let moved = self.moves.get(&section_of(own)).copied().flatten();
+            if let Some((section, by)) = moved.filter(|_| own.moves_whole) {
+                let value = own.value.wrapping_add(offset).wrapping_add(by);
+                return Some(Location { section, value });
+            }
+            if self.unsure.contains(&symbol) {
+                return None;
+            }
+        }
+        self.locate(image, place)
     }
 
     pub fn locate(&self, image: &Image<'_>, place: Place) -> Option<Location> {

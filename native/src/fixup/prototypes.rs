@@ -108,9 +108,15 @@ impl<'a, 'c> Prototypes<'a, 'c> {
                 let params = words[3..].chunks_exact(2).map(|param| param[1]);
                 self.made_of(kind as u8, 0, std::iter::once(words[2]).chain(params))
             }
-            Kind::Int | Kind::Float | Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag => {
-                self.combiner.facts(class).id
-            }
+            Kind::Int
+            | Kind::Float
+            | Kind::Func
+            | Kind::Var
+            | Kind::Datasec
+            | Kind::DeclTag
+            | Kind::LocParam
+            | Kind::LocProto
+            | Kind::Locsec => self.combiner.facts(class).id,
         }
     }
 

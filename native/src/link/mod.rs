@@ -153,6 +153,7 @@ pub fn combine_objects<T>(
         elf: request.elf,
         keep_sidecars: request.keep_sidecars,
         cache: request.cache.as_ref(),
+        sites: request.features.inline,
         whole: base.is_some(),
     };
     let names: Vec<String> = objects.iter().map(|p| p.display().to_string()).collect();
@@ -193,7 +194,7 @@ pub fn combine_units<T>(
         || encode::batches(&dwarf).map_err(|e| e.at(request.elf.display())),
     );
     let (image, batches) = (image?, batches?);
-    let source = Source::new(&elf, &dwarf)?;
+    let source = Source::new(&elf, &dwarf)?.with_sites(request.features.inline);
     clock.lap("read image", image.symbols.len() as u64, 0);
     let base = stages::open_base(request, source.target, &mut clock)?;
     let asked = units::Asked {

@@ -76,7 +76,7 @@ fn key_of(request: &Request<'_>) -> Result<Id> {
     part(bytemuck::bytes_of(&target));
     part(&base::fingerprint(base, target)?.bytes());
     for object in kbuild::linked_objects(request.elf)? {
-        part(&objects::key_of(&object)?.bytes());
+        part(&objects::key_of(&object, false)?.bytes());
     }
     for section in &image.sections {
         if section.name.starts_with(b".BTF") && section.name != b".BTF_ids" {

@@ -88,6 +88,7 @@ impl<'r> Road<'r> {
         let wanted = Wanted {
             variable: &is_wanted,
             excluded_languages: &request.excluded_languages,
+            sites: request.features.inline,
         };
         let mut combiner = Combiner::new(&wanted);
         combiner.watch(self.watch);
@@ -126,14 +127,16 @@ impl<'r> Road<'r> {
         })
     }
 
-    /// What `explain` is asked for may be in the base; reduced kinds have other identities there.
+    /// What `explain` is asked for may be in the base; reduced kinds have other identities there; functions
+    /// that are only inlined are no symbols of the module.
     fn cut_down<'v>(
         &mut self,
         base: &Base,
         whole: &[(u32, View<'v>)],
         wanted: &Wanted<'_>,
     ) -> Option<Vec<(u32, trim::Abridged<'v>)>> {
-        if self.watch.is_some() || reduce::is_needed(&self.request.features) {
+        let features = &self.request.features;
+        if self.watch.is_some() || features.inline || reduce::is_needed(features) {
             return None;
         }
         let cut = trim::objects(base, whole, self.image, wanted)?;
@@ -176,6 +179,18 @@ impl<'r> Road<'r> {
         if without_dwarf == linked {
             return Err(no_dwarf(self.request.elf));
         }
+        let mut notes = counted(self.request, members.iter().map(|m| &m.counted))?;
+        let without_sites = count(|m| m.lacks_sites);
+        if self.request.features.inline && without_sites != 0 {
+            let objects = match without_sites {
+                1 => "1 object does".to_owned(),
+                several => format!("{several} objects do"),
+            };
+            notes.push(format!(
+                "{objects} not say where functions were inlined: the debug information was taken out before \
+                 that was asked for (KBUILD_BTF_DEBUG=drop)"
+            ));
+        }
         Ok(Report {
             counts: vec![
                 ("linked".to_owned(), linked),
@@ -183,7 +198,7 @@ impl<'r> Road<'r> {
                 ("encoded".to_owned(), count(|m| !m.reused)),
                 ("without_dwarf".to_owned(), without_dwarf),
             ],
-            notes: counted(self.request, members.iter().map(|m| &m.counted))?,
+            notes,
         })
     }
 
@@ -316,7 +331,11 @@ impl Combined<'_, '_> {
             ("functions", outcome.functions),
             ("variables", outcome.variables),
             ("settled_by_dwarf", outcome.settled_by_dwarf),
+            ("sites", outcome.sites),
+            ("sites_complete", outcome.sites_complete),
         ];
+        let mut notes = self.report.notes;
+        notes.extend(outcome.notes);
         let kinds = btf::Kind::ALL.map(|kind| (kind.name(), finished.kinds[kind as usize]));
         let mut report = self.report.counts;
         let more = own.into_iter().chain(outcome.skipped).chain(kinds);
@@ -326,7 +345,7 @@ impl Combined<'_, '_> {
             base: finished.base,
             report,
             left_out: outcome.left_out,
-            notes: self.report.notes,
+            notes,
             timings,
         }
     }

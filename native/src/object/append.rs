@@ -2,6 +2,7 @@
 //! Several objects that a linker made one of, as one: the units of each stand behind those of the others.
 
 use crate::btf::{self, Field};
+use crate::object::sites::Site;
 use crate::object::{Encoded, View, NONE};
 use crate::support::error::{Error, Result};
 
@@ -21,6 +22,7 @@ impl Encoded {
         let variables = base(&self.variables, other.variables)?;
         let tags = base(&self.tags, other.tags)?;
         let symbols = base(&self.symbols, other.symbols)?;
+        let places = base(&self.places, other.places)?;
         let dies = self.dies_end();
         // 0 is no name, and no type.
         let name = |at: u32| if at == 0 { 0 } else { at + strings };
@@ -53,12 +55,12 @@ impl Encoded {
             unit.name = name(unit.name);
             self.units.push(unit);
         }
-        let symbol = |i: u32| if i == NONE { NONE } else { i + symbols };
+        let symbol_at = |i: u32| if i == NONE { NONE } else { i + symbols };
         for mut function in other.functions.iter().copied() {
             function.name = name(function.name);
             function.proto = id(function.proto);
             function.tags_start += tags;
-            function.symbol = symbol(function.symbol);
+            function.symbol = symbol_at(function.symbol);
             function.die += dies;
             self.functions.push(function);
         }
@@ -66,7 +68,7 @@ impl Encoded {
             variable.name = name(variable.name);
             variable.type_id = id(variable.type_id);
             variable.tags_start += tags;
-            variable.symbol = symbol(variable.symbol);
+            variable.symbol = symbol_at(variable.symbol);
             variable.die += dies;
             self.variables.push(variable);
         }
@@ -80,6 +82,17 @@ impl Encoded {
             symbol.file = name(symbol.file);
             self.symbols.push(symbol);
         }
+        self.places.extend_from_slice(other.places);
+        // What is not known of one is not known of the whole.
+        self.sites = self.sites.take().zip(other.sites).map(|(mut own, more)| {
+            own.extend(more.iter().map(|site| Site {
+                function: site.function + functions,
+                symbol: symbol_at(site.symbol),
+                places_start: site.places_start + places,
+                ..*site
+            }));
+            own
+        });
         Ok(())
     }
     /// Candidates are told apart by their DIE, whose offset is below 4 GiB in each of the objects.

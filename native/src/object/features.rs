@@ -40,6 +40,7 @@ features! {
     attributes = false,
     true_signature = false,
     layout = false,
+    inline = false,
 }
 
 impl Features {

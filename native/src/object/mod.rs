@@ -10,9 +10,12 @@ pub mod numbering;
 pub mod refused;
 #[cfg(test)]
 pub mod sample;
+pub mod sites;
 pub mod sound;
 
 use bytemuck::{Pod, Zeroable};
+
+use sites::Site;
 
 /// The identity of a type or candidate: XXH3-128 of its rendering (see `identity`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Pod, Zeroable)]
@@ -247,6 +250,10 @@ pub struct View<'a> {
     pub variables: &'a [Variable],
     pub tags: &'a [DeclTag],
     pub symbols: &'a [Symbol],
+    /// `None`: it was not asked where functions were inlined.
+    pub sites: Option<&'a [Site]>,
+    /// See `Site::places_start`.
+    pub places: &'a [u32],
 }
 
 impl<'a> View<'a> {
@@ -346,6 +353,8 @@ pub struct Encoded {
     pub variables: Vec<Variable>,
     pub tags: Vec<DeclTag>,
     pub symbols: Vec<Symbol>,
+    pub sites: Option<Vec<Site>>,
+    pub places: Vec<u32>,
 }
 
 impl Encoded {
@@ -387,6 +396,8 @@ impl Encoded {
             variables: &self.variables,
             tags: &self.tags,
             symbols: &self.symbols,
+            sites: self.sites.as_deref(),
+            places: &self.places,
         }
     }
 }

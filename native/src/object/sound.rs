@@ -44,8 +44,19 @@ fn has_sound_indexes(view: &View<'_>) -> bool {
     let are_symbols = view.symbols.iter().all(|symbol| {
         is_string(symbol.name) && is_string(symbol.section) && is_string(symbol.file)
     });
+    let is_place = |start: u32, len: u32| {
+        let end = u64::from(start) + u64::from(len);
+        end <= view.places.len() as u64
+    };
+    let sites = view.sites.unwrap_or_default();
+    let are_sites = sites.is_sorted_by_key(|site| site.function)
+        && sites.iter().all(|site| {
+            (site.function as usize) < view.functions.len()
+                && is_symbol(site.symbol)
+                && is_place(site.places_start, site.places_len)
+        });
     let are_values = view.tags.iter().all(|tag| is_string(tag.value));
-    are_units && are_functions && are_variables && are_symbols && are_values
+    are_units && are_functions && are_variables && are_symbols && are_values && are_sites
 }
 
 /// The units share all there is, in order.

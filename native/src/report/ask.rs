@@ -16,11 +16,14 @@ use crate::support::error::Result;
 /// Why a function is in the BTF or not, how definitions of a type differ. Reads the objects of the
 /// link where they are known, else the debug information of the file itself.
 pub fn explain(
-    request: &Request<'_>,
+    mut request: Request<'_>,
     objects: Option<&[PathBuf]>,
     name: &str,
 ) -> Result<Explanation> {
     let watch = Some(name.as_bytes());
+    // Where it was inlined is told also where the BTF does not tell it.
+    request.features.inline = true;
+    let request = &request;
     let tell = |combined: Combined<'_, '_>| {
         let Combined {
             combiner,

@@ -10,6 +10,7 @@ use crate::btf::write;
 use crate::combine::Combiner;
 use crate::object::function_flags as flag;
 use crate::object::numbering::Class;
+use crate::report::sites::Site;
 use crate::support::error::Result;
 
 /// One DIE that has a say.
@@ -35,6 +36,8 @@ pub struct FunctionVerdict {
     /// The full name of the clone that it is told of by; empty: its own name.
     pub clone: String,
     pub candidates: Vec<Candidate>,
+    /// Where it was inlined.
+    pub sites: Vec<Site>,
 }
 
 /// One definition of a type name, or its declaration.

@@ -8,6 +8,7 @@ use crate::fixup::names::Names;
 use crate::fixup::origins::Resolution;
 use crate::object::features::Features;
 use crate::report::explain::{facts, Candidate, FunctionVerdict};
+use crate::report::sites;
 use crate::support::error::Result;
 use crate::support::threads::Threads;
 
@@ -67,5 +68,6 @@ pub fn explain(
         clone: clone.map(symbol).unwrap_or_default(),
         candidates: combiner.watched_functions.iter().map(candidate).collect(),
         reason: decision.err().unwrap_or(""),
+        sites: sites::of(combiner, image, resolution, objects, name),
     }))
 }

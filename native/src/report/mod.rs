@@ -5,3 +5,4 @@ pub mod ask;
 pub mod explain;
 pub mod fit;
 pub mod functions;
+pub mod sites;

@@ -105,8 +105,11 @@ impl Carried<'_> {
         }
         let mut all: Option<Encoded> = None;
         for view in parts.iter().filter_map(|part| part.view()) {
-            all.get_or_insert_with(|| Encoded::new(view.target))
-                .append(&view)?;
+            let empty = || Encoded {
+                sites: Some(Vec::new()),
+                ..Encoded::new(view.target)
+            };
+            all.get_or_insert_with(empty).append(&view)?;
         }
         Ok(all.map(|all| Content::Several(Box::new(all))))
     }

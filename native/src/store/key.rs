@@ -53,9 +53,13 @@ fn add_relocations(hash: &mut Xxh3, elf: &Elf<'_>, name: &[u8], ignored: &[u8]) 
     add(hash, b"relocations", bytemuck::cast_slice(&some[..filled]));
 }
 
-pub fn of(elf: &Elf<'_>) -> crate::support::error::Result<Id> {
+/// `sites`: it says where functions were inlined, too.
+pub fn of(elf: &Elf<'_>, sites: bool) -> crate::support::error::Result<Id> {
     let mut hash = Xxh3::new();
     add(&mut hash, b"encoder", ENCODER_VERSION.as_bytes());
+    if sites {
+        add(&mut hash, b"sites", b"");
+    }
     let target = crate::encode::target(elf);
     add(&mut hash, b"target", bytemuck::bytes_of(&target));
     let sections = elf.stored_sections(|name| SECTIONS.contains(&name))?;

@@ -24,10 +24,11 @@ const BITCODE: &[u8] = b"BC\xc0\xde";
 /// before the link.
 pub fn write_sidecar(
     object: &Path,
+    sites: bool,
     cache: Option<&Cache>,
     clock: &mut Clock,
 ) -> Result<Option<Event>> {
-    let event = update(object, cache, clock);
+    let event = update(object, sites, cache, clock);
     let counted = match &event {
         Ok(None) => None,
         Ok(Some(event)) => Some(*event),
@@ -39,8 +40,13 @@ pub fn write_sidecar(
     event
 }
 
-fn update(object: &Path, cache: Option<&Cache>, clock: &mut Clock) -> Result<Option<Event>> {
-    let found = find(object, cache, Mapped::open_whole, clock)?;
+fn update(
+    object: &Path,
+    sites: bool,
+    cache: Option<&Cache>,
+    clock: &mut Clock,
+) -> Result<Option<Event>> {
+    let found = find(object, sites, cache, Mapped::open_whole, clock)?;
     let path = sidecar::path_of(object);
     let mut written = 0;
     match &found {
@@ -104,6 +110,7 @@ impl Found {
 /// `open`: how to read what lies beside the object.
 fn find(
     object: &Path,
+    sites: bool,
     cache: Option<&Cache>,
     open: fn(&Path) -> Result<Mapped>,
     clock: &mut Clock,
@@ -115,7 +122,9 @@ fn find(
     let size = old.as_ref().map_or(0, |s| s.bytes().len() as u64);
     clock.lap("look at sidecar", 0, size);
     let old = match old {
-        Some(sidecar) if sidecar.stamp() == stamp => return Ok(Found::Beside(sidecar)),
+        Some(sidecar) if sidecar.stamp() == stamp && sidecar.serves(sites) => {
+            return Ok(Found::Beside(sidecar))
+        }
         other => other,
     };
     let mapped = Mapped::open_whole(object)?;
@@ -135,7 +144,7 @@ fn find(
     let is_all = carried.as_ref().is_some_and(|carried| carried.is_all);
     let key = match &carried {
         Some(carried) if carried.is_all => carried.key,
-        _ => key::of(&elf)?,
+        _ => key::of(&elf, sites)?,
     };
     clock.lap("key", 0, mapped.bytes().len() as u64);
     if let Some(sidecar) = old.filter(|s| s.key() == key) {
@@ -157,7 +166,7 @@ fn find(
     if is_all {
         return Err(dropped::lost(object));
     }
-    let encoded = encode::encode_object(&elf)?;
+    let encoded = encode::encode_object(&elf, sites)?;
     let types = encoded.as_ref().map_or(0, |e| e.ids.len() as u64);
     let made = Made::new(encoded, key, stamp);
     clock.lap("encode", types, made.size() as u64);
@@ -165,7 +174,7 @@ fn find(
 }
 
 /// The key of an object, without encoding it. A sidecar that belongs to it is told so.
-pub fn key_of(object: &Path) -> Result<Id> {
+pub fn key_of(object: &Path, sites: bool) -> Result<Id> {
     let stamp = Stamp::of(&std::fs::metadata(object).map_err(io("read", object))?);
     let path = sidecar::path_of(object);
     let beside = sidecar::stamp_and_key(&path);
@@ -176,7 +185,7 @@ pub fn key_of(object: &Path) -> Result<Id> {
     let elf = Elf::parse(&mapped)?;
     let key = match carried::of(&elf)? {
         Some(carried) if carried.is_all => carried.key,
-        _ => key::of(&elf)?,
+        _ => key::of(&elf, sites)?,
     };
     if beside.is_some_and(|(_, own)| own == key) {
         // A directory that cannot be written is no reason to fail.
@@ -190,7 +199,7 @@ pub enum Loaded {
     Reused(Sidecar<Mapped>),
     /// From the cache or the object itself; its buffer is not a map, and so may have to be read by copy.
     Cached(Sidecar<Vec<u8>>),
-    Encoded(Encoded, Id),
+    Encoded(Box<Encoded>, Id),
     /// No DWARF.
     Empty {
         reused: bool,
@@ -241,11 +250,12 @@ impl Loaded {
 /// to fail. `open`: how to read one that is right.
 pub fn load(
     object: &Path,
+    sites: bool,
     cache: Option<&Cache>,
     may_leave: impl Fn() -> bool,
     open: fn(&Path) -> Result<Mapped>,
 ) -> Result<Loaded> {
-    let found = find(object, cache, open, &mut Clock::start())?;
+    let found = find(object, sites, cache, open, &mut Clock::start())?;
     let uncounted = matches!(
         found,
         Found::Beside(_) | Found::Inside(_) | Found::WaitsForTheLink(_)
@@ -278,7 +288,7 @@ pub fn load(
             }
             let key = made.key();
             match made.encoded {
-                Some(encoded) => Loaded::Encoded(encoded, key),
+                Some(encoded) => Loaded::Encoded(Box::new(encoded), key),
                 None => Loaded::Empty { reused: false },
             }
         }
@@ -292,14 +302,18 @@ pub fn forget_unsound(object: &Path, cache: Option<&Cache>) -> bool {
     let path = sidecar::path_of(object);
     let beside = Mapped::read(&path).ok().and_then(Sidecar::check);
     let beside = beside.filter(|sidecar| !sidecar.is_empty());
-    let key = beside
-        .as_ref()
-        .map_or_else(|| key_of(object).ok(), |sidecar| Some(sidecar.key()));
+    let keys: Vec<Id> = match &beside {
+        Some(sidecar) => vec![sidecar.key()],
+        None => [false, true]
+            .into_iter()
+            .filter_map(|sites| key_of(object, sites).ok())
+            .collect(),
+    };
     let mut removed = false;
     if beside.is_some_and(|sidecar| is_unsound(sidecar.view())) {
         removed |= std::fs::remove_file(&path).is_ok();
     }
-    if let (Some(cache), Some(key)) = (cache, key) {
+    for (cache, key) in keys.iter().filter_map(|&key| Some((cache?, key))) {
         let entry = cache.get(key).filter(|entry| !entry.is_empty());
         if entry.is_some_and(|entry| is_unsound(entry.view())) {
             cache.forget(key);

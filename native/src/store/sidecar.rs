@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::object::sites::Site;
 use crate::object::sound;
 use crate::object::{DeclTag, Encoded, Function, Id, Symbol, Target, Unit, Variable, View};
 use crate::store::container::{self, Stamp};
@@ -16,7 +17,7 @@ use crate::store::container::{self, Stamp};
 const KIND: [u8; 4] = *b"kbtf";
 
 /// Number of arrays of a `View`.
-const ARRAYS: usize = 9;
+const ARRAYS: usize = 11;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -25,6 +26,8 @@ struct Own {
     target: Target,
     /// 1: the object has no DWARF.
     empty: u64,
+    /// 1: it says where functions were inlined.
+    sites: u64,
 }
 
 type Header = container::Header<Own, ARRAYS>;
@@ -65,6 +68,11 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
         self.header().map_or(Stamp::default(), |h| h.stamp())
     }
 
+    /// Is all in it that is asked for? `sites`: where functions were inlined.
+    pub fn serves(&self, sites: bool) -> bool {
+        !sites || self.header().is_some_and(|h| h.own.sites != 0)
+    }
+
     /// Does the object have DWARF at all?
     pub fn is_empty(&self) -> bool {
         self.header().is_none_or(|h| h.own.empty != 0)
@@ -88,6 +96,11 @@ impl<B: AsRef<[u8]>> Sidecar<B> {
             variables: cast::<Variable>(array(6))?,
             tags: cast::<DeclTag>(array(7))?,
             symbols: cast::<Symbol>(array(8))?,
+            sites: match header.own.sites {
+                0 => None,
+                _ => Some(cast::<Site>(array(9))?),
+            },
+            places: cast(array(10))?,
         })
     }
 
@@ -126,6 +139,7 @@ impl Made {
             key,
             target: encoded.as_ref().map(|e| e.target).unwrap_or_default(),
             empty: u64::from(encoded.is_none()),
+            sites: u64::from(encoded.as_ref().is_none_or(|e| e.sites.is_some())),
         };
         let header = Header::new(KIND, stamp, own, &arrays(encoded.as_ref())).bytes();
         Made {
@@ -166,6 +180,8 @@ fn arrays(encoded: Option<&Encoded>) -> [&[u8]; ARRAYS] {
         bytemuck::cast_slice(&e.variables),
         bytemuck::cast_slice(&e.tags),
         bytemuck::cast_slice(&e.symbols),
+        bytemuck::cast_slice(e.sites.as_deref().unwrap_or_default()),
+        bytemuck::cast_slice(&e.places),
     ]
 }
 

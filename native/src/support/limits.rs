@@ -18,6 +18,10 @@ pub const ANNOTATIONS: usize = 16;
 /// where that completes one, a declaration. There are two.
 pub const ORIGINS: usize = 8;
 
+/// Parameters of a function of which it is told where they are when it is inlined: each place says so of each.
+/// C asks compilers for 127.
+pub const PARAMETERS: usize = 255;
+
 /// Bytes of a name. The kernel takes 511; a C++ compiler writes more, but names that are ends of one very
 /// long one would together be as long as the square of it.
 pub const NAME: usize = 2048;

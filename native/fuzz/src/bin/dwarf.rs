@@ -31,7 +31,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         expect_a_message(&error);
     }
     let _ = std::fs::remove_file(kbuild_btf_native::sidecar_path(&path));
-    if let Err(error) = guarded(|| write_sidecar(&path, None, &mut Clock::start())) {
+    if let Err(error) = guarded(|| write_sidecar(&path, true, None, &mut Clock::start())) {
         expect_a_message(&error);
     }
 });

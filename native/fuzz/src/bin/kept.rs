@@ -17,7 +17,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let whole = WHOLE.get_or_init(|| {
         let path = std::env::var_os("KBUILD_BTF_FUZZ_OBJECT").expect("an object");
         file("kept.o", &std::fs::read(path).expect("an object"));
-        write_sidecar(&object, None, &mut Clock::start()).expect("debug information");
+        write_sidecar(&object, true, None, &mut Clock::start()).expect("debug information");
         std::fs::read(sidecar_path(&object)).expect("its sidecar")
     });
     let mut changed = whole.clone();

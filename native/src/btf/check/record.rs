@@ -2,7 +2,7 @@
 //! Each type by itself: its fields, its names, and that what it refers to is there.
 
 use super::{fail, is_modifier, place, Types, MAX_NAME_OFFSET};
-use crate::btf::{int_encoding, vlen, Kind, KIND_FLAG, OLD_MAX_VLEN};
+use crate::btf::{int_encoding, loc_flags, vlen, Kind, KIND_FLAG, OLD_MAX_VLEN};
 use crate::support::error::{Error, Result};
 use crate::support::limits::RESOLVED;
 
@@ -39,6 +39,9 @@ pub(super) fn check(types: &Types<'_>, id: u32) -> Result<()> {
             | Kind::FuncProto
             | Kind::Datasec
             | Kind::Func
+            | Kind::LocParam
+            | Kind::LocProto
+            | Kind::Locsec
     );
     if vlen(info) != 0 && !vlen_allowed {
         return fail("vlen is not 0");
@@ -81,12 +84,16 @@ pub(super) fn check(types: &Types<'_>, id: u32) -> Result<()> {
             Ok(())
         }
         Kind::DeclTag => record.decl_tag(),
+        Kind::LocParam => record.place(),
+        Kind::LocProto => record.places(),
+        Kind::Locsec => record.sites(),
     }
 }
 
 /// More members than kernels up to 7.1 read are for those only whose own types say that they read more.
 fn check_count(types: &Types<'_>, kind: Kind, count: u32) -> Result<()> {
-    if count <= OLD_MAX_VLEN {
+    // Kernels that know sections of sites know that many.
+    if count <= OLD_MAX_VLEN || kind == Kind::Locsec {
         return Ok(());
     }
     let limit = types.max_vlen();
@@ -187,9 +194,15 @@ impl Record<'_> {
             return fail(format!("{what} refers to type {id}, there are only {last}"));
         }
         match self.types.kind(id) {
-            Some(kind @ (Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag)) => {
-                fail(format!("{what} refers to type {id}, a {}", kind.name()))
-            }
+            Some(
+                kind @ (Kind::Func
+                | Kind::Var
+                | Kind::Datasec
+                | Kind::DeclTag
+                | Kind::LocParam
+                | Kind::LocProto
+                | Kind::Locsec),
+            ) => fail(format!("{what} refers to type {id}, a {}", kind.name())),
             _ => Ok(()),
         }
     }
@@ -328,13 +341,17 @@ impl Record<'_> {
         Ok(())
     }
 
+    fn check_section_name(&self) -> Result<()> {
+        let printable = |&b: &u8| (b' '..=b'~').contains(&b) || b >= 0xa0;
+        match self.types.text(self.w[0]) {
+            Some(name @ [_, ..]) if name.len() <= NAME_LEN && name.iter().all(printable) => Ok(()),
+            _ => fail("section without a name, or one that the kernel refuses"),
+        }
+    }
+
     fn section(&self) -> Result<()> {
         let w = self.w;
-        let printable = |&b: &u8| (b' '..=b'~').contains(&b) || b >= 0xa0;
-        match self.types.text(w[0]) {
-            Some(name @ [_, ..]) if name.len() <= NAME_LEN && name.iter().all(printable) => {}
-            _ => return fail("section without a name, or one that the kernel refuses"),
-        }
+        self.check_section_name()?;
         if w[2] == 0 {
             return fail("size 0");
         }
@@ -371,6 +388,71 @@ impl Record<'_> {
         };
         if component < -1 || component >= parts as i32 {
             return fail(format!("component {component} of {parts}"));
+        }
+        Ok(())
+    }
+    /// Where a parameter is: a value, or a register and what is to be done with it.
+    fn place(&self) -> Result<()> {
+        self.check_no_name()?;
+        let (flags, count) = (self.w[3], vlen(self.w[1]));
+        let has = |flag: u32| flags & flag != 0;
+        if flags & !loc_flags::ALL != 0 {
+            return fail(format!("unknown flags {flags:#x}"));
+        }
+        if has(loc_flags::CONST) == has(loc_flags::REG) {
+            return fail("it is either a value or in a register");
+        }
+        if has(loc_flags::CONST) && has(loc_flags::DEREF | loc_flags::OFFSET)
+            || has(loc_flags::REG) && has(loc_flags::ADDR)
+        {
+            return fail(format!("flags {flags:#x} contradict each other"));
+        }
+        let right = match (has(loc_flags::CONST), has(loc_flags::OFFSET)) {
+            (true, _) if self.w[2] > 4 => count == 2,
+            (true, _) => count == 1,
+            (false, true) => matches!(count, 2 | 3),
+            (false, false) if has(loc_flags::DEREF) => count == 1,
+            (false, false) => matches!(count, 1 | 2),
+        };
+        match right && self.w[2] != 0 {
+            true => Ok(()),
+            false => fail(format!(
+                "{count} words for {} bytes with flags {flags:#x}",
+                self.w[2]
+            )),
+        }
+    }
+
+    /// A list of those; 0 for a parameter that is nowhere.
+    fn places(&self) -> Result<()> {
+        self.check_no_name()?;
+        let is_place = |&&id: &&u32| id == 0 || self.types.kind(id) == Some(Kind::LocParam);
+        match self.w[3..].iter().find(|id| !is_place(id)) {
+            None => Ok(()),
+            Some(id) => fail(format!("type {id} is no LOC_PARAM")),
+        }
+    }
+
+    fn sites(&self) -> Result<()> {
+        self.check_section_name()?;
+        for site in self.w[3..].chunks_exact(3) {
+            let of_kind = |id: u32, kind: Kind| {
+                let words = self.types.get(id);
+                words.filter(|w| Kind::from_info(w[1]) == Some(kind))
+            };
+            let Some(function) = of_kind(site[0], Kind::Func) else {
+                return fail(format!("type {} is no FUNC", site[0]));
+            };
+            let Some(places) = of_kind(site[1], Kind::LocProto) else {
+                return fail(format!("type {} is no LOC_PROTO", site[1]));
+            };
+            let parameters = self.types.get(function[2]).map_or(0, |p| vlen(p[1]));
+            if vlen(places[1]) > parameters {
+                return fail(format!(
+                    "places of {} parameters, the function has {parameters}",
+                    vlen(places[1])
+                ));
+            }
         }
         Ok(())
     }

@@ -337,6 +337,7 @@ fn variants(view: &View<'_>) -> Result<Overrides> {
     let wanted = Wanted {
         variable: &|_, _| false,
         excluded_languages: &[],
+        sites: false,
     };
     let mut combiner = Combiner::new(&wanted);
     combiner.add(0, view, None)?;
