@@ -126,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "the installation is incomplete: kbuild-btf doctor says what is missing"
         return _fail(Error(str(error), hint=hint), verb)
     except RecursionError:
-        return _fail(Error("types refer to themselves in a circle: the BTF is damaged"), verb)
+        return _fail(
+            Error("types lead to each other in a circle, or too deep: it is damaged"), verb
+        )
     except BrokenPipeError:
         _discard_output()
         return _BROKEN_PIPE
