@@ -207,6 +207,10 @@ class Cache:
 
     def _remove_stale(self) -> None:
         """Temporary files of writers that were killed. A living writer needs milliseconds."""
+        # Only who holds the lock writes the totals.
+        for path in self.store.glob("totals.*"):
+            if path.suffix != ".json":
+                _removed(path)
         before = time.time() - _STALE_SECONDS
         for path, stat in self._files():
             if not _ENTRY.fullmatch(path.name) and stat.st_mtime < before:
@@ -253,9 +257,13 @@ class Cache:
             totals = self._totals() + _counted(old)
             # By chance, as the programs do: containers that share a cache have equal process ids.
             temporary = self.store / f"totals.{secrets.token_hex(8)}"
-            with temporary.open("x") as file:
-                file.write(json.dumps(dict(sorted(totals.items()))) + "\n")
-            temporary.replace(self.store / "totals.json")
+            try:
+                with temporary.open("x") as file:
+                    file.write(json.dumps(dict(sorted(totals.items()))) + "\n")
+                temporary.replace(self.store / "totals.json")
+            except OSError:
+                _removed(temporary)
+                raise
             old.unlink()
         with contextlib.suppress(FileNotFoundError):
             if events.stat().st_size > _FOLD_ABOVE:

@@ -31,6 +31,7 @@ VERBS = {
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
     "doctor": "what is missing on this machine, and how to get it",
+    "report": "pack what it takes to see a failure of encode or link again, for a bug report",
     "make": "run make in a kernel tree with BTF encoded while it compiles",
     "env": "print the variables that switch kbuild-btf on for make",
     "help": "show what a verb does, and its options",
@@ -125,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "the installation is incomplete: kbuild-btf doctor says what is missing"
         return _fail(Error(str(error), hint=hint), verb)
     except RecursionError:
-        return _fail(Error("types refer to themselves in a circle: the BTF is damaged"), verb)
+        return _fail(
+            Error("types lead to each other in a circle, or too deep: it is damaged"), verb
+        )
     except BrokenPipeError:
         _discard(sys.stdout)
         return _BROKEN_PIPE

@@ -43,9 +43,19 @@ from elfwriter import (
 Family: TypeAlias = Callable[[int], bytes]
 FAMILIES: dict[str, Family] = {}
 
+Lists: TypeAlias = Callable[[int], dict[str, bytes]]
+LISTS: dict[str, Lists] = {}
+"""Files that say which objects an image or a module was linked from; each is there with a.o, b.o,
+.tmp_vmlinux1 and m.ko."""
+
 
 def family(make: Family) -> Family:
     FAMILIES[make.__name__] = make
+    return make
+
+
+def lists(make: Lists) -> Lists:
+    LISTS[make.__name__] = make
     return make
 
 
@@ -920,3 +930,73 @@ def inlined_among_weak_functions(n: int) -> bytes:
     inlined = [_inlined(called, at=4 * n - 4) for _ in range(n)]
     symbols = [Symbol(f"w{i}", ".text", 4 * i, 4, STT_FUNC, 2) for i in range(n)]
     return _inlining(n, [called], inlined, symbols)
+
+
+# --- lists of objects -----------------------------------------------------------------------------
+
+TRACE = ".tmp_kbuild-btf..tmp_vmlinux1.trace"
+
+
+def _member(name: str, content: bytes = b"") -> bytes:
+    """Of an archive: its header and content."""
+    head = f"{name:<16}{0:<12}{0:<6}{0:<6}{644:<8}{len(content):<10}`\n"
+    return head.encode() + content + b"\n" * (len(content) % 2)
+
+
+def _names_that_are_ends_of_one(n: int) -> bytes:
+    """A thin archive whose members have names of thousands of bytes, all from one place."""
+    names = _member("//", b"x" * 60 * n + b"/\n")
+    return b"!<thin>\n" + names + b"".join(_member(f"/{i}") for i in range(n))
+
+
+@lists
+def objects_in_each_other(n: int) -> dict[str, bytes]:
+    return {TRACE: b"a.o(" * 20 * n + b"b.o" + b")" * 20 * n + b"\n"}
+
+
+@lists
+def two_objects_that_are_linked_from_others(n: int) -> dict[str, bytes]:
+    return {TRACE: b"v.o(a.o)\nw.o(b.o)\n" * n}
+
+
+@lists
+def objects_that_are_each_linked_from_one(n: int) -> dict[str, bytes]:
+    return {TRACE: "".join(f"{i}.o(a.o)\n" for i in range(n)).encode()}
+
+
+@lists
+def objects_that_are_gone(n: int) -> dict[str, bytes]:
+    return {TRACE: "".join(f"a/{i}.o\n" for i in range(20 * n)).encode()}
+
+
+@lists
+def one_object_of_an_archive(n: int) -> dict[str, bytes]:
+    content = write_elf([text(), Section(".data", bytes(60 * n))])
+    archive = b"!<arch>\n" + _member("c.o/", content)
+    return {"c.o": content, "l.a": archive, TRACE: b"l.a(c.o)\n" * n}
+
+
+@lists
+def one_of_many_objects_of_one_name(n: int) -> dict[str, bytes]:
+    archive = b"!<arch>\n" + _member("a.o/", b"other") * n
+    return {"l.a": archive, TRACE: b"l.a(a.o)\n" * 5 * n}
+
+
+@lists
+def long_names_of_an_archive(n: int) -> dict[str, bytes]:
+    return {"vmlinux.a": _names_that_are_ends_of_one(n)}
+
+
+@lists
+def long_names_of_an_archive_that_was_linked(n: int) -> dict[str, bytes]:
+    return {"l.a": _names_that_are_ends_of_one(n), TRACE: b"l.a(a.o)\n"}
+
+
+@lists
+def objects_of_a_module(n: int) -> dict[str, bytes]:
+    return {"m.mod": b"a.o b.o " * n}
+
+
+@lists
+def objects_of_a_module_that_are_gone(n: int) -> dict[str, bytes]:
+    return {"m.mod": "".join(f"a/{i}.o " for i in range(20 * n)).encode()}

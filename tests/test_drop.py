@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from injection import injected, require_tracing, system_calls
 from minitree import (
     BUILTIN,
     LIBRARY,
@@ -583,20 +584,6 @@ def test_many_at_once(one: Path) -> None:
     assert left == [".tmp_a.o.kbtf", ".tmp_a.o.nodebug", "a.o"]
 
 
-def require_tracing() -> None:
-    """Some containers forbid it whatever is installed."""
-    require("strace")
-    done = run("strace", "-o", "/dev/null", "true")
-    if done.returncode:
-        pytest.skip(f"strace cannot trace here: {done.stderr.strip().splitlines()[-1]}")
-
-
-def system_calls(one: Path, how: tuple[str, ...]) -> int:
-    done = run("strace", "-f", "-o", "/dev/stdout", HOOK, *how, one)
-    assert done.returncode == 0
-    return len([line for line in done.stdout.splitlines() if "(" in line])
-
-
 @pytest.mark.parametrize("how", HOW, ids=" ".join)
 def test_killed_at_each_system_call(one: Path, tmp_path: Path, how: tuple[str, ...]) -> None:
     """The object is whole before or after, and the next hook or link makes it right."""
@@ -609,21 +596,20 @@ def test_killed_at_each_system_call(one: Path, tmp_path: Path, how: tuple[str, .
     directory.mkdir()
     path = directory / "a.o"
     path.write_bytes(whole)
-    calls = system_calls(path, how)
+    environment = {"KBUILD_BTF_CACHE": ""}
+    calls = system_calls([HOOK, *how, path], directory, environment)
     small = path.read_bytes()
     assert whole != small
     seen = set()
-    for when in range(1, calls + 1):
+    for call in calls:
         for left in directory.iterdir():
             left.unlink()
         path.write_bytes(whole)
-        environment = {"KBUILD_BTF_CACHE": ""}
-        inject = f"inject=all:signal=KILL:when={when}"
-        run("strace", "-f", "-e", inject, "-o", "/dev/null", HOOK, *how, path, env=environment)
+        injected([HOOK, *how, path], call, "signal=KILL", directory, environment)
         now = path.read_bytes()
-        assert now in (whole, small), f"killed at call {when}"
+        assert now in (whole, small), f"killed before {call.text}"
         seen.add(now)
-        assert _native.link(image, objects=[path]).btf == expected, f"killed at call {when}"
+        assert _native.link(image, objects=[path]).btf == expected, f"killed before {call.text}"
         assert run(HOOK, *how, path, env=environment).stderr == ""
         assert path.read_bytes() == small
         assert _native.write_sidecar(str(path)) == "unchanged"

@@ -27,7 +27,7 @@ def section(data: memoryview, name: str, where: str) -> memoryview | None:
     In a file of nothing but debug information a section may be only a header, which is none, too.
     """
     try:
-        for found, flags, contents in _sections(data):
+        for found, _, flags, contents in sections(data):
             if found == name.encode():
                 if flags & SHF_COMPRESSED:
                     raise Error(f"section {name} is compressed", where, "objcopy can unpack it")
@@ -37,8 +37,11 @@ def section(data: memoryview, name: str, where: str) -> memoryview | None:
     return None
 
 
-def _sections(data: memoryview) -> Iterator[tuple[bytes, int, memoryview | None]]:
-    """(name, flags, contents) of each section; None for one without (SHT_NOBITS)."""
+def sections(data: memoryview) -> Iterator[tuple[bytes, int, int, memoryview | None]]:
+    """(name, type, flags, contents) of each section; None for one without (SHT_NOBITS).
+
+    Raises struct.error, IndexError or ValueError for what is cut off or damaged.
+    """
     order = {1: "<", 2: ">"}.get(data[5])
     wide = {1: False, 2: True}.get(data[4])
     if order is None or wide is None:
@@ -55,15 +58,16 @@ def _sections(data: memoryview) -> Iterator[tuple[bytes, int, memoryview | None]
     count = count or first[5]
     strings = first[6] if strings == 0xFFFF else strings
 
-    def header(index: int) -> tuple[int, int, memoryview | None]:
+    def header(index: int) -> tuple[int, int, int, memoryview | None]:
         name, kind, flags, _, offset, size, *_ = layout.unpack_from(data, table + index * step)
         if kind == SHT_NOBITS:
-            return name, flags, None
+            return name, kind, flags, None
         if offset + size > len(data):
             raise IndexError("section beyond the end of the file")
-        return name, flags, data[offset : offset + size]
+        return name, kind, flags, data[offset : offset + size]
 
-    names = bytes(header(strings)[2] or b"")
+    names = bytes(header(strings)[3] or b"")
     for index in range(1, count):
-        name, flags, contents = header(index)
-        yield names[name : names.index(b"\0", name)] if name < len(names) else b"", flags, contents
+        name, kind, flags, contents = header(index)
+        called = names[name : names.index(b"\0", name)] if name < len(names) else b""
+        yield called, kind, flags, contents

@@ -83,9 +83,7 @@ def run(args: argparse.Namespace) -> int:
     """Look at everything and print it."""
     found = kbuild.find_tree(Path(args.tree)) if args.tree else None
     findings = [
-        *python(),
-        *native(),
-        *programs(),
+        *machine(),
         *(build(found) if found else ()),
         *cache_directory(),
         *(tree(Path(args.tree)) if args.tree else ()),
@@ -102,6 +100,13 @@ def run(args: argparse.Namespace) -> int:
         things = f"{missing} thing{'' if missing == 1 else 's'} missing"
         print(things if missing else "all that is needed is there")
     return 1 if missing else 0
+
+
+def machine() -> Iterator[Finding]:
+    """What is installed here."""
+    yield from python()
+    yield from native()
+    yield from programs()
 
 
 def python() -> Iterator[Finding]:

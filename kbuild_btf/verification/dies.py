@@ -306,6 +306,8 @@ class Section:
         self._addresses = _content(dwarf.debug_addr_sec)
         self._known: dict[tuple[str, int], str] = {}
         self._forms: dict[tuple[int, int, int], _Forms] = {}
+        self._tables: dict[int, Any] = {}
+        self._bytes_of_tables = 0
         if dwarf.debug_types_sec is not None:
             raise Error(_REFUSED["type_unit"][0], where, _REFUSED["type_unit"][1])
         with reading(where):
@@ -325,6 +327,20 @@ class Section:
                 return Unit(self, index)
             except Error as failed:
                 raise Error(failed.what, where, failed.hint) from failed
+
+    def abbreviations(self, offset: int) -> Any:
+        """The table there.
+
+        Tables that are parts of each other, as no compiler writes them, are read until they are
+        longer than the section: to read all could take its square. Raises Error.
+        """
+        if offset not in self._tables:
+            section = self.dwarf.debug_abbrev_sec
+            self._tables[offset] = self.dwarf.get_abbrev_table(offset)
+            self._bytes_of_tables += section.stream.tell() - offset
+            if self._bytes_of_tables > section.size:
+                raise Error("damaged abbreviations: the tables overlap", self.where)
+        return self._tables[offset]
 
     def forms(self, header: Any) -> _Forms:
         key = header.structs.dwarf_format // 8, header["address_size"], header["version"]
@@ -405,8 +421,8 @@ class Unit:
         data, end, base = self.section.data, self.end, self.offset
         if end > len(data):
             raise ValueError("unit beyond the end of the section")
-        table = self.header.get_abbrev_table()
         table_offset = self.header["debug_abbrev_offset"]
+        table = self.section.abbreviations(table_offset)
         forms, dies, parts = self.forms, self.dies, self.parts
         plans = forms.tables.setdefault(table_offset, {})
         at: int = self.header.cu_die_offset

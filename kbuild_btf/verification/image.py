@@ -18,6 +18,8 @@ _FRAGMENTS = (".cold", ".part")
 
 _SHF_ALLOC = 2
 
+_LONGEST_NAME = 2048
+
 
 class Place(NamedTuple):
     """A section: its number, address and size in memory (bytes)."""
@@ -43,12 +45,13 @@ class Image:
     """STT_FUNC symbols by whole name: their addresses."""
     base_names: dict[str, set[int]] = field(default_factory=dict)
     """The same by the name before the first dot, without fragments."""
-    others: dict[int, dict[str, list[int | None]]] = field(default_factory=dict)
-    """All other symbols by address, then name: the sections they are in."""
+    others: dict[tuple[int, str], dict[str, list[int | None]]] = field(default_factory=dict)
+    """All other symbols by address and the name before the first dot, then by whole name: the
+    sections they are in."""
 
     def variable_at(self, address: int, name: str, section: int) -> bool:
         """Whether a symbol of this name stands at a place; local ones may have a suffix."""
-        here = self.others.get(address, {})
+        here = self.others.get((address, name.partition(".")[0]), {})
         return any(
             (known == name or known.startswith(f"{name}."))
             and (not self.relocatable or section in places)
@@ -64,6 +67,8 @@ def load(path: str) -> tuple[Image, Section]:
         raise Error(failed.strerror or "cannot be read", path) from failed
     with stream, reading(path):
         elf = ELFFile(stream)
+        if elf.num_sections():
+            _bound_names(elf._section_header_stringtable)
         relocatable = elf["e_type"] == "ET_REL"
         image = _image(elf, relocatable)
         # A linked file may keep its relocations (ld --emit-relocs), but they are applied already.
@@ -76,6 +81,18 @@ def load(path: str) -> tuple[Image, Section]:
         return image, Section(info, path)
 
 
+def _bound_names(table: Any) -> None:
+    """What pyelftools reads of names: those that are longer than names are (docs/security.md) are
+    none. They may all be the ends of one."""
+
+    def get_string(offset: int) -> str:
+        table.stream.seek(table["sh_offset"] + offset)
+        name, end, _ = table.stream.read(_LONGEST_NAME + 1).partition(b"\0")
+        return name.decode("utf-8", "replace") if end else ""
+
+    table.get_string = get_string
+
+
 def _image(elf: Any, relocatable: bool) -> Image:
     sections: dict[str, Place] = {}
     for index, section in enumerate(elf.iter_sections()):
@@ -86,6 +103,7 @@ def _image(elf: Any, relocatable: bool) -> Image:
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return image
+    _bound_names(table.stringtable)
     for symbol in table.iter_symbols():
         section, name = symbol["st_shndx"], symbol.name
         if section == "SHN_UNDEF" or not name:
@@ -100,5 +118,6 @@ def _image(elf: Any, relocatable: bool) -> Image:
         elif kind not in ("STT_FILE", "STT_SECTION"):
             # More sections than 16 bits can count: the number is elsewhere, any will do.
             where = section if isinstance(section, int) else None
-            image.others.setdefault(value, {}).setdefault(name, []).append(where)
+            place = value, name.partition(".")[0]
+            image.others.setdefault(place, {}).setdefault(name, []).append(where)
     return image

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use object::read::archive::{ArchiveFile, ArchiveMember};
+
 use crate::elf::image::Image;
 use crate::elf::Elf;
 use crate::support::error::{Error, Result};
@@ -142,8 +144,7 @@ pub fn keep_trace(elf: &Path) {
 fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
     let bytes = read(archive)?;
     let bad = |what: &str| Error::new(format!("damaged archive: {what}")).at(archive.display());
-    let parsed = object::read::archive::ArchiveFile::parse(bytes.as_slice())
-        .map_err(|e| bad(&e.to_string()))?;
+    let parsed = ArchiveFile::parse(bytes.as_slice()).map_err(|e| bad(&e.to_string()))?;
     if !parsed.is_thin() {
         return Err(
             Error::new("not a thin archive: its members cannot have sidecars")
@@ -151,13 +152,28 @@ fn archive_members(archive: &Path) -> Result<Vec<PathBuf>> {
         );
     }
     let directory = archive.parent().unwrap_or(Path::new(""));
-    parsed
-        .members()
+    members(&parsed)
         .map(|member| {
-            let member = member.map_err(|e| bad(&e.to_string()))?;
+            let member = member.map_err(|what| bad(&what))?;
             Ok(directory.join(String::from_utf8_lossy(member.name()).as_ref()))
         })
         .collect()
+}
+
+/// Bytes of a path, at most, as Linux takes it.
+const LONGEST_PATH: usize = 4096;
+
+/// The members of an archive, or what is wrong with one. Names may be the ends of one long string.
+fn members<'a>(
+    archive: &ArchiveFile<'a>,
+) -> impl Iterator<Item = std::result::Result<ArchiveMember<'a>, String>> {
+    archive.members().map(|member| {
+        let member = member.map_err(|e| e.to_string())?;
+        match member.name().len() {
+            0..LONGEST_PATH => Ok(member),
+            long => Err(format!("a name of {long} bytes")),
+        }
+    })
 }
 
 /// The objects of a module: those that its `.mod` file lists, and what modpost adds.

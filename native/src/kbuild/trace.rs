@@ -16,8 +16,10 @@
 //! no more than the last part of the name is left; the object is the file that has these bytes.
 
 use std::collections::hash_map::Entry;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+
+use object::read::archive::ArchiveFile;
 
 use crate::support::error::{Error, Result};
 use crate::support::files::Mapped;
@@ -30,8 +32,8 @@ enum Taken<'t> {
     Archive,
     /// (archive, member)
     Member(&'t str, &'t str),
-    /// What an object, which is on a line of its own, was linked from (the LD wrapper says so).
-    PartOf(&'t str, Box<Taken<'t>>),
+    /// An object, which is on a line of its own, and what it was linked from (the LD wrapper says so).
+    PartOf(&'t str, &'t str),
 }
 
 fn parse(line: &str) -> Taken<'_> {
@@ -42,7 +44,7 @@ fn parse(line: &str) -> Taken<'_> {
     if let Some(inner) = line.strip_suffix(')') {
         if let Some((whole, part)) = inner.split_once(".o(") {
             let whole = &line[..whole.len() + 2];
-            return Taken::PartOf(whole, Box::new(parse(part)));
+            return Taken::PartOf(whole, part);
         }
         if let Some((archive, member)) = inner.split_once(".a(") {
             return Taken::Member(&line[..archive.len() + 2], member);
@@ -57,29 +59,35 @@ fn parse(line: &str) -> Taken<'_> {
 /// The objects that a trace names, in its order. `directory`: where the linker ran.
 pub fn objects(text: &str, directory: &Path) -> Result<Vec<PathBuf>> {
     let mut archives: HashMap<&str, Archive> = HashMap::new();
+    // To find a member may take a look into the archive and into what it could be.
+    let mut members: HashMap<(&str, &str), PathBuf> = HashMap::new();
     let mut objects: Vec<PathBuf> = Vec::new();
-    let mut expanded: Vec<PathBuf> = Vec::new();
+    let mut expanded: HashSet<&str> = HashSet::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         let mut taken = parse(line);
         while let Taken::PartOf(whole, part) = taken {
-            let whole = directory.join(whole);
-            if expanded.last() != Some(&whole) {
-                expanded.push(whole);
-            }
-            taken = *part;
+            expanded.insert(whole);
+            taken = parse(part);
         }
         match taken {
             Taken::Object(path) => objects.push(directory.join(path)),
             Taken::Member(name, member) => {
-                let archive = match archives.entry(name) {
+                let known = match members.entry((name, member)) {
                     Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(new) => new.insert(Archive::open(name, directory)?),
+                    Entry::Vacant(new) => {
+                        let archive = match archives.entry(name) {
+                            Entry::Occupied(known) => known.into_mut(),
+                            Entry::Vacant(new) => new.insert(Archive::open(name, directory)?),
+                        };
+                        new.insert(archive.object(member, directory)?)
+                    }
                 };
-                objects.push(archive.object(member, directory)?);
+                objects.push(known.clone());
             }
             Taken::Archive | Taken::PartOf(..) => {}
         }
     }
+    let expanded: HashSet<PathBuf> = expanded.iter().map(|name| directory.join(name)).collect();
     objects.retain(|object| !expanded.contains(object));
     match objects.iter().find(|path| !path.exists()) {
         Some(lost) => Err(Error::new(format!("object {} is gone", lost.display()))),
@@ -100,11 +108,10 @@ impl Archive {
         let path = directory.join(name);
         let file = Mapped::open(&path)?;
         let bad = |what: &str| Error::new(format!("damaged archive: {what}")).at(path.display());
-        let parsed = object::read::archive::ArchiveFile::parse(file.bytes())
-            .map_err(|e| bad(&e.to_string()))?;
+        let parsed = ArchiveFile::parse(file.bytes()).map_err(|e| bad(&e.to_string()))?;
         let mut members: HashMap<Vec<u8>, Vec<_>> = HashMap::new();
-        for member in parsed.members() {
-            let member = member.map_err(|e| bad(&e.to_string()))?;
+        for member in super::members(&parsed) {
+            let member = member.map_err(|what| bad(&what))?;
             let (start, size) = member.file_range();
             let range = start as usize..start.saturating_add(size) as usize;
             members
@@ -170,7 +177,7 @@ mod tests {
 
     #[test]
     fn every_linkers_way_to_name_a_file_is_known() {
-        let part = |inner| Taken::PartOf("vmlinux.o", Box::new(inner));
+        let part = |inner| Taken::PartOf("vmlinux.o", inner);
         let cases = [
             ("a b/c.o", Taken::Object("a b/c.o")),
             ("trace: a.o", Taken::Object("a.o")),
@@ -180,10 +187,10 @@ mod tests {
             ("/a(1)/lib.a(l.o)", Taken::Member("/a(1)/lib.a", "l.o")),
             ("trace: lib.a(l.o)", Taken::Member("lib.a", "l.o")),
             ("a(1).o", Taken::Object("a(1).o")),
-            ("vmlinux.o(a/b.o)", part(Taken::Object("a/b.o"))),
-            ("vmlinux.o(lib.a)", part(Taken::Archive)),
-            ("vmlinux.o(lib.a(l.o))", part(Taken::Member("lib.a", "l.o"))),
-            ("vmlinux.o((lib.a)l.o)", part(Taken::Member("lib.a", "l.o"))),
+            ("vmlinux.o(a/b.o)", part("a/b.o")),
+            ("vmlinux.o(lib.a)", part("lib.a")),
+            ("vmlinux.o(lib.a(l.o))", part("lib.a(l.o)")),
+            ("vmlinux.o((lib.a)l.o)", part("(lib.a)l.o")),
         ];
         for (line, expected) in cases {
             assert_eq!(parse(line), expected, "{line}");

@@ -211,6 +211,12 @@ pub fn is_marked(elf: &Elf<'_>) -> bool {
     elf.has_section(SECTION)
 }
 
+/// Does the object have its types in itself?
+pub fn has_content(elf: &Elf<'_>) -> bool {
+    let content = of(elf).and_then(|found| found.map_or(Ok(None), |carried| carried.content()));
+    content.is_ok_and(|content| content.is_some())
+}
+
 /// Was the debug information taken out of this object?
 pub fn is_dropped(object: &Path) -> bool {
     let Ok(mapped) = Mapped::open(object) else {

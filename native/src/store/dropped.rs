@@ -73,10 +73,15 @@ pub fn change(object: &Path, how: Change, clock: &mut Clock) -> Result<()> {
     let stamp = Stamp::of(&old);
     let mapped = Mapped::open(object)?;
     let elf = Elf::parse(&mapped)?;
+    let path = sidecar::path_of(object);
     if carried::is_marked(&elf) {
+        // It was done before, but perhaps not to its end.
+        if how.carry && carried::has_content(&elf) {
+            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(note_of(object));
+        }
         return Ok(());
     }
-    let path = sidecar::path_of(object);
     let stored = Mapped::open_whole(&path).ok().and_then(Sidecar::check);
     let stored = match stored {
         Some(sidecar) if sidecar.stamp() == stamp => sidecar,

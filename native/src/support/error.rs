@@ -25,14 +25,23 @@ fn line(text: String) -> String {
         return text;
     }
     let mut shown = String::new();
-    for character in text.chars().take(MOST) {
+    let mut room = MOST;
+    for character in text.chars() {
+        let escaped = character.escape_default();
+        let len = if character.is_control() {
+            escaped.len()
+        } else {
+            1
+        };
+        if len > room {
+            shown.push_str("...");
+            break;
+        }
+        room -= len;
         match character.is_control() {
-            true => shown.extend(character.escape_default()),
+            true => shown.extend(escaped),
             false => shown.push(character),
         }
-    }
-    if text.chars().nth(MOST).is_some() {
-        shown.push_str("...");
     }
     shown
 }
@@ -108,5 +117,7 @@ mod tests {
         assert_eq!(error.to_string(), r"a\tb: no f\n\u{1b}[1m; é\r");
         let long = Error::new("é".repeat(10_000)).to_string();
         assert_eq!(long.chars().count(), MOST + 3);
+        let control = Error::new("\0".repeat(10_000)).to_string();
+        assert_eq!(control.len(), MOST / 5 * 5 + 3);
     }
 }

@@ -31,7 +31,7 @@ use crate::support::hash::Fast;
 
 pub struct Base {
     path: PathBuf,
-    file: Bytes,
+    file: Mapped,
     /// The words in host order, where those of the file cannot be used as they are.
     converted: Option<Vec<u32>>,
     types: Range<usize>,
@@ -39,30 +39,9 @@ pub struct Base {
     pub index: Index,
 }
 
-enum Bytes {
-    Mapped(Mapped),
-    Read(Vec<u8>),
-}
-
-impl Bytes {
-    /// A file that cannot be mapped is read: `/sys/kernel/btf/vmlinux` before Linux 6.16.
-    fn open(path: &Path, map: fn(&Path) -> Result<Mapped>) -> Result<Bytes> {
-        match map(path) {
-            Ok(mapped) => Ok(Bytes::Mapped(mapped)),
-            Err(cause) if path.is_file() => match std::fs::read(path) {
-                Ok(bytes) => Ok(Bytes::Read(bytes)),
-                Err(_) => Err(cause),
-            },
-            Err(cause) => Err(cause),
-        }
-    }
-
-    fn get(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(mapped) => mapped.bytes(),
-            Bytes::Read(bytes) => bytes,
-        }
-    }
+/// A file that cannot be mapped is read: `/sys/kernel/btf/vmlinux` before Linux 6.16.
+fn open(path: &Path, map: fn(&Path) -> Result<Mapped>) -> Result<Mapped> {
+    map(path).or_else(|cause| Mapped::read(path).map_err(|_| cause))
 }
 
 /// Remove the index beside a base if it is another than the one that is made now. Returned: it was
@@ -72,9 +51,9 @@ pub fn forget_unsound_index(path: &Path, target: Target) -> Result<bool> {
     let Some(known) = Index::load(&beside, fingerprint(path, target)?, target) else {
         return Ok(false);
     };
-    let file = Bytes::open(path, Mapped::open)?;
+    let file = open(path, Mapped::open)?;
     let raw = raw_btf(path, &file, target)?;
-    let made = Index::make(&file.get()[raw], Stamp::default(), target, variants)?;
+    let made = Index::make(&file.bytes()[raw], Stamp::default(), target, variants)?;
     let is_same = known.bytes().get(CHECKED_FROM..) == made.bytes().get(CHECKED_FROM..);
     Ok(!is_same && std::fs::remove_file(&beside).is_ok())
 }
@@ -84,7 +63,7 @@ impl Base {
     pub fn open(path: &Path, target: Target) -> Result<Base> {
         let stamp = stamp_of(path)?;
         let fingerprint = fingerprint(path, target)?;
-        let file = Bytes::open(path, Mapped::open_scattered)?;
+        let file = open(path, Mapped::open_scattered)?;
         let raw = raw_btf(path, &file, target)?;
         let of = || Base::of(path, file, raw, stamp, fingerprint, target);
         of().map_err(|e| e.at(path.display()))
@@ -92,19 +71,19 @@ impl Base {
 
     fn of(
         path: &Path,
-        file: Bytes,
+        file: Mapped,
         raw: Range<usize>,
         stamp: Stamp,
         fingerprint: Id,
         target: Target,
     ) -> Result<Base> {
-        let bytes = &file.get()[raw];
+        let bytes = &file.bytes()[raw];
         let parts = read::parts(bytes)?;
         if parts.big != (target.big_endian != 0) {
             return Err(another_architecture());
         }
         let within = |part: &[u8]| {
-            let start = part.as_ptr() as usize - file.get().as_ptr() as usize;
+            let start = part.as_ptr() as usize - file.bytes().as_ptr() as usize;
             start..start + part.len()
         };
         let (types, strings) = (within(parts.types), within(parts.strings));
@@ -139,13 +118,13 @@ impl Base {
     }
 
     pub fn strings(&self) -> &[u8] {
-        &self.file.get()[self.strings.clone()]
+        &self.file.bytes()[self.strings.clone()]
     }
 
     pub fn types(&self) -> BaseTypes<'_> {
         let words = match &self.converted {
             Some(words) => words,
-            None => bytemuck::cast_slice(&self.file.get()[self.types.clone()]),
+            None => bytemuck::cast_slice(&self.file.bytes()[self.types.clone()]),
         };
         BaseTypes {
             words,
@@ -281,9 +260,9 @@ impl Base {
 
 /// The raw BTF of such a file.
 pub fn raw(path: &Path, target: Target) -> Result<Vec<u8>> {
-    let file = Bytes::open(path, Mapped::open)?;
+    let file = open(path, Mapped::open)?;
     let range = raw_btf(path, &file, target)?;
-    Ok(file.get()[range].to_vec())
+    Ok(file.bytes()[range].to_vec())
 }
 
 fn another_architecture() -> Error {
@@ -298,8 +277,8 @@ pub fn fingerprint(path: &Path, target: Target) -> Result<Id> {
     if let Some((_, fingerprint)) = known.filter(|(of, _)| *of == stamp) {
         return Ok(fingerprint);
     }
-    let file = Bytes::open(path, Mapped::open)?;
-    let fingerprint = Id::of(&file.get()[raw_btf(path, &file, target)?]);
+    let file = open(path, Mapped::open)?;
+    let fingerprint = Id::of(&file.bytes()[raw_btf(path, &file, target)?]);
     if known.is_some_and(|(_, known)| known == fingerprint) {
         // Linked again, with the same types. If it cannot be noted, the next one hashes again.
         let _ = restamp(&beside, stamp);
@@ -313,14 +292,11 @@ fn stamp_of(path: &Path) -> Result<Stamp> {
 }
 
 /// Where the BTF lies in the file.
-fn raw_btf(path: &Path, file: &Bytes, target: Target) -> Result<Range<usize>> {
-    let Bytes::Mapped(mapped) = file else {
-        return Ok(0..file.get().len());
-    };
-    if !mapped.bytes().starts_with(b"\x7fELF") {
-        return Ok(0..mapped.bytes().len());
+fn raw_btf(path: &Path, file: &Mapped, target: Target) -> Result<Range<usize>> {
+    if !file.bytes().starts_with(b"\x7fELF") {
+        return Ok(0..file.bytes().len());
     }
-    let elf = Elf::parse(mapped)?;
+    let elf = Elf::parse(file)?;
     if u32::from(elf.machine()) != target.machine {
         return Err(another_architecture().at(path.display()));
     }
@@ -375,7 +351,7 @@ pub fn sample(raw: Vec<u8>) -> Base {
     // An index cannot be written there.
     let path = Path::new("/nonexistent/vmlinux");
     let (stamp, target) = (Stamp::default(), Target::default());
-    Base::of(path, Bytes::Read(raw), all, stamp, id, target).expect("sound")
+    Base::of(path, Mapped::of(raw), all, stamp, id, target).expect("sound")
 }
 
 #[cfg(test)]
@@ -478,7 +454,7 @@ mod tests {
         };
         let opened = Base::of(
             path,
-            Bytes::Read(raw),
+            Mapped::of(raw),
             all,
             Stamp::default(),
             Id::default(),
