@@ -31,7 +31,7 @@ VERBS = {
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
     "doctor": "what is missing on this machine, and how to get it",
-    "report": "pack what it takes to see a failure of encode or link again, for a bug report",
+    "bugreport": "pack what it takes to see a failure of encode or link again, for a bug report",
     "make": "run make in a kernel tree with BTF encoded while it compiles",
     "env": "print the variables that switch kbuild-btf on for make",
     "help": "show what a verb does, and its options",

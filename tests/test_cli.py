@@ -115,7 +115,7 @@ def commands(elf: Path, directory: Path) -> dict[str, list[str | Path]]:
         "verify": ["verify", elf, "--no-kernel"],
         "cache": ["cache"],
         "doctor": ["doctor"],
-        "report": ["report", directory / "pack", "encode", elf],
+        "bugreport": ["bugreport", directory / "pack", "encode", elf],
         "env": ["env"],
         "demo": ["demo"],
     }

@@ -45,7 +45,7 @@ def test_an_object_that_fails(object_file: Path, tmp_path: Path) -> None:
     (object_file.with_name(".a.o.cmd")).write_text("savedcmd_a.o := gcc -g -c a.c\n")
     failed = kbuild_btf("encode", "a.o", cwd=object_file.parent)
     assert failed.returncode == 1
-    done = kbuild_btf("report", tmp_path / "pack", "encode", object_file)
+    done = kbuild_btf("bugreport", tmp_path / "pack", "encode", object_file)
     assert (done.returncode, done.stderr) == (0, "")
     assert failed.stderr.strip() in done.stdout
     said = (tmp_path / "pack/report.txt").read_text()
@@ -62,7 +62,7 @@ def test_an_object_that_fails(object_file: Path, tmp_path: Path) -> None:
 def test_neither_code_nor_data_nor_source(object_file: Path, tmp_path: Path) -> None:
     whole = object_file.read_bytes()
     assert SECRET.encode() in whole
-    done = kbuild_btf("report", tmp_path / "pack", "encode", "-o", "unused", object_file)
+    done = kbuild_btf("bugreport", tmp_path / "pack", "encode", "-o", "unused", object_file)
     assert (done.returncode, done.stderr) == (0, "")
     assert not Path("unused").exists()
     found = everything(tmp_path / "pack")
@@ -81,7 +81,7 @@ def test_neither_code_nor_data_nor_source(object_file: Path, tmp_path: Path) -> 
 
 def test_macros_are_told(object_file: Path, tmp_path: Path) -> None:
     compiled(object_file.with_suffix(".c"), object_file, "-g3")
-    done = kbuild_btf("report", tmp_path / "pack", "encode", object_file)
+    done = kbuild_btf("bugreport", tmp_path / "pack", "encode", object_file)
     assert done.returncode == 0, done.stderr
     assert "note: a.o: compiled with -g3: texts of macros are among its strings" in done.stdout
 
@@ -95,7 +95,7 @@ def test_a_link(tree: MiniTree, tmp_path: Path, drop: bool) -> None:
     module = tree.directory / "drivers/mini.ko"
     base = tree.directory / "vmlinux"
     command = ("link", f"--base={base}", "--features=+decl_tag_kfuncs", module)
-    done = kbuild_btf("report", tmp_path / "pack", *command)
+    done = kbuild_btf("bugreport", tmp_path / "pack", *command)
     assert (done.returncode, done.stderr) == (0, "")
     packed = tmp_path / "pack/files"
     for name in (*MODULE, *map(sidecar, MODULE), "drivers/mini.mod", "drivers/.mini.ko.cmd"):
@@ -112,7 +112,7 @@ def test_a_link(tree: MiniTree, tmp_path: Path, drop: bool) -> None:
 
 def test_a_link_whose_objects_nobody_knows(object_file: Path, tmp_path: Path) -> None:
     image = shutil.copy(object_file, tmp_path / "image")
-    done = kbuild_btf("report", tmp_path / "pack", "link", image)
+    done = kbuild_btf("bugreport", tmp_path / "pack", "link", image)
     assert (done.returncode, done.stderr) == (0, "")
     assert "cannot tell which objects" in done.stdout
 
@@ -120,7 +120,7 @@ def test_a_link_whose_objects_nobody_knows(object_file: Path, tmp_path: Path) ->
 def test_what_is_no_elf_file_is_packed_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.o"
     path.write_bytes(b"\x7fELF and then something else")
-    done = kbuild_btf("report", tmp_path / "pack", "encode", path)
+    done = kbuild_btf("bugreport", tmp_path / "pack", "encode", path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "note: a.o: its sections cannot be told apart, so it is packed as it is" in done.stdout
     assert (tmp_path / "pack/files/a.o").read_bytes() == path.read_bytes()
@@ -129,19 +129,19 @@ def test_what_is_no_elf_file_is_packed_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "no command; write kbuild-btf report DIR encode ELF, or link ELF OBJECT..."),
-        (["dump", "a.o"], "dump cannot be packed; write kbuild-btf report DIR encode ELF"),
+        ([], "no command; write kbuild-btf bugreport DIR encode ELF, or link ELF OBJECT..."),
+        (["dump", "a.o"], "dump cannot be packed; write kbuild-btf bugreport DIR encode ELF"),
         (["encode", "absent.o"], "absent.o: No such file or directory"),
     ],
 )
 def test_commands_that_cannot_be_packed(argv: list[str], message: str, tmp_path: Path) -> None:
-    done = kbuild_btf("report", "pack", *argv, cwd=tmp_path)
+    done = kbuild_btf("bugreport", "pack", *argv, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"kbuild-btf: {message}")
     assert not (tmp_path / "pack").exists()
 
 
 def test_a_directory_that_is_there(object_file: Path, tmp_path: Path) -> None:
-    done = kbuild_btf("report", tmp_path, "encode", object_file)
+    done = kbuild_btf("bugreport", tmp_path, "encode", object_file)
     assert done.returncode == 1
     assert done.stderr == f"kbuild-btf: {tmp_path}: is there already; name a new directory\n"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Pack what a maintainer needs to see again how `encode` or `link` fails, without source text.
 
-Write `report DIR` before the command that fails: `kbuild-btf report DIR encode a.o`.
+Write `bugreport DIR` before the command that fails: `kbuild-btf bugreport DIR encode a.o`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..bugreport import ONLY_BTF, Packed, new_directory
 from ..errors import Error
-from ..report import ONLY_BTF, Packed, new_directory
 from . import doctor
 
 _VERBS = ("encode", "link")
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `kbuild-btf report`."""
+    """The arguments of `kbuild-btf bugreport`."""
     parser.add_argument("directory", metavar="DIR", help="the directory to make and fill")
     parser.add_argument(
         "command",
@@ -100,7 +100,7 @@ def _parsed(command: Sequence[str]) -> tuple[str, argparse.Namespace]:
     verb = command[0] if command else ""
     if verb not in _VERBS:
         what = f"{verb} cannot be packed" if verb else "no command"
-        raise Error(what, hint="write kbuild-btf report DIR encode ELF, or link ELF OBJECT...")
+        raise Error(what, hint="write kbuild-btf bugreport DIR encode ELF, or link ELF OBJECT...")
     _, by_verb = parsers(verb)
     return verb, by_verb[verb].parse_args(command[1:])
 
