@@ -49,6 +49,7 @@ from .btf import (
     Unknown,
     Var,
 )
+from .btf.layout import Layouts
 from .btf.raw import linkage
 from .btf.spelling import Spare, declare, keyword, parameters, places, plain
 from .errors import Error
@@ -733,12 +734,14 @@ def members(found: Composite) -> dict[str, Member]:
     """Members by the words that C finds them with, offsets from the start of this type: those of a
     member without a name by their own names, those of one whose type has no name behind a dot.
 
-    Of a name that occurs twice (nobody should) the last one.
+    Of a name that occurs twice (nobody should) the last one. Raises Error where there is no end.
     """
     by_path: dict[str, Member] = {}
+    layouts = Layouts(found.btf)
 
     def add(inside: Composite, prefix: str, start: int) -> None:
         for member in inside.members:
+            layouts.write()
             path = prefix + member.name
             at = start + member.bit_offset
             inner = found.btf[member.type_id]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
-from support import compiled, require, run
+from support import SCRIPTS, compiled, require, run
 
 from kbuild_btf import _native
 from kbuild_btf.btf import Btf
@@ -164,3 +164,51 @@ def test_numbers_of_an_entry(number: int, word: int, copied: Path, own_cache: Pa
     assert link(copied, own_cache) == right
     assert {path: path.read_bytes() for path in sizes} == sizes
     assert "d" in (own_cache / "v1/events").read_text()
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> tuple[Path, Path]:
+    """A module without its objects, as a package of debug information has it, and its base."""
+    for name, text in SOURCES.items():
+        (tmp_path / name).write_text(text)
+        compiled(tmp_path / name, tmp_path / f"{name[0]}.o", "-O1")
+    base = tmp_path / "vmlinux.btf"
+    base.write_bytes(_native.encode(tmp_path / "a.o").btf)
+    return (tmp_path / "b.o").rename(tmp_path / "b.ko"), base
+
+
+def of_module(module: tuple[Path, Path], *before: str) -> str:
+    """What `kbuild-btf-pahole` says, started by `before`; its BTF is b.btf."""
+    path, base = module
+    front = SCRIPTS / "kbuild-btf-pahole"
+    output = f"--btf_encode_detached={path.with_suffix('.btf')}"
+    done = run(*before, front, "-J", "--btf_base", base, output, path)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_numbers_of_an_index_when_a_module_is_encoded(module: tuple[Path, Path]) -> None:
+    of_module(module)
+    right = module[0].with_suffix(".btf").read_bytes()
+    index = module[1].with_name(".tmp_vmlinux.btf.btf-index")
+    whole = index.read_bytes()
+    data = bytearray(whole)
+    # The last array's last words: they lead to types and strings of the base.
+    for at in range(len(data) - 400, len(data), 4):
+        struct.pack_into("<I", data, at, 0x7FFFFFFF)
+    struct.pack_into("<Q", data, 8, xxhash.xxh3_64_intdigest(data[CHECKED_FROM:]))
+    index.write_bytes(data)
+    said = of_module(module)
+    assert "internal error" not in said
+    assert module[0].with_suffix(".btf").read_bytes() == right
+
+
+def test_a_module_without_its_objects_does_not_cost_a_look_at_the_whole_index(
+    module: tuple[Path, Path], tmp_path: Path
+) -> None:
+    require("strace")
+    of_module(module)
+    log = tmp_path / "calls"
+    of_module(module, "strace", "-f", "-e", "trace=openat", "-o", str(log))
+    # That takes the base, too, which is opened once for what it is.
+    assert log.read_text().count('/vmlinux.btf"') == 1

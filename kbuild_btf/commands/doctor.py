@@ -218,10 +218,12 @@ def _mentions(file: Path, word: str) -> bool:
 def _library(name: str, header: str, library: str, why: str) -> Finding:
     """Can programs for this machine be compiled with it? Asks the compiler that Kbuild takes."""
     compiler = os.environ.get("HOSTCC") or next(filter(shutil.which, ("gcc", "clang")), "cc")
-    command = [*compiler.split(), "-x", "c", "-", "-o", os.devnull, library]
     source = f"#include <{header}>\nint main(void) {{ return 0; }}\n"
     try:
-        subprocess.run(command, input=source, capture_output=True, text=True, check=True)
+        # Not /dev/null: a linker that root starts may put a file in its place.
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [*compiler.split(), "-x", "c", "-", "-o", f"{scratch}/a.out", library]
+            subprocess.run(command, input=source, capture_output=True, text=True, check=True)
     except (OSError, subprocess.SubprocessError):
         return Finding(MISSING, name, f"{why}{header} or {library} is missing; {_how_to_get(name)}")
     return Finding(OK, name, f"{header}, {library}")

@@ -54,18 +54,26 @@ const DWARF_PER_THREAD: usize = 1 << 18;
 /// From the objects of a link; `None`: find out which ones the linker took.
 pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output> {
     check_request(request)?;
-    let attempt = || {
-        guarded(|| {
-            combine_objects(request, objects, None, |combined| {
-                complete(request, combined)
-            })
+    without_unsound(request, objects, || {
+        combine_objects(request, objects, None, |combined| {
+            complete(request, combined)
         })
-    };
-    attempt().or_else(|error| {
+    })
+}
+
+/// What fails may have read what could not be: numbers in what is kept that lead to nothing. To look at
+/// them all each time would take longer than a link does; so they are looked at now, and it is done again
+/// without those that are damaged.
+fn without_unsound(
+    request: &Request<'_>,
+    objects: Option<&[PathBuf]>,
+    attempt: impl Fn() -> Result<Output>,
+) -> Result<Output> {
+    guarded(&attempt).or_else(|error| {
         let damaged = forget_unsound(request, objects);
         match damaged.is_empty() {
             true => Err(error),
-            false => attempt().map(|mut output| {
+            false => guarded(&attempt).map(|mut output| {
                 output.notes.extend(damaged);
                 output
             }),
@@ -73,15 +81,17 @@ pub fn link(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Output
     })
 }
 
-/// A link that fails may have read what could not be: numbers in what is kept that lead to nothing. To
-/// look at them all at each link would take longer than the link does. Returned: a line for each file that
-/// was removed.
+/// Returned: a line for each file that was removed.
 fn forget_unsound(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Vec<String> {
     let found = match objects {
-        Some(_) => Vec::new(),
-        None => kbuild::linked_objects(request.elf).unwrap_or_default(),
+        Some(_) => Ok(Vec::new()),
+        None => kbuild::linked_objects(request.elf),
     };
     let mut removed = Vec::new();
+    let Ok(found) = found else {
+        // It has not come as far as to read any: a module without its objects, which is encoded then.
+        return removed;
+    };
     for object in objects.unwrap_or(&found) {
         let unsound = guarded(|| Ok(store::forget_unsound(object, request.cache.as_ref())));
         if unsound.is_ok_and(|unsound| unsound) {
@@ -109,7 +119,9 @@ fn forget_unsound(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Vec<Str
 /// From the DWARF of one file, its units in parallel.
 pub fn encode(request: &Request<'_>) -> Result<Output> {
     check_request(request)?;
-    combine_units(request, None, |combined| complete(request, combined))
+    without_unsound(request, Some(&[]), || {
+        combine_units(request, None, |combined| complete(request, combined))
+    })
 }
 
 /// The stages that both roads share.
