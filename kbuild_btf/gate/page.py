@@ -23,7 +23,8 @@ _STYLE = """
 }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .5rem 0 1rem; }
-td, th { border-bottom: 1px solid var(--line); padding: .15rem .7rem; text-align: left; }
+td, th { border-bottom: 1px solid var(--line); padding: .15rem .7rem; }
+td, th { text-align: left; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 code, .c { font-family: ui-monospace, monospace; font-size: 13px; }
 .c td { border: 0; padding: 0 .7rem; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -89,12 +90,14 @@ def _type(pair: Compared, found: list[Finding]) -> Iterator[str]:
         f'<details><summary><span class="{look}">{escape(first.mark)}</span> {first.kind} '
         f"<code>{escape(title)}</code></summary>"
     )
+    change = pair.changed.get(first.name)
     yield "<table>"
     for rule, group in groupby(sorted(found, key=_by_rule), key=lambda one: one.rule):
-        texts = "<br>".join(escape(one.text) for one in group)
-        yield f'<tr><td>{rule.id}<td>{texts}<td class="why">{escape(rule.reason)}'
+        texts = [escape(one.text) for one in group]
+        # Many are in the table of members.
+        what = str(len(texts)) if change and len(texts) > 1 else "<br>".join(texts)
+        yield f'<tr><td>{rule.id}<td>{what}<td class="why">{escape(rule.reason)}'
     yield "</table>"
-    change = pair.changed.get(first.name)
     if change and isinstance(change.a, Composite) and isinstance(change.b, Composite):
         yield '<table class="c"><tr><th><th class="n">A<th class="n">B<th>'
         for row in rows(change.a, change.b):
