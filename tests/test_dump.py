@@ -14,6 +14,7 @@ from hypothesis import given
 from layout_check import assertions
 from support import PAHOLE, SOURCES, compiled, kbuild_btf, pahole, require, run
 
+from kbuild_btf import _native
 from kbuild_btf.btf import (
     Array,
     Btf,
@@ -431,6 +432,21 @@ def test_order_puts_what_is_embedded_first(tmp_path: Path) -> None:
         Typedef(7, "outer_t", 1),
     ]
     read = btf(types)
+    compile_header(render(read), list(assertions(read)), tmp_path)
+
+
+def test_structs_with_a_name_in_others_without_one(tmp_path: Path) -> None:
+    """As kernels from 7.0 on have them; a program is compiled without -fms-extensions."""
+    source = tmp_path / "ms.c"
+    source.write_text(
+        "struct inner { char c; union { int i; long l; }; int bits : 3; };\n"
+        "struct __attribute__((packed)) tight { char d; long m; };\n"
+        "typedef struct inner inner_t;\n"
+        "struct outer { int before; struct inner; struct { struct tight; int after; }; } outer;\n"
+        "union either { inner_t; long other; } either; struct inner *inner;\n"
+    )
+    made = compiled(source, tmp_path / "ms.o", "-fms-extensions")
+    read = Btf.from_bytes(_native.encode(made).btf)
     compile_header(render(read), list(assertions(read)), tmp_path)
 
 

@@ -251,9 +251,10 @@ class Header:
 
     # --- bodies -------------------------------------------------------------------------
 
-    def _body(self, found: Composite | Enumeration | Fwd, depth: int) -> str:
+    def _body(self, found: Composite | Enumeration | Fwd, depth: int, named: bool = True) -> str:
         """``struct name { ... }`` with the members, one level deeper than ``depth``."""
-        head = " ".join(filter(None, (keyword(found), self.names.get(found.id, ""))))
+        name = self.names.get(found.id, "") if named else ""
+        head = " ".join(filter(None, (keyword(found), name)))
         if isinstance(found, Fwd):
             return head
         if isinstance(found, Enumeration):
@@ -295,7 +296,7 @@ class Header:
                     self._natural(member, end, packed), end, member.bit_offset, align, packed
                 )
             width = f": {member.bit_size}" if member.bit_size else ""
-            lines.append(self._declare(member.type_id, member.name, depth + 1) + width + ";")
+            lines.append(f"{self._member(member, depth + 1)}{width};")
             end = max(end, member.bit_offset + self._bits(member))
         natural = _round_up(end, align * 8)
         if isinstance(found, Struct):
@@ -304,6 +305,14 @@ class Header:
             name = _numbered(self._identifiers, "__padding")
             lines.append(f"unsigned char {name}[{found.size}];")
         return lines
+
+    def _member(self, member: Member, depth: int) -> str:
+        """A member without its width. A struct with a name stands in another without one only where
+        -fms-extensions allows it, as kernels from 7.0 on are compiled: here its members do."""
+        embedded = self.btf.strip(member.type_id) if not member.name else None
+        if isinstance(embedded, Composite) and embedded.name:
+            return self._body(embedded, depth, named=False)
+        return self._declare(member.type_id, member.name, depth)
 
     def _padding(self, natural: int, end: int, start: int, align: int, packed: bool) -> list[str]:
         """Unnamed bitfields from bit ``end`` to ``start``, if the compiler would not go there.

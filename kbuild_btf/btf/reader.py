@@ -145,9 +145,9 @@ _RANK: dict[Kind, int] = {
     Kind.LOCSEC: 4,
 }
 _STRING = re.compile(rb"[^\0]*\0")
-# A step of a designator: `.name` or `[index]`.
 # What a size is at most, of arrays in arrays as well.
 MOST_BYTES = (1 << 64) - 1
+# A step of a designator: `.name` or `[index]`.
 _STEP = re.compile(r"(?:^|\.)\s*([A-Za-z_]\w*)\s*|\[\s*(\d+)\s*\]\s*")
 
 
