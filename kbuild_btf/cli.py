@@ -72,7 +72,9 @@ class Parser(argparse.ArgumentParser):
         if option:
             name = option.partition("=")[0]
             self.error(f"no option {name}" + _meant(name, self._option_string_actions))
-        self.error(f"too many arguments: {' '.join(words)}")
+        # Objects behind an option, for example: there can be thousands.
+        more = f" and {len(words) - 3} more" if len(words) > 3 else ""
+        self.error(f"too many arguments: {' '.join(words[:3])}{more}")
 
 
 class _Version(argparse.Action):

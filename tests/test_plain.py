@@ -12,7 +12,18 @@ from support import SCRIPTS, SOURCES, compiled, kbuild_btf, pahole, require, run
 from toolchains import COMPILERS, GCC
 
 from kbuild_btf import Btf, _native, diff
-from kbuild_btf.btf import Composite, Enumeration, Func, FuncProto, Typedef, Var
+from kbuild_btf.btf import (
+    Composite,
+    Datasec,
+    Enumeration,
+    Func,
+    FuncProto,
+    Fwd,
+    Int,
+    SecInfo,
+    Typedef,
+    Var,
+)
 
 PARTS = ("parameters", "clones", "variables", "types", "other", "strong")
 NOT_KNOWN = "only BTF tells its types"
@@ -38,14 +49,20 @@ def objects_of(built: MiniTree, directory: Path) -> tuple[list[Path], list[Path]
     return objects, [directory / str(i) / path.name for i, path in enumerate(objects)]
 
 
-def test_the_mini_kernel_of_objects_with_nothing_but_btf(built: MiniTree, tmp_path: Path) -> None:
-    """Byte for byte what their debug information gives."""
-    image = built.directory / ".tmp_vmlinux1"
-    objects, copies = objects_of(built, tmp_path)
+def plain_objects(built: MiniTree, directory: Path) -> tuple[list[Path], list[Path]]:
+    """The objects of the mini-kernel's image, and copies with nothing but BTF."""
+    objects, copies = objects_of(built, directory)
     for path, copy in zip(objects, copies, strict=True):
         copy.parent.mkdir()
         shutil.copy(path, copy)
         plain(copy)
+    return objects, copies
+
+
+def test_the_mini_kernel_of_objects_with_nothing_but_btf(built: MiniTree, tmp_path: Path) -> None:
+    """Byte for byte what their debug information gives."""
+    image = built.directory / ".tmp_vmlinux1"
+    objects, copies = plain_objects(built, tmp_path)
     output = _native.link(image, objects=copies)
     assert output.btf == _native.link(image, objects=objects).btf
     (note,) = output.notes
@@ -110,6 +127,10 @@ def test_what_gcc_makes(tmp_path: Path) -> None:
         "enum colour paint(struct list *l, u32 n) { return l->n > (int)n ? RED : GREEN; }\n"
         "static int helper(int a) { return a * 3; }\n"
         "int (*table[2])(int) = { helper, 0 };\n"
+        # What it says in words that the kernel does not take.
+        "struct known *declared; extern int elsewhere(int, char);\n"
+        "struct nothing {} nothing;\n"
+        "signed char low(char c, unsigned char u) { return elsewhere(c, u) + c; }\n"
     )
     with_dwarf, with_btf = tmp_path / "dwarf.o", tmp_path / "btf.o"
     for flag, path in (("-g", with_dwarf), ("-gbtf", with_btf)):
@@ -118,7 +139,7 @@ def test_what_gcc_makes(tmp_path: Path) -> None:
     assert _native.read_section(with_btf, ".debug_info") is None
     theirs = Btf.from_bytes(_native.link(with_dwarf, objects=[with_dwarf]).btf)
     ours = Btf.from_bytes(_native.link(with_btf, objects=[with_btf]).btf)
-    for kind in (Composite, Enumeration, Typedef):
+    for kind in (Composite, Enumeration, Fwd, Int, Typedef):
         assert sorted(map(str, ours.find(kind))) == sorted(map(str, theirs.find(kind)))
     assert [f.name for f in ours.find(Func)] == [f.name for f in theirs.find(Func)]
     assert [v.name for v in ours.find(Var)] == [v.name for v in theirs.find(Var)] == ["head"]
@@ -166,3 +187,121 @@ def test_damaged_btf_is_named(tmp_path: Path, keep: int) -> None:
     assert f"{path}: .BTF: " in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+# --- BTFs behind each other, as linkers leave them -----------------------------------------------
+
+
+def joined(built: MiniTree, linker: str, objects: list[Path], image: Path) -> Path:
+    """The mini-kernel's image, linked by a script that does not name `.BTF`."""
+    text = (built.directory / "vmlinux.lds").read_text()
+    (line,) = [line for line in text.splitlines() if ".BTF :" in line]
+    lds = image.with_suffix(".lds")
+    lds.write_text(text.replace(line, "__start_BTF = .; __stop_BTF = .;"))
+    done = run(linker, f"--script={lds}", "-o", image, *objects)
+    assert done.returncode == 0, done.stderr
+    return image
+
+
+@pytest.mark.parametrize("linker", ["ld", "ld.lld-16", "ld.lld-19"])
+def test_the_mini_kernel_linked_from_them(linker: str, built: MiniTree, tmp_path: Path) -> None:
+    """From the file alone, byte for byte what its objects give; two of them are called stats.o and
+    have variables of the same names."""
+    require(linker)
+    objects, copies = plain_objects(built, tmp_path)
+    image = joined(built, linker, copies, tmp_path / "image")
+    made = _native.link(image)
+    assert made.btf == _native.link(image, objects=objects).btf
+    names = [found.name for found in Btf.from_bytes(made.btf).find(Var)]
+    assert names.count("counter") == names.count("last_event") == 2
+    assert "as are 8 more units" in made.notes[0]
+
+
+def test_it_replaces_them(built: MiniTree, tmp_path: Path) -> None:
+    _, copies = plain_objects(built, tmp_path)
+    image = joined(built, "ld", copies, tmp_path / "image")
+    expected = _native.link(image, objects=copies).btf
+    assert "kbuild-btf link makes one of them" in kbuild_btf("diff", image, image).stderr
+    assert kbuild_btf("link", "--in-place", image).returncode == 0
+    assert _native.read_section(image, ".BTF") == expected
+    # Now it is one BTF, which tells nothing of the objects.
+    done = kbuild_btf("link", "--in-place", image)
+    assert done.returncode == 1
+    assert "cannot tell which objects this file was linked from" in done.stderr
+
+
+def test_linked_relocatably(tmp_path: Path) -> None:
+    """But for a weak function that another one overrides: BTF does not tell which is which."""
+    parts = [name for name in PARTS if name != "strong"]
+    objects = [GCC.compile(COMPILERS / f"{n}.c", tmp_path / f"{n}.o", "-O2") for n in parts]
+    for path in objects:
+        plain(path)
+    image = tmp_path / "image.o"
+    assert run("ld", "-r", "-o", image, *objects).returncode == 0
+    assert _native.link(image).btf == _native.link(image, objects=objects).btf
+
+
+def same_names(directory: Path, *sources: str) -> Path:
+    """A file linked from objects that are all called x.o, each with nothing but its BTF."""
+    objects = []
+    for i, text in enumerate(sources):
+        source = directory / str(i) / "x.c"
+        source.parent.mkdir()
+        source.write_text(text)
+        objects.append(plain(compiled(source, source.with_suffix(".o"), "-O1")))
+    image = directory / "image.o"
+    assert run("ld", "-r", "-o", image, *objects).returncode == 0
+    return image
+
+
+STATIC = '__attribute__((used, section(".data..percpu"))) static {} state = {{1}};\n'
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more"),
+    [
+        # The second object is known by its function, the first by the exclusion of others.
+        ("unsigned long", "int *", "static int __attribute__((noinline)) f(int a) { return a; }"
+         "int g(int a) { return f(a) + f(a + 1); }"),
+        # By their sizes.
+        ("struct { int a[4]; }", "char", ""),
+    ],
+)  # fmt: skip
+def test_whose_a_static_variable_is(first: str, second: str, more: str, tmp_path: Path) -> None:
+    image = same_names(tmp_path, STATIC.format(first), STATIC.format(second) + more)
+    objects = [tmp_path / "0/x.o", tmp_path / "1/x.o"]
+    made = _native.link(image).btf
+    assert [entry.offset for entry in section_of(Btf.from_bytes(made))] in ([0, 8], [0, 16])
+    assert made == _native.link(image, objects=objects).btf
+
+
+def section_of(made: Btf) -> list[SecInfo]:
+    (section,) = made.find(Datasec)
+    return list(section.entries)
+
+
+def test_what_nothing_tells_is_refused(tmp_path: Path) -> None:
+    image = same_names(tmp_path, STATIC.format("struct { int a; }"), STATIC.format("unsigned int"))
+    done = kbuild_btf("link", image, "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"kbuild-btf: {image}: .BTF: its symbols do not tell in which of its BTFs the variable "
+        "state is which; name the objects that it was linked from\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_of_them_is_damaged(tmp_path: Path) -> None:
+    image = same_names(tmp_path, "int f(int a) { return a; }", "int g(long a) { return a; }")
+    content = _native.read_section(image, ".BTF") or b""
+    second = content.index(content[:4], 4)
+    blob = tmp_path / "blob"
+    # The types are said to end in the middle of one.
+    cut = bytearray(content)
+    cut[second + 12] -= 8
+    blob.write_bytes(cut)
+    assert run("objcopy", "--update-section", f".BTF={blob}", image).returncode == 0
+    done = kbuild_btf("link", image, "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert f"{image}: .BTF: " in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -519,7 +519,7 @@ class Btf:
             raise Error(
                 "several BTFs behind each other, as ld leaves those of several objects",
                 self.where,
-                "kbuild-btf dump lists them all",
+                "kbuild-btf link makes one of them, kbuild-btf dump lists them all",
             )
         if type_off % 4 or type_len % 4:
             raise Error("type section out of line", self._at_offset(length + type_off), _REBUILD)

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OBJECT",
         nargs="*",
         default=[],
-        help="what it was linked from (default: what the tree says that the linker took)",
+        help="what it was linked from (default: what the tree says that the linker took, else the"
+        " BTFs that the linker put behind each other in ELF)",
     )
     output.add_arguments(parser)
 

@@ -35,27 +35,53 @@ pub fn parts(raw: &[u8]) -> Result<Parts<'_>> {
     if raw[2] != 1 || header < super::HEADER_LEN as usize {
         return Err(bad("unknown version or header"));
     }
-    let mut end = (word(8)? + word(12)?).max(word(16)? + word(20)?);
-    if header >= 32 {
-        end = end.max(word(24)? + word(28)?);
-    }
-    // Linkers align what they put behind each other.
-    let rest = raw.get(header.saturating_add(end)..).unwrap_or(&[]);
-    let more = rest
-        .iter()
-        .position(|&b| b != 0)
-        .map(|zeros| &rest[zeros..]);
-    if more.is_some_and(|more| more.starts_with(&raw[..2])) {
+    if next(raw)?.is_some() {
         return Err(Error::new(
             "several BTFs behind each other, as ld leaves those of several objects",
         )
-        .hint("kbuild-btf dump lists them all"));
+        .hint("kbuild-btf link makes one of them, kbuild-btf dump lists them all"));
     }
     Ok(Parts {
         types: section(word(8)?, word(12)?, "types")?,
         strings: section(word(16)?, word(20)?, "strings")?,
         big,
     })
+}
+
+/// The BTFs that stand behind each other, as linkers leave those of several objects in one section.
+/// At least one; what each of them holds is not looked at.
+pub fn behind_each_other(raw: &[u8]) -> Result<Vec<&[u8]>> {
+    let mut all = Vec::new();
+    let mut rest = raw;
+    while let Some(at) = next(rest)? {
+        let (one, more) = rest.split_at(at);
+        all.push(one);
+        rest = more;
+    }
+    all.push(rest);
+    Ok(all)
+}
+
+/// Where the next BTF begins, if another one stands behind the first. Linkers align them.
+fn next(raw: &[u8]) -> Result<Option<usize>> {
+    let magic = raw.get(..2).unwrap_or(&[]);
+    let big = magic == [0xeb, 0x9f];
+    let word = |at: usize| -> Result<usize> {
+        let field = raw.get(at..at + 4);
+        let field = field.ok_or_else(|| Error::new("damaged BTF: short header"))?;
+        Ok(crate::support::endian::get(field, big) as usize)
+    };
+    let header = word(4)?;
+    let mut end = (word(8)? + word(12)?).max(word(16)? + word(20)?);
+    if header >= 32 {
+        end = end.max(word(24)? + word(28)?);
+    }
+    let end = header.saturating_add(end).min(raw.len());
+    let behind = &raw[end..];
+    let at = behind.iter().position(|&b| b != 0);
+    Ok(at
+        .filter(|&at| behind[at..].starts_with(magic))
+        .map(|at| end + at))
 }
 
 /// The words of each type, in host byte order.
@@ -118,6 +144,9 @@ mod tests {
             let both = [&one[..], &vec![0; padding], &one].concat();
             let error = parts(&both).err().expect("refused").to_string();
             assert!(error.contains("several BTFs"), "{error}");
+            let all = behind_each_other(&both).expect("two");
+            assert_eq!(all.len(), 2);
+            assert!(all.iter().all(|part| parts(part).is_ok()));
         }
     }
 

@@ -25,13 +25,14 @@ mod strings;
 mod types;
 mod variables;
 mod walk;
+mod whose;
 mod words;
 
 use crowd::Crowds;
 use known::Meeting;
 
 pub use known::{Known, MAX_STRINGS};
-pub use plain::has_btf;
+pub use plain::{has_btf, has_several};
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -4,17 +4,22 @@
 //!
 //! Their types are there already. Which functions and variables they define, and where, the symbols
 //! say. What BTF does not say is how a function was compiled: whether it still has all its parameters.
+//!
+//! A file that was linked from such objects has their BTFs behind each other; then `whose` tells which
+//! symbols are of which.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use object::elf;
 
+use super::whose::{self, Named, What, Wish};
 use super::SymbolIndex;
 use crate::btf::{self, load, read, Field, Kind};
 use crate::elf::image::base_name;
 use crate::elf::Elf;
 use crate::object::{
-    function_flags, identity, sparse, variable_flags, DeclTag, Encoded, Function, Id, Unit,
+    function_flags, identity, sparse, variable_flags, DeclTag, Encoded, Function, Id, Target, Unit,
     Variable, NONE,
 };
 use crate::support::endian;
@@ -22,13 +27,29 @@ use crate::support::error::Result;
 
 /// `DW_LANG_C11`: BTF tells no language, and is for C.
 const LANG_C: u32 = 0x1d;
+/// `BTF_INT_CHAR`, among the encodings of an INT.
+const INT_CHAR: u32 = 2 << 24;
+const LINKAGE_STATIC: u32 = 0;
 const LINKAGE_EXTERN: u32 = 2;
 
 /// Does the object bring BTF for the linker to pass on? What is loaded is the BTF of the whole kernel,
 /// in the object that carries it into vmlinux.
 pub fn has_btf(elf: &Elf<'_>) -> bool {
+    elf.is_relocatable() && has_unloaded_btf(elf) || has_several(elf)
+}
+
+/// Was it linked from objects with BTF, by a linker that put them behind each other?
+pub fn has_several(elf: &Elf<'_>) -> bool {
+    let several = |raw: Cow<'_, [u8]>| read::behind_each_other(&raw).is_ok_and(|all| all.len() > 1);
+    has_unloaded_btf(elf)
+        && elf
+            .raw_section(".BTF")
+            .is_ok_and(|raw| raw.is_some_and(several))
+}
+
+fn has_unloaded_btf(elf: &Elf<'_>) -> bool {
     let is = |s: crate::elf::SectionInfo<'_>| s.name == b".BTF" && !s.alloc;
-    elf.is_relocatable() && elf.sections().into_iter().any(is)
+    elf.sections().into_iter().any(is)
 }
 
 pub fn encode(elf: &Elf<'_>) -> Result<Option<Encoded>> {
@@ -38,34 +59,142 @@ pub fn encode(elf: &Elf<'_>) -> Result<Option<Encoded>> {
     let Some(raw) = elf.raw_section(".BTF")? else {
         return Ok(None);
     };
-    let read = || {
-        let (raw, nameless) = completed(&raw)?;
-        Ok((load::parse(&raw, super::target(elf))?, nameless))
-    };
-    let read: Result<(Encoded, HashSet<u32>)> = read();
-    let (read, nameless) = read.map_err(|e| e.at(format!("{}: .BTF", elf.path.display())))?;
-    Builder::new(elf, &read, &nameless).build().map(Some)
+    let index = SymbolIndex::new(elf);
+    let encoded = encode_all(elf, &index, &raw);
+    let mut encoded = encoded.map_err(|e| e.at(format!("{}: .BTF", elf.path.display())))?;
+    encoded.add_source_files(&elf.source_files());
+    Ok(Some(encoded))
 }
 
-/// BTF of a compiler as that of a linker would be: variables lie behind each other in their sections,
-/// whose sizes are known. gcc 12 writes functions without a name, which become anything that needs
-/// none: which types these are is told.
-fn completed(raw: &[u8]) -> Result<(Vec<u8>, HashSet<u32>)> {
+/// Each of the BTFs as the object that it is of.
+fn encode_all<'b>(elf: &'b Elf<'b>, index: &'b SymbolIndex<'b>, raw: &[u8]) -> Result<Encoded> {
+    let parts = read::behind_each_other(raw)?;
+    // Places are those of symbols, as in an object, whatever the file is.
+    let target = Target {
+        relocatable: 1,
+        ..super::target(elf)
+    };
+    let one = |raw: &[u8], named: &Named<'_>| {
+        let completed = completed(raw)?;
+        let read = load::parse(&completed.raw, target)?;
+        Builder::new(index, &read, &completed, named).build()
+    };
+    if let [only] = parts[..] {
+        return one(only, &all_symbols(index));
+    }
+    let wishes: Vec<Vec<Wish<'_>>> = parts.iter().map(|raw| wishes(raw)).collect::<Result<_>>()?;
+    let mut all = Encoded::new(target);
+    for (raw, named) in parts.iter().zip(whose::share(index, &wishes)?) {
+        all.append(&one(raw, &named)?.view())?;
+    }
+    Ok(all)
+}
+
+/// Functions and objects that are defined here, by name; functions also by what stands before the
+/// first dot, which compilers append to.
+fn all_symbols<'b>(index: &'b SymbolIndex<'b>) -> Named<'b> {
+    let mut named = Named::new();
+    for (i, symbol) in (0..).zip(&index.symbols) {
+        let kinds = [elf::STT_FUNC.0, elf::STT_OBJECT.0];
+        if symbol.section != 0 && kinds.contains(&symbol.kind) {
+            named.entry((symbol.name, symbol.kind)).or_insert(i);
+        }
+    }
+    for (i, symbol) in (0..).zip(&index.symbols) {
+        if symbol.section != 0 && symbol.kind == elf::STT_FUNC.0 {
+            named
+                .entry((base_name(symbol.name), symbol.kind))
+                .or_insert(i);
+        }
+    }
+    named
+}
+
+/// The functions and variables that a BTF says to be defined where it comes from.
+fn wishes(raw: &[u8]) -> Result<Vec<Wish<'_>>> {
+    let parts = read::parts(raw)?;
+    let (words, _) = read::words(&parts);
+    let starts = read::starts(&words)?;
+    let types = starts
+        .windows(2)
+        .map(|at| &words[at[0] as usize..at[1] as usize]);
+    let mut sizes: HashMap<u32, u32> = HashMap::new();
+    for words in types.clone() {
+        if Kind::from_info(words[1]) == Some(Kind::Datasec) {
+            let entries = words[3..].chunks_exact(3);
+            sizes.extend(entries.map(|entry| (entry[0], entry[2])));
+        }
+    }
+    let mut found = Vec::new();
+    for (id, words) in (1..).zip(types) {
+        let what = match Kind::from_info(words[1]) {
+            Some(Kind::Func) if !is_extern(words[1]) => What::Function,
+            Some(Kind::Var) if words[3] == LINKAGE_STATIC => What::StaticVariable,
+            Some(Kind::Var) if words[3] != LINKAGE_EXTERN => What::Variable,
+            _ => continue,
+        };
+        let name = parts.strings.get(words[0] as usize..).unwrap_or_default();
+        found.push(Wish {
+            name: name.split(|&b| b == 0).next().unwrap_or_default(),
+            what,
+            size: sizes.get(&id).copied().unwrap_or_default(),
+        });
+    }
+    Ok(found)
+}
+
+/// BTF of a compiler as that of a linker would be.
+struct Completed {
+    raw: Vec<u8>,
+    /// What was a function that is not defined here, has no name, or no names of parameters: pointers now,
+    /// since the kernel's rules do not let them be.
+    undefined: HashSet<u32>,
+    /// Variables without a size, which no section may have.
+    empty: HashSet<u32>,
+}
+
+/// Variables lie behind each other in their sections, whose sizes are known. gcc writes of a `char` that it
+/// is one, where debug information knows a sign alone; of declarations what type it had in mind; and 12
+/// writes functions without a name.
+fn completed(raw: &[u8]) -> Result<Completed> {
     let parts = read::parts(raw)?;
     let (mut words, _) = read::words(&parts);
     let starts = read::starts(&words)?;
-    let mut nameless = HashSet::new();
+    let (mut undefined, mut empty) = (HashSet::new(), HashSet::new());
+    let prototypes = words.clone();
+    let names_all = |proto: u32| {
+        let at = starts.get((proto as usize).wrapping_sub(1));
+        let words = at.map_or(&[][..], |&at| &prototypes[at as usize..]);
+        let is_proto = words.len() > 2 && Kind::from_info(words[1]) == Some(Kind::FuncProto);
+        let count = if is_proto { btf::vlen(words[1]) } else { 0 };
+        let mut parameters = words
+            .iter()
+            .skip(3)
+            .step_by(2)
+            .zip(words.iter().skip(4).step_by(2));
+        (0..count).all(|_| {
+            parameters
+                .next()
+                .is_none_or(|(&name, &of)| name != 0 || of == 0)
+        })
+    };
     for (id, start) in (1..).zip(&starts[..starts.len() - 1]) {
         let at = *start as usize;
         let info = words[at + 1];
         match Kind::from_info(info) {
-            Some(Kind::Func) if words[at] == 0 => {
-                words[at + 1] = btf::info(Kind::Ptr, 0, false);
-                nameless.insert(id);
+            Some(Kind::Func) if words[at] == 0 || is_extern(info) || !names_all(words[at + 2]) => {
+                (words[at], words[at + 1]) = (0, btf::info(Kind::Ptr, 0, false));
+                undefined.insert(id);
             }
+            Some(Kind::Int) => words[at + 3] &= !INT_CHAR,
+            Some(Kind::Fwd) => words[at + 2] = 0,
             Some(Kind::Datasec) => {
                 let mut end = 0u32;
                 for entry in words[at + 3..][..3 * btf::vlen(info)].chunks_exact_mut(3) {
+                    if entry[2] == 0 {
+                        empty.insert(entry[0]);
+                        entry[2] = 1;
+                    }
                     entry[1] = end;
                     end = end.saturating_add(entry[2]);
                 }
@@ -75,22 +204,28 @@ fn completed(raw: &[u8]) -> Result<(Vec<u8>, HashSet<u32>)> {
         }
     }
     let start = parts.types.as_ptr() as usize - raw.as_ptr() as usize;
-    let mut out = raw.to_vec();
-    let fields = out[start..][..parts.types.len()].chunks_exact_mut(4);
+    let mut raw = raw.to_vec();
+    let fields = raw[start..][..parts.types.len()].chunks_exact_mut(4);
     for (field, word) in fields.zip(words) {
         endian::put(field, word.into(), parts.big);
     }
-    Ok((out, nameless))
+    Ok(Completed {
+        raw,
+        undefined,
+        empty,
+    })
+}
+
+/// The linkage of a FUNC.
+fn is_extern(info: u32) -> bool {
+    info & btf::MAX_VLEN == LINKAGE_EXTERN
 }
 
 struct Builder<'b> {
-    elf: &'b Elf<'b>,
     read: &'b Encoded,
-    nameless: &'b HashSet<u32>,
-    index: SymbolIndex<'b>,
-    /// Functions and objects that are defined here, by name; functions also by what stands before the
-    /// first dot, which compilers append to.
-    named: HashMap<(&'b [u8], u8), u32>,
+    completed: &'b Completed,
+    index: &'b SymbolIndex<'b>,
+    named: &'b Named<'b>,
     /// New ids by old ones; 0 for what is no type.
     ids: Vec<u32>,
     out: Encoded,
@@ -98,13 +233,17 @@ struct Builder<'b> {
 }
 
 impl<'b> Builder<'b> {
-    fn new(elf: &'b Elf<'b>, read: &'b Encoded, nameless: &'b HashSet<u32>) -> Self {
+    fn new(
+        index: &'b SymbolIndex<'b>,
+        read: &'b Encoded,
+        completed: &'b Completed,
+        named: &'b Named<'b>,
+    ) -> Self {
         Builder {
-            elf,
             read,
-            nameless,
-            index: SymbolIndex::new(elf),
-            named: HashMap::new(),
+            completed,
+            index,
+            named,
             ids: vec![0; read.starts.len()],
             out: Encoded {
                 strings: read.strings.clone(),
@@ -130,7 +269,6 @@ impl<'b> Builder<'b> {
     }
 
     fn build(mut self) -> Result<Encoded> {
-        self.name_symbols();
         let types = self.types();
         for (&id, new) in types.iter().zip(1..) {
             self.ids[id as usize] = new;
@@ -154,6 +292,7 @@ impl<'b> Builder<'b> {
                 }),
                 Some(Kind::Datasec) => {
                     let entries = words[3..].chunks_exact(3);
+                    let entries = entries.filter(|entry| !self.completed.empty.contains(&entry[0]));
                     sizes.extend(entries.map(|entry| (entry[0], entry[2])));
                 }
                 _ => {}
@@ -174,32 +313,13 @@ impl<'b> Builder<'b> {
         }
         self.out.units.push(unit);
         let mut out = self.out;
-        identity::of_types(&mut out).map_err(|e| e.at(self.elf.path.display()))?;
+        identity::of_types(&mut out)?;
         let proto = |id: u32| out.ids[id as usize - 1];
         let ids: Vec<Id> = identity::of_functions(&out.view(), proto);
         for (function, id) in out.functions.iter_mut().zip(ids) {
             function.id = id;
         }
-        out.add_source_files(&self.elf.source_files());
         Ok(out)
-    }
-
-    fn name_symbols(&mut self) {
-        let mut named: HashMap<(&'b [u8], u8), u32> = HashMap::new();
-        for (i, symbol) in (0..).zip(&self.index.symbols) {
-            let kinds = [elf::STT_FUNC.0, elf::STT_OBJECT.0];
-            if symbol.section != 0 && kinds.contains(&symbol.kind) {
-                named.entry((symbol.name, symbol.kind)).or_insert(i);
-            }
-        }
-        for (i, symbol) in (0..).zip(&self.index.symbols) {
-            if symbol.section != 0 && symbol.kind == elf::STT_FUNC.0 {
-                named
-                    .entry((base_name(symbol.name), symbol.kind))
-                    .or_insert(i);
-            }
-        }
-        self.named = named;
     }
 
     /// The types proper, in their order: not functions, variables, sections and what is said of those;
@@ -213,14 +333,14 @@ impl<'b> Builder<'b> {
         };
         let counts = |id: u32| match self.kind(id) {
             Some(Kind::DeclTag) => !is_candidate(self.words(id)[2]),
-            _ => !is_candidate(id) && !self.nameless.contains(&id),
+            _ => !is_candidate(id) && !self.completed.undefined.contains(&id),
         };
         let mut referred: HashSet<u32> = HashSet::new();
         let mut of_functions: HashSet<u32> = HashSet::new();
         for id in self.all() {
             let words = self.words(id);
             match self.kind(id) {
-                _ if self.nameless.contains(&id) => {
+                _ if self.completed.undefined.contains(&id) => {
                     of_functions.insert(words[2]);
                 }
                 Some(Kind::Func) => {
@@ -262,9 +382,6 @@ impl<'b> Builder<'b> {
 
     fn function(&mut self, id: u32, tags: Option<&Vec<DeclTag>>) {
         let words = self.words(id);
-        if words[1] & btf::MAX_VLEN == LINKAGE_EXTERN {
-            return;
-        }
         self.copy(words[2]);
         let proto = self.out.starts.len() as u32 - 1;
         let (tags_start, tags_len) = self.tags(tags);

@@ -147,7 +147,7 @@ pub fn combine_objects<T>(
     let elf = Elf::parse(&mapped)?;
     let found = match objects {
         Some(_) => None,
-        None => Some(kbuild::linked_objects(request.elf)?),
+        None => Some(objects_of(request.elf, &elf)?),
     };
     let objects = objects.or(found.as_deref()).unwrap_or_default();
     if objects.is_empty() {
@@ -184,6 +184,14 @@ pub fn combine_objects<T>(
         road.report_objects(taken, objects, found.is_some())
     };
     road.combine(objects, supply, report, then)
+}
+
+/// What the linker took; where nothing tells, but it has left the BTFs of all objects, the file itself.
+fn objects_of(path: &Path, elf: &Elf<'_>) -> Result<Vec<PathBuf>> {
+    kbuild::linked_objects(path).or_else(|error| match encode::has_several(elf) {
+        true => Ok(vec![path.to_path_buf()]),
+        false => Err(error),
+    })
 }
 
 /// The units of one file as far as the fix-up.
