@@ -32,12 +32,16 @@ from .object import Extern, Object
 # How a kernel's functions for system calls are called, by the machine.
 _SYSCALLS = ("__x64_sys_", "__arm64_sys_", "__s390x_sys_", "__riscv_sys_", "sys_")
 
+_NOTRACE = "it cannot be traced: notrace, or inline in the source"
+
 
 class State(Enum):
     """Is the place there?"""
 
     THERE = "there"
     ABSENT = "absent"
+    CLOSED = "closed"
+    """It is there, but not for programs to attach to, which only attaching shows."""
     UNKNOWN = "unknown"
     """The files do not tell."""
     NONE = "none"
@@ -101,6 +105,8 @@ def _function(kernel: Kernel, name: str) -> Place:
     proto = func.type
     if isinstance(proto, FuncProto) and proto.params and not proto.params[-1].type_id:
         return Place(State.ABSENT, "it takes any number of arguments")
+    if symbols and not where and not symbols.may_be_traced(name):
+        return Place(State.CLOSED, _NOTRACE)
     return Place(State.THERE, f"in module {where}" if where else "")
 
 
@@ -153,7 +159,10 @@ def _kprobe(kernel: Kernel, name: str) -> Place:
         count = len(symbols.functions.get(name, ()))
         if count > 1:
             return Place(State.ABSENT, f"{count} functions have the name")
-        return Place(State.THERE)
+        if f"_kbl_addr_{name}" in symbols.names:
+            return Place(State.CLOSED, "kprobes are forbidden there (NOKPROBE_SYMBOL)")
+        traced = symbols.may_be_traced(name)
+        return Place(State.THERE) if traced else Place(State.CLOSED, _NOTRACE)
     if found := kernel.function(name):
         if found[1]:
             return Place(State.THERE, f"in module {found[1]}")

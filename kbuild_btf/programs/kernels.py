@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import mmap
 import re
 import struct
+import sys
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..btf import Btf, Func
-from ..btf.elf import address_size, is_elf, section, sections
+from ..btf.elf import address_size, is_elf, section, section_address, sections
 from ..errors import Error
 from .core import Target
 from .object import Object, is_bpf
@@ -22,16 +25,34 @@ _SHT_SYMTAB = 2
 _STT_FUNC = 2
 _ET_REL = 1
 _HEADER = 24
+# How many bytes from its start a function calls what traces it, at most.
+_ENTRY = 32
+
+
+# As btf.elf.sections has it.
+Section = tuple[bytes, int, int, memoryview | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
     """``functions``: addresses by name, ``clones``: full names by what is before the first dot,
-    ``names``: of everything."""
+    ``names``: of everything. ``hooks``: addresses, in order, where functions call what traces them;
+    None: the file does not tell."""
 
     functions: dict[str, set[int]]
     clones: dict[str, list[str]]
     names: frozenset[str]
+    hooks: array[int] | None
+
+    def may_be_traced(self, name: str) -> bool:
+        """Does it call what traces it? Not when it is notrace, or inline in the source."""
+        if self.hooks is None:
+            return True
+        for address in self.functions.get(name, ()):
+            at = bisect.bisect_left(self.hooks, address)
+            if at < len(self.hooks) and self.hooks[at] - address < _ENTRY:
+                return True
+        return name not in self.functions
 
 
 @dataclass
@@ -144,13 +165,12 @@ def _symbols(path: str) -> Symbols | None:
     functions: defaultdict[str, set[int]] = defaultdict(set)
     clones: defaultdict[str, list[str]] = defaultdict(list)
     names = set()
+    table_of_hooks: dict[str, tuple[int, int]] = {}
     for entry in layout.iter_unpack(table[: len(table) // layout.size * layout.size]):
-        at, info, index, value = (
-            entry[0],
-            entry[1 if wide else 3],
-            entry[3 if wide else 5],
-            entry[4 if wide else 1],
-        )
+        if wide:
+            at, info, _, index, value, _ = entry
+        else:
+            at, value, _, info, _, index = entry
         end = strings.find(b"\0", at)
         if not at or end < 0 or not index:
             continue
@@ -160,4 +180,25 @@ def _symbols(path: str) -> Symbols | None:
             functions[name].add(value)
             if "." in name:
                 clones[name.partition(".")[0]].append(name)
-    return Symbols(dict(functions), dict(clones), frozenset(names))
+        elif name in ("__start_mcount_loc", "__stop_mcount_loc"):
+            table_of_hooks[name] = value, index
+    hooks = _hooks(data, found, *table_of_hooks.values()) if len(table_of_hooks) == 2 else None
+    return Symbols(dict(functions), dict(clones), frozenset(names), hooks)
+
+
+def _hooks(
+    data: memoryview, found: list[Section], one: tuple[int, int], other: tuple[int, int]
+) -> array[int] | None:
+    """The addresses of a table that lies between two symbols (address, section); None where they
+    are only filled in when the kernel starts."""
+    (start, index), (end, _) = sorted((one, other))
+    if not index <= len(found):
+        return None
+    content = found[index - 1][3] or b""
+    first = section_address(data, index)
+    wide = address_size(data) == 8
+    table = array("Q" if wide else "I")
+    table.frombytes(content[start - first : end - first])
+    if (data[5] == 2) != (sys.byteorder == "big"):
+        table.byteswap()
+    return array("Q", sorted(table)) if any(table) else None

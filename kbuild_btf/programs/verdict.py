@@ -181,10 +181,10 @@ def _program(
             reasons.append(f"{need.what} {need.name} is called: {need.place.why}")
     place = attach.place(kernel, one.section)
     attaches = loads
-    if place.state == State.ABSENT:
+    if place.state in (State.ABSENT, State.CLOSED):
         reasons.append(place.why)
         attaches = False
-        if attach.needed_to_load(one.section):
+        if place.state == State.ABSENT and attach.needed_to_load(one.section):
             loads = False
     elif place.state == State.UNKNOWN:
         reasons.append(place.why)
