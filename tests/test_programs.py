@@ -452,6 +452,31 @@ def test_relocations_in_json(kernels: list[Path], tmp_path: Path) -> None:
     assert offsets == [("found", 4), ("changed", 12)]
 
 
+def test_the_other_byte_order(tmp_path: Path) -> None:
+    """A bit-field is shifted out of a load from its other side there."""
+    types = "struct bits { unsigned int a : 3; unsigned int b : 4; };\n"
+    body = "struct bits *p = (void *)ctx; out = BPF_CORE_READ_BITFIELD_PROBED(p, b);"
+    shifts = {}
+    for target in ("bpfel", "bpfeb"):
+        kernel = "struct bits { unsigned int a : 5; unsigned int b : 4; } bits;\n"
+        made = compiled(Source("", kernel), tmp_path / f"kernel-{target}.o", target)
+        raw = tmp_path / target
+        raw.write_bytes(read_section(made, ".BTF") or b"")
+        path = compiled(Source("", program(types, body)), tmp_path / f"{target}.o", target)
+        (one,) = check_programs([path, raw])[0].kernels[0].programs
+        shifts[target] = {
+            found.relocation.kind.name: found.answer.value
+            for found in one.relocations
+            if "SHIFT" in found.relocation.kind.name
+        }
+    # Of 64 bits, with the 4 that are wanted behind 5: at bit 5 from the low end, or from the high
+    # end of 32, before which a load leaves 32 more.
+    assert shifts == {
+        "bpfel": {"FIELD_LSHIFT": 64 - 5 - 4, "FIELD_RSHIFT": 60},
+        "bpfeb": {"FIELD_LSHIFT": 32 + 5, "FIELD_RSHIFT": 60},
+    }
+
+
 def test_what_is_refused_in_words(vmlinux: Path, tmp_path: Path) -> None:
     path = compiled(Source("", program("", "")), tmp_path / "one.bpf.o")
     module = vmlinux.with_name("of-module.ko")
