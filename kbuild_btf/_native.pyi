@@ -98,6 +98,7 @@ def explain(
     jobs: int = 0,
     cache: str | PathLike[str] | None = None,
 ) -> Explanation: ...
+
 class ToldFunction(TypedDict):
     """Objects that describe a function alike: how many, and the first of them."""
 

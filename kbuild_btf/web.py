@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""What the pages of ``diff --format html`` and ``report`` share: one file each, no network, light and
-dark as the reader's system has it, readable without a script, on a phone and on paper."""
+"""What the pages of ``diff --format html`` and ``report`` share: one file each, no network, light
+and dark as the reader's system has it, readable without a script, on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ h4 { font-size: 1rem; margin: 1.2rem 0 .2rem; }
 a { color: var(--accent); }
 table { border-collapse: collapse; margin: .5rem 0 1rem; }
 caption { text-align: left; color: var(--quiet); padding: 0 0 .3rem; }
-td, th { border-bottom: 1px solid var(--line); padding: .2rem .7rem .2rem 0; }
+td, th { border-bottom: 1px solid var(--line); padding: .2rem 1.1rem .2rem 0; }
+tr > :last-child { padding-right: 0; }
 td, th { text-align: left; vertical-align: top; }
 th { font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -60,9 +61,7 @@ details > :not(summary) { margin-left: 1.2rem; }
 """
 
 
-def document(
-    title: str, body: Iterable[str], style: str = "", script: str = ""
-) -> Iterator[str]:
+def document(title: str, body: Iterable[str], style: str = "", script: str = "") -> Iterator[str]:
     """A whole page; ``style`` and ``script`` are what it has of its own."""
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -47,11 +47,13 @@ def run(args: argparse.Namespace) -> int:
     from ..report import facts, page
 
     gathered = facts.gather(args.kernel, args.older, args.trace or _traced(), cache.directory())
-    written = {"index.html": page.as_html(gathered), "report.json": facts.as_json(gathered)}
+    # What is no UTF-8 in a name becomes a question mark.
+    texts = {"index.html": page.as_html(gathered), "report.json": facts.as_json(gathered)}
+    written = {name: f"{text}\n".encode(errors="replace") for name, text in texts.items()}
     directory.mkdir(exist_ok=True)
     # The page last: who sees it knows that the rest is there.
     for name in ("report.json", "index.html"):
-        replace(directory / name, written[name].encode(errors="replace"))
+        replace(directory / name, written[name])
     print(f"{directory / 'index.html'}: {len(written['index.html'])} bytes")
     return 0
 

@@ -23,8 +23,9 @@ def as_html(verdict: Verdict) -> str:
     return "\n".join(document(f"BTF: {verdict.a}, {verdict.b}", body))
 
 
-def content(verdict: Verdict, level: int) -> Iterator[str]:
-    """The same below a heading; ``level`` is that of the headings of files."""
+def content(verdict: Verdict, level: int, limit: int = 0) -> Iterator[str]:
+    """The same below a heading; ``level`` is that of the headings of files. At most ``limit`` types
+    of each severity (0: all) of each file."""
     yield f"<p>A <code>{escape(verdict.a)}</code><br>B <code>{escape(verdict.b)}</code></p>"
     if verdict.same:
         yield "<p>No difference.</p>"
@@ -38,15 +39,18 @@ def content(verdict: Verdict, level: int) -> Iterator[str]:
     yield from (f"<p>Suppression [{escape(title)}] fits nothing.</p>" for title in verdict.unfit)
     for pair in verdict.compared:
         if pair.findings:
-            yield from _pair(pair, level)
+            yield from _pair(pair, level, limit)
 
 
-def _pair(pair: Compared, level: int) -> Iterator[str]:
+def _pair(pair: Compared, level: int, limit: int) -> Iterator[str]:
     yield f"<h{level}>{escape(pair.module or 'vmlinux')}</h{level}>"
     for severity, types in by_type(pair.findings).items():
         yield f"<h{level + 1}>{severity.word}: {len(types):,}</h{level + 1}>"
-        for found in types:
+        shown = types[:limit] if limit else types
+        for found in shown:
             yield from _type(pair, found)
+        if len(types) > len(shown):
+            yield f"<p>{len(types) - len(shown):,} more: kbuild-btf diff --format html has all.</p>"
     agreed = [one for one in pair.findings if one.suppressed]
     if agreed:
         yield f"<h{level + 1}>agreed: {len(agreed):,}</h{level + 1}><table>"

@@ -88,7 +88,9 @@ def image(top: Path) -> Path:
     images = [path for pattern in _IMAGES for path in sorted(top.glob(pattern))]
     found = next((path for path in images if path.is_file()), None)
     if found is None:
-        raise Error("there is no vmlinux in it", str(top), "name a directory with a vmlinux, or files")
+        raise Error(
+            "there is no vmlinux in it", str(top), "name a directory with a vmlinux, or files"
+        )
     return found
 
 

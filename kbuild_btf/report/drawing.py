@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""Structs and timelines as inline SVG. Colours are classes, which the page gives a meaning for light
-and dark; what a colour says is written beside it, too."""
+"""Structs and timelines as inline SVG. Colours are classes, which the style fills for light and
+dark; what a colour says is written beside it, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 
 from .layouts import CACHELINE, Band, Drawn
@@ -24,7 +24,15 @@ PATTERNS = (
     ' patternTransform="rotate(45)"><rect class="gap" width="6" height="6"/>'
     '<rect class="stripe" width="2" height="6"/></pattern></defs></svg>'
 )
-_PLAIN = {"hole": "hole", "padding": "padding"}
+
+
+def legend(texts: Mapping[str, str]) -> str:
+    """What each look means."""
+    entries = (
+        f'<li><svg width="28" height="12"><rect class="{look}" width="28" height="12"/></svg>{text}'
+        for look, text in texts.items()
+    )
+    return f'<ul class="legend">{"".join(entries)}</ul>'
 
 
 def strip(drawn: Drawn, width: int = 220) -> str:
@@ -35,7 +43,9 @@ def strip(drawn: Drawn, width: int = 220) -> str:
     for band in drawn.bands:
         if band.what != "member":
             size = max((band.end - band.start) * scale, 0.7)
-            parts.append(f'<rect class="h" x="{band.start * scale:.1f}" width="{size:.1f}" height="10"/>')
+            parts.append(
+                f'<rect class="h" x="{band.start * scale:.1f}" width="{size:.1f}" height="10"/>'
+            )
     return "".join([*parts, "</svg>"])
 
 
@@ -43,14 +53,18 @@ def lines(drawn: Drawn) -> str:
     """Each cache line of a struct as a row, with its members, holes and padding."""
     rows: list[str] = []
     y = 0
-    for what, first, last, pieces in _rows(drawn):
+    for first, last, pieces in _rows(drawn):
         label = first * CACHELINE
-        if what == "line":
+        if not isinstance(pieces, str):
             rows.append(f'<text class="o" x="{_MARGIN - 8}" y="{y + 13}">{label}</text>')
-            rows += (_piece(*piece, first * CACHELINE * 8, y) for piece in pieces)
+            rows += (_piece(piece, first * CACHELINE * 8, y) for piece in pieces)
         else:
             rows.append(f'<text class="o" x="{_MARGIN - 8}" y="{y + 13}">{label}</text>')
-            text = f"{last - first:,} lines more of {pieces}" if pieces else f"{last - first:,} lines more"
+            text = (
+                f"{last - first:,} lines more of {pieces}"
+                if pieces
+                else f"{last - first:,} lines more"
+            )
             rows.append(f'<text class="e" x="{_MARGIN}" y="{y + 13}">⋮ {escape(text)}</text>')
         y += _STEP
     width = _MARGIN + CACHELINE * _BYTE + 1
@@ -65,8 +79,8 @@ def lines(drawn: Drawn) -> str:
 _Piece = tuple[Band, int, int, int]
 
 
-def _rows(drawn: Drawn) -> Iterator[tuple[str, int, int, list[_Piece] | str]]:
-    """Lines, and in place of those that one member fills, or that are too many, how many there are."""
+def _rows(drawn: Drawn) -> Iterator[tuple[int, int, list[_Piece] | str]]:
+    """Lines; in place of those that one member fills, or that are too many, how many they are."""
     bits = CACHELINE * 8
     count = -(-drawn.row.size // CACHELINE)
     by_line: dict[int, list[_Piece]] = {}
@@ -84,19 +98,20 @@ def _rows(drawn: Drawn) -> Iterator[tuple[str, int, int, list[_Piece] | str]]:
     line = shown = 0
     while line < count:
         if shown == _ROWS:
-            yield "more", line, count, ""
+            yield line, count, ""
             return
         shown += 1
         if line in skipped:
             end, name = skipped[line]
-            yield "more", line, end, name
+            yield line, end, name
             line = end
             continue
-        yield "line", line, line + 1, by_line.get(line, [])
+        yield line, line + 1, by_line.get(line, [])
         line += 1
 
 
-def _piece(band: Band, number: int, start: int, end: int, origin: int, y: int) -> str:
+def _piece(piece: _Piece, origin: int, y: int) -> str:
+    band, number, start, end = piece
     x = _MARGIN + (start - origin) / 8 * _BYTE
     width = (end - start) / 8 * _BYTE
     look = f"m{number % 2}" if band.what == "member" else "h"
@@ -126,7 +141,9 @@ def timeline(found: Timeline, width: int = 960) -> str:
             f"M{process.start * scale:.1f} {lane * step}h{size:.1f}v{step - 2}h-{size:.1f}z"
         )
     height = step * (max(found.lanes, default=0) + 1)
-    parts = [f'<path class="{look}" d="{"".join(paths)}"/>' for look, paths in by_look.items() if paths]
+    parts = [
+        f'<path class="{look}" d="{"".join(paths)}"/>' for look, paths in by_look.items() if paths
+    ]
     for tick in _ticks(whole):
         x = tick * scale
         anchor = "start" if x < 30 else "end" if x > width - 30 else "middle"

@@ -39,7 +39,11 @@ def gather(path: str, older: str | None, trace: str | None, cache: Path | None) 
     if older and Path(path).is_dir() != Path(older).is_dir():
         raise Error("a directory and a file", f"{path}, {older}", "name two of a kind")
     # First: what is wrong with small files is known before the long work.
-    traced = timeline.read(Path(trace)) if trace else "No trace was given: build with KBUILD_BTF_TRACE=FILE, and name the file with --trace."
+    traced = (
+        timeline.read(Path(trace))
+        if trace
+        else "No trace was given: build with KBUILD_BTF_TRACE=FILE, and name the file with --trace."
+    )
     with percent("report: modules") as progress:
         read = kernel.read(path, progress)
     with percent("report: structs") as progress:
@@ -50,8 +54,12 @@ def gather(path: str, older: str | None, trace: str | None, cache: Path | None) 
         measured,
         _linked(read.image, cache),
         traced,
-        Cache(cache).statistics(limit()) if cache else "There is no cache: KBUILD_BTF_CACHE is empty.",
-        _difference(older, path) if older else "Nothing was given to compare with: name the older kernel behind this one.",
+        Cache(cache).statistics(limit())
+        if cache
+        else "There is no cache: KBUILD_BTF_CACHE is empty.",
+        _difference(older, path)
+        if older
+        else "Nothing was given to compare with: name the older kernel behind this one.",
     )
 
 
@@ -59,20 +67,22 @@ def _linked(image: Path, cache: Path | None) -> link.Link | str:
     """Objects and debug information may be gone: a package has neither."""
     with image.open("rb") as file:
         if file.read(4) != b"\x7fELF":
-            return "Raw BTF does not say what it was made of: name the vmlinux of a build, or one with debug information."
+            return (
+                "Raw BTF does not say what it was made of: name the vmlinux of a build, or one"
+                " with debug information."
+            )
     try:
         return watched("report", lambda: link.survey(image, cache))
     except Error as failed:
-        return f"Neither the objects of the link nor debug information could be read: {failed.what}."
+        return (
+            f"Neither the objects of the link nor debug information could be read: {failed.what}."
+        )
 
 
 def _difference(older: str, newer: str) -> Verdict:
-    of = pairs.of_kernels if Path(older).is_dir() else _two_files
-    return judge(older, newer, of(older, newer))
-
-
-def _two_files(older: str, newer: str) -> Any:
-    return pairs.of_files(older, newer, None, None)
+    if Path(older).is_dir():
+        return judge(older, newer, pairs.of_kernels(older, newer))
+    return judge(older, newer, pairs.of_files(older, newer, None, None))
 
 
 def as_json(facts: Facts) -> str:

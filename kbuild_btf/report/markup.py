@@ -61,7 +61,7 @@ def table(
     total: Sequence[str | int | Html] = (),
     names: bool = False,
 ) -> Iterator[str]:
-    """A table in a box that scrolls when it is too wide. Of the heads those that begin with ``#`` are of
+    """A table in a box that scrolls when it is too wide. Heads that begin with ``#`` are of
     numbers. With ``names`` the first cell of a row is what a search looks for."""
     yield f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}">'
     yield f'<table class="sortable"><caption>{escape(caption)}</caption><thead><tr>'
@@ -71,8 +71,16 @@ def table(
     yield "</thead><tbody>"
     for row in rows:
         first = row[0]
-        name = first.removeprefix("<code>").removesuffix("</code>") if isinstance(first, Html) else first
-        data = f' data-name="{name if isinstance(first, Html) else escape(str(name))}"' if names else ""
+        name = (
+            first.removeprefix("<code>").removesuffix("</code>")
+            if isinstance(first, Html)
+            else first
+        )
+        data = (
+            f' data-name="{name if isinstance(first, Html) else escape(str(name))}"'
+            if names
+            else ""
+        )
         yield f"<tr{data}>{''.join(map(cell, row))}"
     yield "</tbody>"
     if total:
@@ -83,8 +91,8 @@ def table(
 def search(label: str) -> str:
     """A field that the script shows."""
     return (
-        f'<div class="search" hidden><label>{escape(label)} <input type="search" autocomplete="off">'
-        '</label><output aria-live="polite"></output></div>'
+        f'<div class="search" hidden><label>{escape(label)} <input type="search"'
+        ' autocomplete="off"></label><output aria-live="polite"></output></div>'
     )
 
 

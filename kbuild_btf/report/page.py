@@ -18,14 +18,15 @@ from .link import Directory, LeftOut, Link, Name, Told
 from .markup import Html, Number, bar, code, fold, many, search, size, table
 from .style import SCRIPT, STYLE
 
-# Rows before the rest is folded away, ways to describe one function, and objects that are named.
-_SHOWN, _TOLD, _NAMED = 20, 4, 3
+# Rows before the rest is folded away, ways to describe one function, objects that are named, and
+# types of each severity of a difference.
+_SHOWN, _TOLD, _NAMED, _TYPES = 20, 4, 3, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """``lead`` says what is shown and what to do with it; ``count`` stands in the table of contents;
-    ``missing`` is why it is not there."""
+    """``lead`` says what is shown and what to do with it; ``count`` stands in the table of
+    contents; ``missing`` is why it is not there."""
 
     id: str
     title: str
@@ -50,7 +51,7 @@ def _body(facts: Facts, title: str) -> Iterator[str]:
     yield f'<ul class="tiles">{"".join(_tiles(facts))}</ul></header>'
     yield '<div class="columns"><nav aria-label="Contents"><h2>Contents</h2><ol>'
     for one in sections:
-        count = "–" if one.missing else one.count
+        count = "none" if one.missing else one.count
         yield f'<li><a href="#{one.id}">{escape(one.title)} <span>{escape(count)}</span></a>'
     yield "</ol></nav><main>"
     for one in sections:
@@ -63,8 +64,8 @@ def _body(facts: Facts, title: str) -> Iterator[str]:
             yield from one.body()
         yield "</section>"
     yield "</main></div>"
-    yield "<footer>Made by kbuild-btf report; report.json beside this page has the same for programs."
-    yield "</footer>"
+    yield "<footer>Made by kbuild-btf report; report.json beside this page has the same for"
+    yield "programs.</footer>"
 
 
 def _tiles(facts: Facts) -> Iterator[str]:
@@ -78,7 +79,9 @@ def _tiles(facts: Facts) -> Iterator[str]:
     if not isinstance(link, str):
         yield _tile("functions", f"{len(link.left_out):,}", "functions left out")
         yield _tile("names", f"{len(link.names):,}", "names with several definitions")
-    yield _tile("structs", size(structs.hole_bytes), f"in holes of {many(structs.with_holes, 'type')}")
+    yield _tile(
+        "structs", size(structs.hole_bytes), f"in holes of {many(structs.with_holes, 'type')}"
+    )
     saved = f"less in {many(structs.packable_count, 'type')} with another order"
     yield _tile("packable", size(structs.packable_bytes), saved)
 
@@ -100,43 +103,45 @@ def _sections(facts: Facts) -> Iterator[Section]:
     yield Section(
         "subsystems",
         "Bytes by subsystem",
-        "Types by the deepest directory below which all their users are; a directory that brings much"
-        " alone is where an option of the configuration saves most.",
-        "" if isinstance(link, str) else many(len(_tops(link)), "directory").replace("ys", "ies"),
+        "Types by the deepest directory below which all their users are; where one brings much,"
+        " an option of the configuration saves most.",
+        "" if isinstance(link, str) else f"{len(_tops(link)):,}",
         lambda: _subsystems(link),
         missing,
     )
     yield Section(
         "modules",
         "Bytes by module",
-        "What each module adds to the types of vmlinux, in memory once it is loaded; look at the first"
-        " rows when modules take too much.",
+        "What each module adds to the types of vmlinux, in memory once it is loaded; look at the"
+        " first rows when modules take too much.",
         f"{len(read.modules):,}",
         lambda: _modules(facts),
-        "" if read.modules else "No module was found: name the directory of the build or of the"
+        ""
+        if read.modules
+        else "No module was found: name the directory of the build or of the"
         " unpacked package, not vmlinux alone.",
     )
     yield Section(
         "structs",
         "Largest structs",
-        "The largest structs, and those with most bytes in holes, drawn by cache lines; open one to see"
-        " which members share a line.",
+        "The largest structs, and those with most bytes in holes, drawn by cache lines; open one to"
+        " see which members share a line.",
         f"{structs.count:,}",
         lambda: _structs(facts),
     )
     yield Section(
         "packable",
         "What could be packed",
-        "Structs that another order of members makes smaller, and by how much each instance; the first"
-        " are worth a look where many instances exist.",
+        "Structs that another order of members makes smaller, and by how much each instance; the"
+        " first are worth a look where many instances exist.",
         f"{structs.packable_count:,}",
         lambda: _packable(facts),
     )
     yield Section(
         "names",
         "Names with several definitions",
-        "Types that mean one thing in some objects and another elsewhere; a program that asks for such a"
-        " name may get the other one, so rename one of them.",
+        "Types that mean one thing in some objects and another elsewhere; a program that asks for"
+        " such a name may get the other one, so rename one of them.",
         "" if isinstance(link, str) else f"{len(link.names):,}",
         lambda: _names(link),
         missing,
@@ -144,8 +149,8 @@ def _sections(facts: Facts) -> Iterator[Section]:
     yield Section(
         "functions",
         "Functions left out",
-        "Functions that BPF programs cannot attach to by BTF, each with what decided it; search the name"
-        " that a program did not find.",
+        "Functions that BPF programs cannot attach to by BTF, each with what decided it; search the"
+        " name that a program did not find.",
         "" if isinstance(link, str) else f"{len(link.left_out):,}",
         lambda: _functions(link),
         missing,
@@ -154,9 +159,9 @@ def _sections(facts: Facts) -> Iterator[Section]:
     yield Section(
         "timeline",
         "Timeline of the build",
-        "What kbuild-btf did when: hooks beside the compilers, then the link; a long stage at the end is"
-        " what a build waits for.",
-        "" if isinstance(line, str) else f"{line.seconds:.3g} s",
+        "What kbuild-btf did when: hooks beside the compilers, then the link; a long stage at the"
+        " end is what a build waits for.",
+        "" if isinstance(line, str) else _time(line.seconds),
         lambda: _timeline(facts),
         line if isinstance(line, str) else "",
     )
@@ -164,8 +169,8 @@ def _sections(facts: Facts) -> Iterator[Section]:
     yield Section(
         "cache",
         "Cache",
-        "How often an object was known already; many misses with unchanged sources mean that something"
-        " in each build differs.",
+        "How often an object was known already; many misses with unchanged sources mean that"
+        " something in each build differs.",
         "" if isinstance(kept, str) else size(kept.size),
         lambda: _cache(facts),
         kept if isinstance(kept, str) else "",
@@ -174,9 +179,10 @@ def _sections(facts: Facts) -> Iterator[Section]:
     yield Section(
         "difference",
         "Difference",
-        "What differs from the older kernel (A), and whom that breaks; start with the worst severity.",
+        "What differs from the older kernel (A), and whom that breaks; start with the worst"
+        " severity.",
         "" if isinstance(verdict, str) else f"{sum(1 for _ in verdict.findings):,}",
-        lambda: () if isinstance(verdict, str) else difference(verdict, 3),
+        lambda: () if isinstance(verdict, str) else difference(verdict, 3, _TYPES),
         verdict if isinstance(verdict, str) else "",
     )
 
@@ -198,7 +204,7 @@ def _kinds(facts: Facts) -> Iterator[str]:
     heads = ["kind", "#types", "#bytes", "#%", ""]
     heads += ["#types of modules", "#bytes of modules"] if modules else []
 
-    def row(kind: str, types: int, of: int, more: list[int | str]) -> list[str | int | Html]:
+    def row(kind: str, types: int | str, of: int, more: list[int | str]) -> list[str | int | Html]:
         share = Number(f"{100 * of / own.bytes:.1f}")
         return [kind, types, of, share, bar(of, most), *(more if modules else [])]
 
@@ -207,7 +213,7 @@ def _kinds(facts: Facts) -> Iterator[str]:
             share = ours.get(kind)
             more: list[int | str] = [count[kind], length[kind]]
             yield row(kind, share.count if share else 0, share.bytes if share else 0, more)
-        yield row("names", 0, own.names, [0, sum(part.names for part in modules)])
+        yield row("names", "", own.names, ["", sum(part.names for part in modules)])
 
     total = [sum(count.values()), sum(part.bytes for part in modules)]
     yield from table(
@@ -219,7 +225,7 @@ def _kinds(facts: Facts) -> Iterator[str]:
 
 
 def _tops(link: Link) -> dict[str, list[Directory]]:
-    """Directories below each top directory, the largest first; those of several are not among them."""
+    """Directories below each top directory, the largest first; without those of several."""
     tops: defaultdict[str, list[Directory]] = defaultdict(list)
     for one in link.directories:
         if one.path:
@@ -231,17 +237,19 @@ def _subsystems(link: Link | str) -> Iterator[str]:
     assert not isinstance(link, str)
     tops = _tops(link)
     shared = [one for one in link.directories if not one.path]
-    sums = {top: (sum(o.types for o in own), sum(o.bytes for o in own)) for top, own in tops.items()}
+    sums = {
+        top: (sum(o.types for o in own), sum(o.bytes for o in own)) for top, own in tops.items()
+    }
     everywhere = sum(one.types for one in shared), sum(one.bytes for one in shared)
     most = max((length for _, length in [*sums.values(), everywhere]), default=0)
     yield from table(
         f"Told by {'the objects of the link' if link.of_objects else 'the debug information'};"
         " records only, without names and without functions and variables",
         ["directory", "#types", "#bytes", ""],
-        [
-            ["used in several of them", *everywhere, bar(everywhere[1], most)],
-            *([f"{top}/", *both, bar(both[1], most)] for top, both in sums.items()),
-        ],
+        (
+            [f"{top}/" if top else "used in several of them", *both, bar(both[1], most)]
+            for top, both in [("", everywhere), *sums.items()]
+        ),
     )
     for top, own in tops.items():
         if len(own) > 1:
@@ -287,28 +295,33 @@ def _modules(facts: Facts) -> Iterator[str]:
 
 def _structs(facts: Facts) -> Iterator[str]:
     structs = facts.structs
-    yield '<ul class="legend">'
-    for look, text in (("m0", "a member"), ("m1", "the next one")):
-        yield f'<li><svg width="28" height="12"><rect class="{look}" width="28" height="12"/></svg>{text}'
-    yield '<li><svg width="28" height="12"><rect class="h" width="28" height="12"/></svg>'
-    yield "a hole, or padding at the end (hatched, with its bytes)</ul>"
+    hatched = "a hole, or padding at the end (hatched, with its bytes)"
+    yield drawing.legend({"m0": "a member", "m1": "the next one", "h": hatched})
     yield from _drawn("The largest", structs.largest, "")
     yield from _drawn("Those with most bytes in holes, of the rest", structs.holes, "first")
 
 
 def _drawn(title: str, all_drawn: Iterable[Drawn], opened: str) -> Iterator[str]:
     yield f"<h3>{title}</h3>"
-    yield '<div class="heads"><span></span><span style="text-align:left">struct</span><span>bytes</span>'
+    yield '<div class="heads"><span></span><span>struct</span><span>bytes</span>'
     yield "<span>cache lines</span><span>bytes in holes</span><span>where they are</span></div>"
     for number, drawn in enumerate(all_drawn):
         row = drawn.row
         lines = -(-row.size // CACHELINE)
         holes = f"{row.hole_bytes:,} in {many(row.holes, 'hole')}" if row.holes else "none"
+        if row.tail and not row.holes:
+            holes = f"{row.tail:,} at the end"
         yield f'<details{" open" if opened and not number else ""}><summary class="struct">'
         yield f"<code>{escape(row.name)}</code><span>{row.size:,}</span><span>{lines:,}</span>"
         yield f"<span>{holes}</span>{drawing.strip(drawn)}</summary>"
-        yield f'<div class="wide" role="region" tabindex="0" aria-label="{escape(row.name)}">'
-        yield f"{drawing.lines(drawn)}</div></details>"
+        yield f"{_scrolled(row.name, drawing.lines(drawn))}</details>"
+
+
+def _scrolled(label: str, drawn: str) -> str:
+    """A drawing in a box that scrolls when it is too wide."""
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}">{drawn}</div>'
+    )
 
 
 def _packable(facts: Facts) -> Iterator[str]:
@@ -316,8 +329,8 @@ def _packable(facts: Facts) -> Iterator[str]:
     if not structs.packable:
         yield "<p>None.</p>"
         return
-    yield "<p>The proposal for one of them: <code>kbuild-btf dump -C NAME --reorganize</code>. Some orders"
-    yield "are on purpose: what is used together, or by hardware.</p>"
+    yield "<p>The proposal for one of them: <code>kbuild-btf dump -C NAME --reorganize</code>."
+    yield "Some orders are on purpose: what is used together, or by hardware.</p>"
     most = structs.packable[0].saved
     heads = ["struct", "#bytes", "#could be", "#saved", "", "#cache lines", "#could be"]
 
@@ -329,7 +342,9 @@ def _packable(facts: Facts) -> Iterator[str]:
     yield search("Search structs")
     shown = len(structs.packable)
     rest = f"; the {shown} with most are listed" if shown < structs.packable_count else ""
-    caption = f"{many(structs.packable_count, 'struct')}, {many(structs.packable_bytes, 'byte')}{rest}"
+    caption = (
+        f"{many(structs.packable_count, 'struct')}, {many(structs.packable_bytes, 'byte')}{rest}"
+    )
     yield from table(caption, heads, rows(slice(_SHOWN)), names=True)
     if shown > _SHOWN:
         text = f"The next {shown - _SHOWN}"
@@ -409,9 +424,10 @@ def _left_out(one: LeftOut) -> str:
     tags = [f"at {places} addresses"] if places > 1 else []
     tags += sorted({name for name, _ in one.symbols} - {one.name})[:_NAMED]
     others = len(one.told) - min(len(deciding), _TOLD)
-    more = f'<div class=quiet>{many(others, "other description")} of it</div>' if others else ""
+    more = f"<div class=quiet>{many(others, 'other description')} of it</div>" if others else ""
+    name = escape(one.name)
     return (
-        f'<li id="f-{escape(one.name)}" data-name="{escape(one.name)}"><code><b>{escape(one.name)}</b>'
+        f'<li id="f-{name}" data-name="{name}"><code><b>{name}</b>'
         f"</code> {' '.join(f'<span class=tag>{escape(tag)}</span>' for tag in tags)}"
         f"{''.join(map(_told, deciding[:_TOLD]))}{more}"
     )
@@ -419,7 +435,7 @@ def _left_out(one: LeftOut) -> str:
 
 def _told(told: Told) -> str:
     passed = f"<br>passed: <code>{escape(told.passed)}</code>" if told.passed else ""
-    facts = f'<br><span class=quiet>{escape("; ".join(told.facts))}</span>' if told.facts else ""
+    facts = f"<br><span class=quiet>{escape('; '.join(told.facts))}</span>" if told.facts else ""
     where = _objects(told.objects, told.count)
     return f"<div>{where}<br><code>{escape(told.prototype)}</code>{passed}{facts}</div>"
 
@@ -433,20 +449,21 @@ def _timeline(facts: Facts) -> Iterator[str]:
     hooks, links = line.of("hook"), line.of("link")
     spent = sum(hook.seconds for hook in hooks)
     atonce = max(line.lanes, default=-1) + 1
-    yield f"<p>{many(len(hooks), 'hook')} took {spent:.3g} s together, beside the compilers;"
-    yield f"{many(len(links), 'link')} took {sum(one.seconds for one in links):.3g} s. Up to {atonce}"
+    yield f"<p>{many(len(hooks), 'hook')} took {_time(spent)} together, beside the compilers;"
+    linked = _time(sum(one.seconds for one in links))
+    yield f"{many(len(links), 'link')} took {linked}. Up to {atonce}"
     yield "ran at the same time.</p>"
     if line.before:
-        yield f"<p>The trace has {many(line.before, 'process')} of earlier builds, which are left out.</p>"
-    yield '<ul class="legend">'
-    for look, text in (("hooked", "hooks, one for each object"), ("linked", "links, of vmlinux and of modules")):
-        yield f'<li><svg width="28" height="10"><rect class="{look}" width="28" height="10"/></svg>{text}'
-    yield '</ul><div class="wide" role="region" tabindex="0" aria-label="Timeline">'
-    yield f"{drawing.timeline(line)}</div>"
+        earlier = f"{line.before:,} that ran in earlier builds"
+        yield f"<p>The trace also has {earlier}; they are left out.</p>"
+    yield drawing.legend(
+        {"hooked": "hooks, one for each object", "linked": "links, of vmlinux and of modules"}
+    )
+    yield _scrolled("Timeline", drawing.timeline(line))
     longest = sorted(links, key=lambda one: -one.seconds)[:3]
-    for one in longest:
-        yield f"<h3>Stages of the link: <code>{escape(one.name)}</code>, {one.seconds:.3g} s</h3>"
-        yield f'<div class="wide" role="region" tabindex="0" aria-label="Stages">{drawing.stages(one)}</div>'
+    for one in sorted(longest, key=lambda one: one.start):
+        yield f"<h3>Stages of the link: <code>{escape(one.name)}</code>, {_time(one.seconds)}</h3>"
+        yield _scrolled("Stages", drawing.stages(one))
         most = max((stage.seconds for stage in one.stages), default=0.0)
         yield from table(
             "In their order",
@@ -459,14 +476,23 @@ def _timeline(facts: Facts) -> Iterator[str]:
             "The hooks that took longest",
             ["object", "#ms", "", "#at second"],
             (
-                [code(h.name), _ms(h.seconds), bar(h.seconds, slow[0].seconds), Number(f"{h.start:.2f}")]
+                [
+                    code(h.name),
+                    _ms(h.seconds),
+                    bar(h.seconds, slow[0].seconds),
+                    Number(f"{h.start:.2f}"),
+                ]
                 for h in slow
             ),
         )
 
 
 def _ms(seconds: float) -> Number:
-    return Number(f"{seconds * 1000:.1f}")
+    return Number(f"{seconds * 1000:,.2f}")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:,.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def _cache(facts: Facts) -> Iterator[str]:
@@ -486,8 +512,8 @@ def _cache(facts: Facts) -> Iterator[str]:
         ("errors", kept.errors),
     ]
     yield from table(
-        f"{many(kept.entries, 'entry').replace('ys', 'ies')}, {size(kept.size)} of {size(kept.limit)},"
-        f" in {kept.directory}; counted since it was made or cleared",
+        f"{kept.entries:,} kept, {size(kept.size)} of {size(kept.limit)}, in {kept.directory};"
+        " counted since it was made or cleared",
         ["what", "#times", ""],
         ([what, count, bar(count, most)] for what, count in rows),
     )

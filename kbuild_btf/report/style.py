@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""What the report's page has beyond the shared style: its two columns, bars, drawings, and the script
-that searches and sorts. Without the script all is there to be read; with it, sooner found."""
+"""What the report's page has beyond the shared style: its two columns, bars, drawings, and the
+script that searches and sorts. Without the script all is there to be read; with it,
+  sooner found."""
 
 STYLE = """
 :root {
@@ -16,12 +17,14 @@ STYLE = """
 body { max-width: 84rem; }
 header { border-bottom: 1px solid var(--line); padding-bottom: 1.2rem; margin-bottom: 1rem; }
 header p { margin: .2rem 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .7rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .7rem;
+  }
 .tiles { list-style: none; padding: 0; margin: 1.2rem 0 0; }
 .tiles a { display: block; height: 100%; padding: .6rem .8rem; text-decoration: none;
   color: inherit; background: var(--soft); border-radius: 6px; border-left: 3px solid var(--bar); }
 .tiles a:hover { border-left-color: var(--accent); }
-.tiles b { display: block; font-size: 1.35rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.tiles b { display: block; font-size: 1.35rem; line-height: 1.3;
+  font-variant-numeric: tabular-nums; }
 .tiles span { display: block; color: var(--quiet); font-size: 13px; line-height: 1.4; }
 nav ol { list-style: none; padding: 0; margin: 0; }
 nav a { display: flex; justify-content: space-between; gap: .8rem; padding: .22rem 0;
@@ -31,21 +34,26 @@ nav span { color: var(--quiet); font-variant-numeric: tabular-nums; }
 nav h2 { font-size: 13px; color: var(--quiet); margin: 0 0 .4rem; font-weight: 600; }
 section { border-top: 1px solid var(--line); padding-top: .2rem; margin-top: 2.2rem; }
 section > h2 { margin-top: 1rem; }
-h2 .at { color: var(--quiet); text-decoration: none; font-weight: 400; margin-left: .4rem; opacity: 0; }
+h2 .at { color: var(--quiet); text-decoration: none; font-weight: 400; margin-left: .4rem;
+  opacity: 0; }
 h2:hover .at, .at:focus { opacity: 1; }
 .lead { max-width: 46rem; margin: .2rem 0 1rem; color: var(--quiet); }
 .missing { background: var(--soft); border-radius: 6px; padding: .6rem .8rem; max-width: 46rem; }
 .wide > table { min-width: 100%; }
 th { font-size: 13px; color: var(--quiet); border-bottom-color: var(--quiet); }
 tfoot td { border-top: 1px solid var(--quiet); font-weight: 600; }
-th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0;
+  cursor: pointer; }
 th[aria-sort=ascending] button::after { content: " ↑"; }
 th[aria-sort=descending] button::after { content: " ↓"; }
 td.bar { width: 30%; min-width: 6rem; vertical-align: middle; }
-td.bar i { display: block; height: .7rem; min-width: 1px; background: var(--bar); border-radius: 2px;
+td.bar i { display: block; height: .7rem; min-width: 1px; background: var(--bar);
+  border-radius: 2px;
   width: calc(var(--w) * 1%); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-.search { display: flex; flex-wrap: wrap; gap: .4rem .8rem; align-items: baseline; margin: .6rem 0; }
-.search input { font: inherit; color: inherit; background: var(--ground); flex: 0 1 22rem; min-width: 0;
+.search { display: flex; flex-wrap: wrap; gap: .4rem .8rem; align-items: baseline; margin: .6rem 0;
+  }
+.search input { font: inherit; color: inherit; background: var(--ground); flex: 0 1 22rem;
+  min-width: 0;
   border: 1px solid var(--quiet); border-radius: 4px; padding: .25rem .5rem; }
 ul.found { list-style: none; padding: 0; margin: 0 0 1rem; }
 ul.found > li { padding: .4rem 0; border-top: 1px solid var(--line); content-visibility: auto;
@@ -63,9 +71,11 @@ summary.struct span { text-align: right; font-variant-numeric: tabular-nums; whi
 .heads { display: grid; gap: .1rem 1rem; border-bottom: 1px solid var(--quiet); font-weight: 600;
   grid-template-columns: 1rem minmax(10rem, 1fr) 6rem 5.5rem 10rem 220px; font-size: 13px;
   color: var(--quiet); }
-.heads span { text-align: right; } .heads span:last-child { text-align: left; }
+.heads span { text-align: right; }
+.heads span:nth-child(2), .heads span:last-child { text-align: left; }
 details > .wide { margin: .4rem 0 1rem; }
-svg { display: block; } svg text { font: 11px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+svg { display: block; } svg text { font: 11px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono",
+  monospace;
   fill: var(--ink); }
 svg text.o { text-anchor: end; fill: var(--quiet); } svg text.e { fill: var(--quiet); }
 svg, svg rect, svg path { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -75,13 +85,16 @@ svg, svg rect, svg path { print-color-adjust: exact; -webkit-print-color-adjust:
 .gap { fill: var(--gap); } .stripe { fill: var(--stripe); opacity: .55; }
 .hooked { fill: var(--hooked); } .linked { fill: var(--linked); } .tick { stroke: var(--line); }
 svg.timeline, svg.lines { min-width: 44rem; max-width: 100%; height: auto; }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .3rem 0;
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0;
+  margin: .3rem 0;
   font-size: 13px; color: var(--quiet); }
 .legend li { display: flex; gap: .4rem; align-items: center; }
-footer { margin-top: 3rem; border-top: 1px solid var(--line); padding: .8rem 0; color: var(--quiet); }
+footer { margin-top: 3rem; border-top: 1px solid var(--line); padding: .8rem 0;
+  color: var(--quiet); }
 @media (min-width: 64rem) {
   .columns { display: grid; grid-template-columns: 15rem minmax(0, 1fr); gap: 3rem; }
-  nav { position: sticky; top: 1rem; align-self: start; max-height: calc(100vh - 2rem); overflow-y: auto; }
+  nav { position: sticky; top: 1rem; align-self: start; max-height: calc(100vh - 2rem);
+    overflow-y: auto; }
   main > section:first-child { border-top: 0; margin-top: 0; }
 }
 @media (max-width: 63.99rem) {
@@ -90,6 +103,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding: .8rem 0; 
   summary.struct span:nth-of-type(2), .heads span:nth-of-type(3) { display: none; }
   summary.struct span:nth-of-type(3), summary.struct svg { grid-column: 2 / -1; text-align: left; }
   .heads span:nth-of-type(n + 3) { display: none; }
+  summary.struct span:nth-of-type(3)::before { content: "bytes in holes: "; color: var(--quiet); }
   summary.struct .strip { max-width: 100%; }
 }
 @media (max-width: 40rem) {
@@ -152,8 +166,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 const show = () => {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details"))
+  const target = location.hash &&
+    document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let fold = target && target.closest("details"); fold;
+    fold = fold.parentElement.closest("details"))
     fold.open = true;
   if (target) target.scrollIntoView();
 };

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""The timeline of a build, from the trace that hooks and links have appended to (KBUILD_BTF_TRACE)."""
+"""The timeline of a build, from the trace that hooks and links append to (KBUILD_BTF_TRACE)."""
 
 from __future__ import annotations
 
@@ -84,18 +84,20 @@ def read(path: Path) -> Timeline:
 
 def _processes(events: list[dict[str, Any]]) -> Iterable[Process]:
     """Each begins with an event for all of it, whose name has two words; its stages follow."""
-    found: list[tuple[str, str, float, float, list[Stage]]] = []
+    wholes: list[tuple[str, str, float, float]] = []
+    stages: list[list[Stage]] = []
     current: dict[int, int] = {}
     for event in events:
         start, seconds = float(event["ts"]) / 1e6, float(event["dur"]) / 1e6
         what, _, name = str(event["name"]).partition(" ")
         kind = {"hook": "hook", "BTF": "link"}.get(what)
         if name and kind:
-            current[event["pid"]] = len(found)
-            found.append((kind, name, start, seconds, []))
+            current[event["pid"]] = len(wholes)
+            wholes.append((kind, name, start, seconds))
+            stages.append([])
         else:
-            found[current[event["pid"]]][4].append(Stage(str(event["name"]), start, seconds))
-    return [Process(*whole, tuple(stages)) for *whole, stages in found]
+            stages[current[event["pid"]]].append(Stage(str(event["name"]), start, seconds))
+    return [Process(*whole, tuple(own)) for whole, own in zip(wholes, stages, strict=True)]
 
 
 def _moved(process: Process, origin: float) -> Process:
