@@ -67,8 +67,7 @@ def document(title: str, body: Iterable[str], style: str = "", script: str = "")
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     # Nothing is fetched, not even by what a name in a kernel might contain.
     allowed = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    yield f'<meta http-equiv="Content-Security-Policy" content="{allowed}; img-src data:">'
-    yield '<link rel="icon" href="data:,">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{allowed}">'
     yield f"<title>{escape(title)}</title>"
     yield f"<style>{STYLE}{style}</style>\n</head>\n<body>"
     yield from body

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from html import escape
 from itertools import chain, groupby
 
@@ -25,7 +25,8 @@ def as_html(verdict: Verdict) -> str:
 
 def content(verdict: Verdict, level: int, limit: int = 0) -> Iterator[str]:
     """The same below a heading; ``level`` is that of the headings of files. At most ``limit`` types
-    of each severity (0: all) of each file."""
+    (0: all) are shown."""
+    left = limit or None
     yield f"<p>A <code>{escape(verdict.a)}</code><br>B <code>{escape(verdict.b)}</code></p>"
     if verdict.same:
         yield "<p>No difference.</p>"
@@ -39,14 +40,16 @@ def content(verdict: Verdict, level: int, limit: int = 0) -> Iterator[str]:
     yield from (f"<p>Suppression [{escape(title)}] fits nothing.</p>" for title in verdict.unfit)
     for pair in verdict.compared:
         if pair.findings:
-            yield from _pair(pair, level, limit)
+            left = yield from _pair(pair, level, left)
 
 
-def _pair(pair: Compared, level: int, limit: int) -> Iterator[str]:
+def _pair(pair: Compared, level: int, left: int | None) -> Generator[str, None, int | None]:
+    """``left``: how many types may still be shown (None: all); returned is what then is left."""
     yield f"<h{level}>{escape(pair.module or 'vmlinux')}</h{level}>"
     for severity, types in by_type(pair.findings).items():
         yield f"<h{level + 1}>{severity.word}: {len(types):,}</h{level + 1}>"
-        shown = types[:limit] if limit else types
+        shown = types[:left]
+        left = None if left is None else left - len(shown)
         for found in shown:
             yield from _type(pair, found)
         if len(types) > len(shown):
@@ -60,6 +63,7 @@ def _pair(pair: Compared, level: int, limit: int) -> Iterator[str]:
                 f"<td>{one.rule.id}<td>{escape(one.suppressed)}"
             )
         yield "</table>"
+    return left
 
 
 def _type(pair: Compared, found: list[Finding]) -> Iterator[str]:

@@ -19,8 +19,8 @@ from .markup import Html, Number, bar, code, fold, many, search, size, table
 from .style import SCRIPT, STYLE
 
 # Rows before the rest is folded away, ways to describe one function, objects that are named, and
-# types of each severity of a difference.
-_SHOWN, _TOLD, _NAMED, _TYPES = 20, 4, 3, 200
+# types that differ: more of these, and a browser takes its time.
+_SHOWN, _TOLD, _NAMED, _TYPES = 20, 4, 3, 1000
 
 
 @dataclass(frozen=True, slots=True)
