@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +24,7 @@ from kbuild_btf import Btf, Error, _native, explain
 from kbuild_btf.btf import Struct
 from kbuild_btf.btf.elf import section
 from kbuild_btf.btf.tables import Row
-from kbuild_btf.report import drawing, layouts, timeline
+from kbuild_btf.report import drawing, layouts, link, timeline
 
 SECTIONS = [
     "kinds", "subsystems", "modules", "structs", "packable", "names", "functions", "timeline",
@@ -154,6 +155,22 @@ def test_a_type_belongs_to_the_directory_of_all_who_have_it(tmp_path: Path) -> N
     # `short` and the index type of arrays are everywhere; the enum and array of `all`.
     assert set(found) == {"a/b", "a", "."}
     assert _native.survey(image)["directories"]
+
+
+def test_where_the_image_is_is_no_subsystem(
+    traced: MiniTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Units are named as the compiler saw them, not from where the image is now."""
+    image = tmp_path / "kernel" / "vmlinux"
+    image.parent.mkdir()
+    shutil.copy(traced.directory / "vmlinux", image)
+    monkeypatch.chdir(tmp_path)
+    told = link.survey(Path("kernel/vmlinux"), None)
+    assert not told.of_objects
+    assert {one.path for one in told.directories} >= {"kernel", "drivers"}
+    of_objects = link.survey(traced.directory / "vmlinux", None)
+    assert of_objects.of_objects
+    assert {one.path for one in of_objects.directories} >= {"kernel", "drivers"}
 
 
 LAYOUT = """

@@ -85,7 +85,8 @@ def survey(image: Path, cache: Path | None) -> Link:
     except _native.Error:
         of_objects = False
     btf = Btf.from_bytes(told["types"], where=str(image))
-    shorten = _shortener(image.parent, [path for path, _, _ in told["directories"]])
+    paths = [path for path, _, _ in told["directories"]]
+    shorten = _shortener(image.parent if of_objects else None, paths)
     return Link(
         of_objects,
         tuple(_left_out(btf, one, shorten) for one in told["left_out"]),
@@ -94,10 +95,11 @@ def survey(image: Path, cache: Path | None) -> Link:
     )
 
 
-def _shortener(tree: Path, paths: list[str]) -> Callable[[str], str]:
-    """Takes away what all paths begin with: where the sources or the build are."""
+def _shortener(tree: Path | None, paths: list[str]) -> Callable[[str], str]:
+    """Takes away what paths begin with: the build's directory, where they are of objects in it, and
+    what all others have in common that are absolute."""
     absolute = Counter(path for path in paths if path.startswith("/"))
-    tops = [f"{os.path.abspath(tree)}/", f"{tree}/"]  # noqa: PTH100 (resolve() follows links)
+    tops = [f"{os.path.abspath(tree)}/", f"{tree}/"] if tree else []  # noqa: PTH100 (links stay)
     if rest := [path for path in absolute if not path.startswith(tuple(tops))]:
         common = os.path.commonpath(rest)
         tops.append(f"{common}/")
