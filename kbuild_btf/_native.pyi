@@ -98,6 +98,45 @@ def explain(
     jobs: int = 0,
     cache: str | PathLike[str] | None = None,
 ) -> Explanation: ...
+
+class ToldFunction(TypedDict):
+    """Objects that describe a function alike: how many, and the first of them."""
+
+    prototype: int
+    passed: int | None
+    facts: list[str]
+    decides: bool
+    count: int
+    objects: list[str]
+
+class LeftOut(TypedDict):
+    name: str
+    reason: str
+    symbols: list[tuple[str, int]]
+    candidates: list[ToldFunction]
+
+class HeldDefinition(TypedDict):
+    type: int
+    count: int
+    objects: list[str]
+
+class Survey(TypedDict):
+    """`directories`: path, types and bytes of what only objects below it bring."""
+
+    left_out: list[LeftOut]
+    definitions: list[tuple[str, list[HeldDefinition]]]
+    directories: list[tuple[str, int, int]]
+    types: bytes
+
+def survey(
+    elf: str | PathLike[str],
+    *,
+    objects: Sequence[str | PathLike[str]] | None = None,
+    features: str | None = None,
+    lang_exclude: list[str] = ...,
+    jobs: int = 0,
+    cache: str | PathLike[str] | None = None,
+) -> Survey: ...
 def check(
     btf: bytes,
     base: bytes | None = None,

@@ -26,6 +26,7 @@ VERBS = {
     "link": "combine the BTF of all objects of a linked kernel or module",
     "dump": "show BTF: raw listing, C declarations, or the layout of a type",
     "diff": "compare two BTFs by meaning",
+    "report": "what is known of a kernel's BTF, as one page",
     "explain": "why a function is in the BTF or not, how definitions of a type differ",
     "check": "will these BPF programs load and attach on these kernels?",
     "verify": "check BTF by its DWARF and the kernel's rules, and modules against their vmlinux",

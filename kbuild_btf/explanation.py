@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+# What is said where two read alike.
+IN_TURN = "whose type differs in turn"
+
+
 class Symbol(NamedTuple):
     """A symbol of a function in the linked file."""
 
@@ -151,13 +155,14 @@ def explain(
     return Explanation(base, function, definitions)
 
 
-def _shown(btf: Btf, type_id: int, name: str) -> str:
+def spelled(btf: Btf, type_id: int, name: str) -> str:
+    """A declaration as C has it; of one without an end not all."""
     return declare(btf, type_id, name, spare=Spare())
 
 
 def _member(member: Member) -> str:
     width = f" : {member.bit_size}" if member.bit_size else ""
-    return _shown(member.btf, member.type_id, member.name) + width
+    return spelled(member.btf, member.type_id, member.name) + width
 
 
 def _verdict(btf: Btf, name: str, told: _native.FunctionVerdict) -> FunctionVerdict:
@@ -169,8 +174,8 @@ def _verdict(btf: Btf, name: str, told: _native.FunctionVerdict) -> FunctionVerd
             Candidate(
                 c["object"],
                 c["die"],
-                _shown(btf, c["prototype"], name),
-                None if c["passed"] is None else _shown(btf, c["passed"], name),
+                spelled(btf, c["prototype"], name),
+                None if c["passed"] is None else spelled(btf, c["passed"], name),
                 tuple(c["facts"]),
                 c["address"],
                 c["chosen"],
@@ -200,19 +205,20 @@ def _definitions(btf: Btf, told: list[_native.Definition]) -> Iterator[Definitio
             continue
         first = firsts.setdefault(keyword(found), found)
         size = 0 if isinstance(found, Typedef) else btf.sizeof(found)
-        difference = "" if first is found else _difference(first, found)
+        difference = "" if first is found else first_difference(first, found)
         yield Definition(found.kind.name, size, objects, difference)
 
 
 # --- where two types of one name and space part first ---------------------------------------------
 
 
-def _difference(a: Type, b: Type) -> str:
+def first_difference(a: Type, b: Type) -> str:
+    """Where two definitions of one name part, as a person would say it."""
     match a, b:
         case (Typedef(), Typedef()):
-            left, right = _shown(a.btf, a.type_id, a.name), _shown(b.btf, b.type_id, b.name)
+            left, right = spelled(a.btf, a.type_id, a.name), spelled(b.btf, b.type_id, b.name)
             if left == right and _has_no_name(a.type) and _has_no_name(b.type):
-                return _difference(a.type, b.type)
+                return first_difference(a.type, b.type)
             return _two(left, right)
         case (Enumeration(), Enumeration()):
             return _in_values(a, b)
@@ -222,7 +228,7 @@ def _difference(a: Type, b: Type) -> str:
 
 
 def _two(left: str, right: str) -> str:
-    return f"{left}, whose type differs in turn" if left == right else f"{left} or {right}"
+    return f"{left}, {IN_TURN}" if left == right else f"{left} or {right}"
 
 
 def _has_no_name(found: Type) -> bool:

@@ -22,6 +22,9 @@ _PATIENCE_OF_LOG, _INTERVAL_OF_LOG = 10.0, 30.0
 
 _T = TypeVar("_T")
 
+# Called with how much is done, and how much there is.
+Progress = Callable[[int, int], None]
+
 
 class Line:
     """What is said on stderr; shown only once the work takes long."""
@@ -54,8 +57,8 @@ class Line:
 
 
 @contextlib.contextmanager
-def percent(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Called with how much is done and how much there is, says it in percent."""
+def percent(label: str) -> Iterator[Progress]:
+    """Says in percent how much is done."""
     line = Line()
     try:
         yield lambda done, total: line.show(f"{label}: {100 * done // max(total, 1)} %")

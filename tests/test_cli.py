@@ -124,6 +124,7 @@ def commands(elf: Path, directory: Path) -> dict[str, list[str | Path]]:
         "cache": ["cache"],
         "doctor": ["doctor"],
         "bugreport": ["bugreport", directory / "pack", "encode", elf],
+        "report": ["report", elf, "-o", directory / "report"],
         "env": ["env"],
         "demo": ["demo"],
     }

@@ -620,6 +620,17 @@ class Btf:
             self._tell_which(starts, top)
         return starts, heads
 
+    def census(self) -> dict[Kind, tuple[int, int]]:
+        """Of each kind how many own types there are, and the bytes of their records."""
+        found: dict[Kind, tuple[int, int]] = {}
+        ends = chain(self._starts[1:], [len(self._words)])
+        for start, end in zip(self._starts, ends, strict=False):
+            number = self._words[start + 1] >> 24 & _KIND
+            kind = Kind(number) if number in _KINDS else Kind.UNKNOWN
+            count, size = found.get(kind, (0, 0))
+            found[kind] = count + 1, size + 4 * (end - start)
+        return found
+
     @property
     def is_whole(self) -> bool:
         """Are its strings those of BTF without a base, whether it was given one or not?"""

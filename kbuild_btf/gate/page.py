@@ -3,83 +3,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from html import escape
-from itertools import groupby
+from itertools import chain, groupby
 
 from ..btf import Composite
 from ..rules import MEANING
+from ..web import document
 from .members import rows
 from .text import by_type
 from .verdict import Compared, Finding, Verdict
 
-_STYLE = """
-:root {
-  color-scheme: light dark;
-  --line: #8884; --less: #d1242f; --more: #1a7f37; --moved: #9a6700;
-}
-@media (prefers-color-scheme: dark) {
-  :root { --less: #ff7b72; --more: #56d364; --moved: #e3b341; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; }
-td, th { border-bottom: 1px solid var(--line); padding: .15rem .7rem; }
-td, th { text-align: left; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-code, .c { font-family: ui-monospace, monospace; font-size: 13px; }
-.c td { border: 0; padding: 0 .7rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-summary { cursor: pointer; padding: .2rem 0; }
-details { border-bottom: 1px solid var(--line); }
-details > :not(summary) { margin-left: 1.2rem; }
-.less { color: var(--less); } .more { color: var(--more); } .moved { color: var(--moved); }
-.why { opacity: .75; }
-"""
 _CLASSES = {"-": "less", "+": "more", "~": "moved"}
 
 
 def as_html(verdict: Verdict) -> str:
     """The page: counts by severity, then every type that differs, by file and severity."""
-    return "\n".join(_page(verdict))
+    body = chain(["<h1>What differs in BTF</h1>"], content(verdict, 2))
+    return "\n".join(document(f"BTF: {verdict.a}, {verdict.b}", body))
 
 
-def _page(verdict: Verdict) -> Iterator[str]:
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>BTF: {escape(verdict.a)}, {escape(verdict.b)}</title>"
-    yield f"<style>{_STYLE}</style>\n</head>\n<body>"
-    yield "<h1>What differs in BTF</h1>"
+def content(verdict: Verdict, level: int, limit: int = 0) -> Iterator[str]:
+    """The same below a heading; ``level`` is that of the headings of files. At most ``limit`` types
+    (0: all) are shown."""
+    left = limit or None
     yield f"<p>A <code>{escape(verdict.a)}</code><br>B <code>{escape(verdict.b)}</code></p>"
     if verdict.same:
         yield "<p>No difference.</p>"
-    yield '<table><tr><th>severity<th class="n">found<th class="n">agreed<th>'
+    yield '<div class="wide"><table><tr><th>severity<th class="n">found<th class="n">agreed<th>'
     for severity, (count, agreed) in verdict.counts().items():
         yield (
-            f'<tr><td>{severity.word}<td class="n">{count}<td class="n">{agreed}'
+            f'<tr><td>{severity.word}<td class="n">{count:,}<td class="n">{agreed:,}'
             f"<td>{MEANING[severity]}"
         )
-    yield "</table>"
+    yield "</table></div>"
     yield from (f"<p>Suppression [{escape(title)}] fits nothing.</p>" for title in verdict.unfit)
     for pair in verdict.compared:
         if pair.findings:
-            yield from _pair(pair)
-    yield "</body>\n</html>"
+            left = yield from _pair(pair, level, left)
 
 
-def _pair(pair: Compared) -> Iterator[str]:
-    yield f"<h2>{escape(pair.module or 'vmlinux')}</h2>"
+def _pair(pair: Compared, level: int, left: int | None) -> Generator[str, None, int | None]:
+    """``left``: how many types may still be shown (None: all); returned is what then is left."""
+    yield f"<h{level}>{escape(pair.module or 'vmlinux')}</h{level}>"
     for severity, types in by_type(pair.findings).items():
-        yield f"<h3>{severity.word}: {len(types)}</h3>"
-        for found in types:
+        yield f"<h{level + 1}>{severity.word}: {len(types):,}</h{level + 1}>"
+        shown = types[:left]
+        left = None if left is None else left - len(shown)
+        for found in shown:
             yield from _type(pair, found)
+        if len(types) > len(shown):
+            yield f"<p>{len(types) - len(shown):,} more: kbuild-btf diff --format html has all.</p>"
     agreed = [one for one in pair.findings if one.suppressed]
     if agreed:
-        yield f"<h3>agreed: {len(agreed)}</h3><table>"
+        yield f"<h{level + 1}>agreed: {len(agreed):,}</h{level + 1}><table>"
         for one in agreed:
             yield (
                 f"<tr><td><code>{escape(one.name)}</code><td>{escape(one.text)}"
                 f"<td>{one.rule.id}<td>{escape(one.suppressed)}"
             )
         yield "</table>"
+    return left
 
 
 def _type(pair: Compared, found: list[Finding]) -> Iterator[str]:

@@ -69,25 +69,32 @@ class _Kernel:
 
     def __init__(self, directory: str) -> None:
         top = Path(directory)
-        images = [path for pattern in _IMAGES for path in sorted(top.glob(pattern))]
-        image = next((path for path in images if path.is_file()), None)
-        if image is None:
-            hint = "name a directory with a vmlinux, or two files"
-            raise Error("there is no vmlinux in it", directory, hint)
-        content = _content(image)
-        self.vmlinux = Btf.from_bytes(content, None, str(image))
+        kernel = image(top)
+        of_kernel = content(kernel)
+        self.vmlinux = Btf.from_bytes(of_kernel, None, str(kernel))
         self.modules: dict[str, Side] = {}
-        for name, path in _modules(top, image):
-            of_module = _content(path)
+        for name, path in modules(top, kernel):
+            of_module = content(path)
             if _has_btf(of_module, path):
                 btf = Btf.from_bytes(of_module, self.vmlinux, str(path))
                 self.modules[name] = Side(btf, Uses.of_content(of_module, btf))
-        exported = Uses.of_content(content, self.vmlinux)
-        modules = [side.btf for side in self.modules.values()]
-        self.uses = exported.and_modules(self.vmlinux, modules)
+        exported = Uses.of_content(of_kernel, self.vmlinux)
+        own = [side.btf for side in self.modules.values()]
+        self.uses = exported.and_modules(self.vmlinux, own)
 
 
-def _modules(top: Path, image: Path) -> Iterator[tuple[str, Path]]:
+def image(top: Path) -> Path:
+    """The vmlinux of a directory. Raises Error."""
+    images = [path for pattern in _IMAGES for path in sorted(top.glob(pattern))]
+    found = next((path for path in images if path.is_file()), None)
+    if found is None:
+        raise Error(
+            "there is no vmlinux in it", str(top), "name a directory with a vmlinux, or files"
+        )
+    return found
+
+
+def modules(top: Path, image: Path) -> Iterator[tuple[str, Path]]:
     """By the names that the kernel has for them, which have no `-`."""
     found = []
     for directory, below, files in os.walk(top):
@@ -112,7 +119,7 @@ def _is_raw(path: Path) -> bool:
         return file.read(2) in (b"\x9f\xeb", b"\xeb\x9f")
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
     """The bytes of a file, unpacked. Raises Error."""
     try:
         packed = path.read_bytes()

@@ -24,7 +24,7 @@ pub use link::request::{Output, Request};
 pub use link::{encode, has_dwarf, lacks_dwarf, link, modules};
 pub use object::features::Features;
 pub use object::languages;
-pub use report::ask::explain;
+pub use report::ask::{explain, survey};
 pub use report::fit::check as check_modules;
 pub use store::cache::{Cache, Event};
 pub use store::carried::is_dropped;

@@ -264,6 +264,66 @@ fn explain<'py>(
     Ok(result)
 }
 
+/// See kbuild_btf.report.link, which makes records of these dictionaries and lists.
+#[allow(clippy::too_many_arguments)]
+#[pyfunction]
+#[pyo3(signature = (elf, *, objects=None, features=None, lang_exclude=Vec::new(), jobs=0, cache=None))]
+fn survey<'py>(
+    py: Python<'py>,
+    elf: PathBuf,
+    objects: Option<Vec<PathBuf>>,
+    features: Option<&str>,
+    lang_exclude: Vec<String>,
+    jobs: i64,
+    cache: Option<PathBuf>,
+) -> Result<Bound<'py, PyDict>> {
+    let request = Request {
+        cache: cache.as_deref().map(Cache::at),
+        ..request(&elf, features, &lang_exclude, jobs, None, None)?
+    };
+    let told = py.detach(|| guarded(|| native::survey(&request, objects.as_deref())))?;
+    let left_out = PyList::empty(py);
+    for one in told.left_out {
+        let candidates = PyList::empty(py);
+        for t in one.told {
+            let candidate = PyDict::new(py);
+            candidate.set_item("prototype", t.prototype)?;
+            candidate.set_item("passed", t.passed)?;
+            candidate.set_item("facts", t.facts)?;
+            candidate.set_item("decides", t.decides)?;
+            candidate.set_item("count", t.objects.count)?;
+            candidate.set_item("objects", t.objects.first)?;
+            candidates.append(candidate)?;
+        }
+        let function = PyDict::new(py);
+        function.set_item("name", one.name)?;
+        function.set_item("reason", one.reason)?;
+        function.set_item("symbols", one.symbols)?;
+        function.set_item("candidates", candidates)?;
+        left_out.append(function)?;
+    }
+    let definitions = PyList::empty(py);
+    for named in told.definitions {
+        let own = PyList::empty(py);
+        for (class, objects) in named.definitions {
+            let definition = PyDict::new(py);
+            definition.set_item("type", class)?;
+            definition.set_item("count", objects.count)?;
+            definition.set_item("objects", objects.first)?;
+            own.append(definition)?;
+        }
+        definitions.append((named.name, own))?;
+    }
+    let directories = told.directories.into_iter();
+    let directories: Vec<_> = directories.map(|d| (d.path, d.types, d.bytes)).collect();
+    let result = PyDict::new(py);
+    result.set_item("left_out", left_out)?;
+    result.set_item("definitions", definitions)?;
+    result.set_item("directories", directories)?;
+    result.set_item("types", PyBytes::new(py, &told.types))?;
+    Ok(result)
+}
+
 /// See kbuild_btf.check.
 #[pyfunction]
 #[pyo3(signature = (btf, base=None, *, pointer_size=None, kernel=false))]
@@ -393,6 +453,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode, module)?)?;
     module.add_function(wrap_pyfunction!(link_objects, module)?)?;
     module.add_function(wrap_pyfunction!(explain, module)?)?;
+    module.add_function(wrap_pyfunction!(survey, module)?)?;
     module.add_function(wrap_pyfunction!(cache_directory, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
     module.add_function(wrap_pyfunction!(check_modules, module)?)?;

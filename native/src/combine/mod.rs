@@ -228,6 +228,23 @@ pub struct ObjectSymbol {
     pub size: u64,
 }
 
+/// What somebody wants to see each time that it is met.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Watch {
+    /// Functions and types of this name.
+    Name(Vec<u8>),
+    Everything,
+}
+
+impl Watch {
+    fn covers(&self, name: &[u8]) -> bool {
+        match self {
+            Watch::Name(watched) => watched == name,
+            Watch::Everything => true,
+        }
+    }
+}
+
 /// Which candidates the link can use at all: the rest need not be collected.
 pub struct Wanted<'a> {
     pub variable: &'a (dyn Fn(&View<'_>, &Variable) -> bool + Sync),
@@ -267,9 +284,8 @@ pub struct Combiner<'a> {
     pub places: Vec<Box<[u32]>>,
     places_table: HashTable<u32>,
     pub symbols: Vec<ObjectSymbol>,
-    /// The name that `explain` asks for, and where it was met: function class, object and DIE;
-    /// class and object.
-    pub watch: Option<Vec<u8>>,
+    /// What is asked for, and where it was met: function class, object and DIE; class and object.
+    pub watch: Option<Watch>,
     pub watched_functions: Vec<(u32, ObjectIndex, u64)>,
     pub watched_types: Vec<(Class, ObjectIndex)>,
 }
@@ -300,12 +316,12 @@ impl<'a> Combiner<'a> {
         }
     }
 
-    /// Note where a name is met. It counts as a name that candidates have.
-    pub fn watch(&mut self, name: Option<&[u8]>) {
-        if let Some(name) = name {
+    /// Note where it is met. A name counts as one that candidates have.
+    pub fn watch(&mut self, watch: Option<Watch>) {
+        if let Some(Watch::Name(name)) = &watch {
             self.strings.add(name);
-            self.watch = Some(name.to_vec());
         }
+        self.watch = watch;
     }
 
     pub fn wanted(&self) -> &'a Wanted<'a> {
@@ -660,8 +676,8 @@ impl<'a> Combiner<'a> {
             }
         };
         self.functions[class as usize].holders += 1;
-        let watched = |name: &[u8]| view.string(function.name) == name;
-        if self.watch.as_deref().is_some_and(watched) {
+        let name = view.string(function.name);
+        if self.watch.as_ref().is_some_and(|watch| watch.covers(name)) {
             self.watched_functions
                 .push((class, local.object, function.die));
         }
@@ -735,15 +751,19 @@ impl<'a> Combiner<'a> {
         }
     }
 
-    /// Note where the watched name is defined or declared as a type.
+    /// Note where the watched name is defined or declared as a type, or where any type is met.
     fn note_types(&mut self, local: &Local<'_>, ids: std::ops::RangeInclusive<u32>) {
+        let Some(watch) = &self.watch else { return };
         for id in ids {
             let words = local.view.type_words(id);
             let concerned = local.overrides.is_none_or(|o| o.contains_key(&id));
             let is_typedef = btf::kind_of(words) == Some(Kind::Typedef);
-            let named = (is_typedef || btf::nominal(words).is_some())
-                && self.watch.as_deref() == Some(local.view.string(words[0]));
-            if concerned && named {
+            let named = is_typedef || btf::nominal(words).is_some();
+            let watched = match watch {
+                Watch::Everything => true,
+                Watch::Name(_) => named && watch.covers(local.view.string(words[0])),
+            };
+            if concerned && watched {
                 // Of what was told with another object, the class may not be known here.
                 if let Some(class) = self.find(local.identity(id)) {
                     self.watched_types.push((class, local.object));

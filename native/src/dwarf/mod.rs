@@ -7,6 +7,7 @@ mod abbrev;
 mod attr;
 pub mod cursor;
 mod decode;
+pub mod unit;
 
 use std::borrow::Cow;
 

@@ -257,6 +257,61 @@ pub fn decide(
     case.decide()
 }
 
+/// The verdicts on all names, in their order; `None`: no object describes it.
+pub fn decide_all(
+    combiner: &Combiner<'_>,
+    image: &Image<'_>,
+    features: &Features,
+    named: &[(&[u8], Named)],
+    threads: &Threads,
+) -> Result<Vec<Option<std::result::Result<Chosen, Reason>>>> {
+    let widths = Widths::new(combiner);
+    let prototypes = || Prototypes::new(combiner, &widths);
+    let decide = |prototypes: &mut Prototypes<'_, '_>, (_, named): &(&[u8], Named)| {
+        let case = Case {
+            combiner,
+            image,
+            features,
+            named,
+            consistent: named.is_consistent(prototypes),
+        };
+        Ok((!named.states.is_empty()).then(|| case.decide()))
+    };
+    threads.map(named, prototypes, decide)
+}
+
+/// The function classes that keep a name out, for that reason.
+pub fn deciding(
+    combiner: &Combiner<'_>,
+    image: &Image<'_>,
+    features: &Features,
+    named: &Named,
+    reason: Reason,
+) -> Vec<usize> {
+    let case = Case {
+        combiner,
+        image,
+        features,
+        named,
+        consistent: false,
+    };
+    let canonical = case.canonical().class;
+    let decides = |state: &&State| match reason {
+        Reason::UnexpectedRegister => state.has(flag::UNEXPECTED_REG),
+        Reason::UncertainLocation => state.has(flag::UNCERTAIN_PARM_LOC),
+        Reason::Reordered => state.has(flag::REORDERED_PARM),
+        Reason::Optimized => state.class == canonical,
+        Reason::Inconsistent => true,
+        Reason::Ambiguous => state.location.is_some(),
+    };
+    named
+        .states
+        .iter()
+        .filter(decides)
+        .map(|s| s.class)
+        .collect()
+}
+
 pub(super) fn add(
     combiner: &mut Combiner<'_>,
     image: &Image<'_>,
@@ -273,19 +328,7 @@ pub(super) fn add(
         }
     }
     let mut skipped: HashMap<Reason, u64> = HashMap::new();
-    let widths = Widths::new(combiner);
-    let prototypes = || Prototypes::new(combiner, &widths);
-    let decide = |prototypes: &mut Prototypes<'_, '_>, (_, named): &(&[u8], Named)| {
-        let case = Case {
-            combiner,
-            image,
-            features,
-            named,
-            consistent: named.is_consistent(prototypes),
-        };
-        Ok((!named.states.is_empty()).then(|| case.decide()))
-    };
-    let decisions = threads.map(named, prototypes, decide)?;
+    let decisions = decide_all(combiner, image, features, named, threads)?;
     combiner.reserve(named.len());
     for ((name, _), decision) in named.iter().zip(decisions) {
         let Some(decision) = decision else { continue };

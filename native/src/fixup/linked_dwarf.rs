@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use gimli::constants as dw;
-use gimli::{AttributeValue, UnitHeader};
+use gimli::UnitHeader;
 
+use crate::dwarf::unit::names;
 use crate::dwarf::{Dwarf, Reader};
 use crate::elf::image::{Image, Location};
 use crate::elf::Elf;
@@ -145,45 +145,6 @@ fn unit_of(object: &Path, die: u64) -> Result<(usize, Likeness)> {
 
 fn start_of(unit: &UnitHeader<Reader<'_>>) -> usize {
     unit.debug_info_offset().map_or(0, |offset| offset.0)
-}
-
-/// `DW_AT_name` and `DW_AT_comp_dir` of a unit; empty where it has none.
-fn names(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> (Vec<u8>, Vec<u8>) {
-    let read = || {
-        let section = gimli::DebugAbbrev::new(&dwarf.abbrev, dwarf.endian);
-        let abbreviations = unit.abbreviations(&section)?;
-        let mut cursor = unit.entries(&abbreviations);
-        let root = cursor.next_dfs()?;
-        let bases = root.and_then(|r| match r.attr_value(dw::DW_AT_str_offsets_base) {
-            Some(AttributeValue::DebugStrOffsetsBase(base)) => Some(base),
-            _ => None,
-        });
-        let text = |at| match root.and_then(|r| r.attr_value(at)) {
-            Some(AttributeValue::String(text)) => Ok(text),
-            Some(AttributeValue::DebugStrRef(offset)) => {
-                gimli::DebugStr::new(&dwarf.str, dwarf.endian).get_str(offset)
-            }
-            Some(AttributeValue::DebugLineStrRef(offset)) => {
-                gimli::DebugLineStr::new(&dwarf.line_str, dwarf.endian).get_str(offset)
-            }
-            Some(AttributeValue::DebugStrOffsetsIndex(index)) => {
-                let offset =
-                    gimli::DebugStrOffsets::from(Reader::new(&dwarf.str_offsets, dwarf.endian))
-                        .get_str_offset(
-                            unit.encoding().format,
-                            bases.unwrap_or(gimli::DebugStrOffsetsBase(0)),
-                            index,
-                        )?;
-                gimli::DebugStr::new(&dwarf.str, dwarf.endian).get_str(offset)
-            }
-            _ => Ok(Reader::default()),
-        };
-        Ok::<_, gimli::Error>((
-            text(dw::DW_AT_name)?.slice().to_vec(),
-            text(dw::DW_AT_comp_dir)?.slice().to_vec(),
-        ))
-    };
-    read().unwrap_or_default()
 }
 
 /// What a unit encodes to, whatever the file: its types, functions and variables.

@@ -14,7 +14,8 @@ use crate::combine::base;
 use crate::combine::intake::Intake;
 use crate::combine::objects::{self, Objects};
 use crate::combine::units::{self, Units};
-use crate::dwarf::Dwarf;
+use crate::combine::Watch;
+use crate::dwarf::{unit, Dwarf};
 use crate::elf::image::Image;
 use crate::elf::Elf;
 use crate::encode::{self, Source};
@@ -138,7 +139,7 @@ fn complete(request: &Request<'_>, combined: Combined<'_, '_>) -> Result<Output>
 pub fn combine_objects<T>(
     request: &Request<'_>,
     objects: Option<&[PathBuf]>,
-    watch: Option<&[u8]>,
+    watch: Option<Watch>,
     then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let mut clock = Clock::start();
@@ -197,7 +198,7 @@ fn objects_of(path: &Path, elf: &Elf<'_>) -> Result<Vec<PathBuf>> {
 /// The units of one file as far as the fix-up.
 pub fn combine_units<T>(
     request: &Request<'_>,
-    watch: Option<&[u8]>,
+    watch: Option<Watch>,
     then: impl FnOnce(Combined<'_, '_>) -> Result<T>,
 ) -> Result<T> {
     let mut clock = Clock::start();
@@ -222,7 +223,14 @@ pub fn combine_units<T>(
         elf: request.elf,
         is_watched: watch.is_some(),
     };
-    let names = vec![request.elf.display().to_string(); batches.len()];
+    // Who asks for everything wants to know where it comes from.
+    let names = match &watch {
+        Some(Watch::Everything) => batches
+            .iter()
+            .map(|own| unit::source(&dwarf, own))
+            .collect(),
+        _ => vec![request.elf.display().to_string(); batches.len()],
+    };
     let road = Road {
         request,
         image: &image,

@@ -10,7 +10,7 @@ use crate::combine::base::{self, trim, Base};
 use crate::combine::intake::{self, Again, Intake, Supply};
 use crate::combine::objects::{Member, Objects};
 use crate::combine::units::Units;
-use crate::combine::{reduce, refine, Combiner, Wanted};
+use crate::combine::{reduce, refine, Combiner, Wanted, Watch};
 use crate::elf::image::Image;
 use crate::finish::{self, stable, Finished};
 use crate::fixup::{self, sections, Outcome};
@@ -31,8 +31,8 @@ pub struct Road<'r> {
     pub threads: &'r Threads,
     /// Paths of the objects, by number.
     pub names: &'r [String],
-    /// The name that somebody asks for.
-    pub watch: Option<&'r [u8]>,
+    /// What somebody asks for.
+    pub watch: Option<Watch>,
     pub clock: Clock,
 }
 
@@ -91,7 +91,7 @@ impl<'r> Road<'r> {
             sites: request.features.inline,
         };
         let mut combiner = Combiner::new(&wanted);
-        combiner.watch(self.watch);
+        combiner.watch(self.watch.clone());
         let (mut combiner, mut taken) = intake::take_in(combiner, items, supply, threads)?;
         let report = report(&mut self, &taken)?;
         let variants = match base.map(|base| (base, intake::kept(&taken))) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-//! `kbuild-btf explain`: the road as far as the fix-up, and then the verdicts.
+//! `kbuild-btf explain` and `report`: the road as far as the fix-up, and then the verdicts.
 
 use std::path::PathBuf;
 
 use super::functions;
+use crate::combine::Watch;
 use crate::fixup::names::Names;
 use crate::fixup::origins::Resolution;
 use crate::kbuild;
@@ -11,6 +12,7 @@ use crate::link::request::Request;
 use crate::link::stages::Combined;
 use crate::link::{combine_objects, combine_units};
 use crate::report::explain::{self, Explanation};
+use crate::report::survey::{self, Survey};
 use crate::support::error::Result;
 
 /// Why a function is in the BTF or not, how definitions of a type differ. Reads the objects of the
@@ -20,7 +22,7 @@ pub fn explain(
     objects: Option<&[PathBuf]>,
     name: &str,
 ) -> Result<Explanation> {
-    let watch = Some(name.as_bytes());
+    let watch = Some(Watch::Name(name.as_bytes().to_vec()));
     // Where it was inlined is told also where the BTF does not tell it.
     request.features.inline = true;
     let request = &request;
@@ -52,4 +54,39 @@ pub fn explain(
         return combine_units(request, watch, tell);
     }
     combine_objects(request, objects, watch, tell)
+}
+
+/// The same for everything at once, in short: what is left out, names with several definitions, and
+/// which directories bring the types.
+pub fn survey(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Survey> {
+    let tell = |combined: Combined<'_, '_>| {
+        let Combined {
+            combiner,
+            image,
+            names,
+            threads,
+            ..
+        } = combined;
+        let symbols = Names::new(image, &combiner.strings, threads)?;
+        let resolution = Resolution::new(image, &symbols, &combiner, names, &request.features)?;
+        let left_out = survey::left_out(
+            &combiner,
+            image,
+            &symbols,
+            &resolution,
+            &request.features,
+            names,
+            threads,
+        )?;
+        Ok(Survey {
+            left_out,
+            definitions: survey::definitions(&combiner, names),
+            directories: survey::directories(&combiner, names),
+            types: explain::types(&combiner)?,
+        })
+    };
+    if objects.is_none() && kbuild::linked_objects(request.elf).is_err() {
+        return combine_units(request, Some(Watch::Everything), tell);
+    }
+    combine_objects(request, objects, Some(Watch::Everything), tell)
 }

@@ -6,3 +6,4 @@ pub mod explain;
 pub mod fit;
 pub mod functions;
 pub mod sites;
+pub mod survey;
