@@ -27,6 +27,7 @@ VERBS = {
     "dump": "show BTF: raw listing, C declarations, or the layout of a type",
     "diff": "compare two BTFs by meaning",
     "explain": "why a function is in the BTF or not, how definitions of a type differ",
+    "check": "will these BPF programs load and attach on these kernels?",
     "verify": "check BTF by its DWARF and the kernel's rules, and modules against their vmlinux",
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
@@ -38,7 +39,7 @@ VERBS = {
 }
 
 # diff(1) and its kind: 1 says that something differs, so trouble is 2.
-TROUBLE = {"diff": 2, "verify": 2}
+TROUBLE = {"check": 2, "diff": 2, "verify": 2}
 
 # As a shell says that a program was ended by SIGPIPE or SIGINT.
 _BROKEN_PIPE, _INTERRUPTED = 141, 130

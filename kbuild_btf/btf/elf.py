@@ -71,3 +71,13 @@ def sections(data: memoryview) -> Iterator[tuple[bytes, int, int, memoryview | N
         name, kind, flags, contents = header(index)
         called = names[name : names.index(b"\0", name)] if name < len(names) else b""
         yield called, kind, flags, contents
+
+
+def section_address(data: memoryview, index: int) -> int:
+    """Where the section of that number lies in memory. Raises struct.error for what is cut off."""
+    order = "<" if data[5] == 1 else ">"
+    wide = data[4] == 2
+    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), data, 40 if wide else 32)
+    step, at = (64, 16) if wide else (40, 12)
+    start = table + index * step + at
+    return int(struct.unpack_from(order + ("Q" if wide else "I"), data, start)[0])

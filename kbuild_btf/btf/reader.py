@@ -460,6 +460,10 @@ class Btf:
             self._index = index
         return self._index
 
+    def names(self) -> Iterator[str]:
+        """Each name of an own type, once."""
+        return (name[:-1].decode(errors="backslashreplace") for name in self._by_name())
+
     def _ids_of(self, name: str) -> Sequence[int]:
         """Of own types."""
         known = self._by_name().get(name.encode(errors="surrogateescape") + b"\0", ())
