@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .objects import linked_objects as linked_objects
     from .objects import sidecar_path as sidecar_path
     from .objects import write_sidecar as write_sidecar
+    from .programs import check_programs as check_programs
     from .sections import embed as embed
     from .sections import read_section as read_section
     from .verification import ModulesVerdict as ModulesVerdict
@@ -49,6 +50,7 @@ _HOMES = {
     "Output": "encoder",
     "Verdict": "verification",
     "check": "encoder",
+    "check_programs": "programs",
     "diff": "compare",
     "embed": "sections",
     "encode": "encoder",
@@ -74,6 +76,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "check",
+    "check_programs",
     "diff",
     "embed",
     "encode",

@@ -7,8 +7,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import bpfprograms
 import pytest
 import support
+from bpfprograms import Source
 from support import ROOT, SCRIPTS, kbuild_btf, missing, require, run
 
 from kbuild_btf import Btf, check, encode
@@ -45,18 +47,6 @@ struct inner { char other; long b[3]; };
 struct driver { int irq; struct list list; struct inner own; enum state st; };
 struct driver driver;
 """
-
-HEAD = """
-typedef unsigned char __u8; typedef unsigned short __u16; typedef unsigned int __u32;
-typedef unsigned long long __u64; typedef signed char __s8; typedef short __s16; typedef int __s32;
-typedef long long __s64; typedef __u16 __be16; typedef __u32 __be32; typedef __u32 __wsum;
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-char _license[] SEC("license") = "GPL";
-"""
-
-CLANG = "clang-19"
 
 # What a program declares, and what it adds up of `struct task *t`.
 PROGRAMS = {
@@ -153,18 +143,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compiled(place: Path, name: str, parts: tuple[str, str]) -> Path:
     """The object file of a program."""
-    require(CLANG)
-    if not Path("/usr/include/bpf/bpf_core_read.h").exists():
-        missing("no /usr/include/bpf/bpf_core_read.h (libbpf-dev)")
     types, total = parts
-    path = place / f"{name.replace(' ', '-')}.o"
-    text = path.with_suffix(".c")
-    body = f"{{ struct task *t = *context; return {total}; }}"
-    end = "#pragma clang attribute pop"
-    text.write_text(f'{HEAD}{types}\n{end}\nSEC("raw_tp/x") int prog(void **context) {body}\n')
-    done = run(CLANG, "-target", "bpf", "-O2", "-g", "-c", text, "-o", path)
-    assert done.returncode == 0, done.stderr
-    return path
+    source = Source(
+        name, bpfprograms.program(f"{types}\n", f"struct task *t = (void *)ctx[0]; out = {total};")
+    )
+    return bpfprograms.compiled(source, place / f"{name.replace(' ', '-')}.o")
 
 
 def types_of(place: Path, name: str, text: str, base: Path | None = None) -> Path:
@@ -181,19 +164,19 @@ def kernel(place: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def relocate(place: Path) -> Path:
+def instructions(place: Path) -> Path:
     if not Path("/usr/include/bpf/libbpf.h").exists():
         missing("no /usr/include/bpf/libbpf.h (libbpf-dev)")
     require("gcc")
-    made = place / "relocate"
-    done = run("gcc", "-o", made, ROOT / "tests/c/relocate.c", "-lbpf")
+    made = place / "instructions"
+    done = run("gcc", "-o", made, ROOT / "tests/c/instructions.c", "-lbpf")
     assert done.returncode == 0, done.stderr
     return made
 
 
-def relocated(relocate: Path, btf: Path, program: Path) -> tuple[int, str]:
+def relocated(instructions: Path, btf: Path, program: Path) -> tuple[int, str]:
     """Whether libbpf accepts the program, and what it loads."""
-    done = subprocess.run([relocate, btf, program], capture_output=True, text=True, check=False)
+    done = subprocess.run([instructions, btf, program], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1)
     return done.returncode, done.stdout
 
@@ -207,27 +190,29 @@ def min_core(target: Path, *files: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_libbpf_makes_the_same_of_it(name: str, place: Path, kernel: Path, relocate: Path) -> None:
+def test_libbpf_makes_the_same_of_it(
+    name: str, place: Path, kernel: Path, instructions: Path
+) -> None:
     program = compiled(place, name, ALL[name])
     made = min_core(place / f"{program.stem}.btf", program, kernel)
-    whole = relocated(relocate, kernel, program)
+    whole = relocated(instructions, kernel, program)
     assert whole[0] == 0 and whole[1]
-    assert relocated(relocate, made, program) == whole
+    assert relocated(instructions, made, program) == whole
     if name in PROGRAMS and name != "an array without elements that is not the last":
         require("bpftool")
         other = place / f"{program.stem}.bpftool"
         done = run("bpftool", "gen", "min_core_btf", kernel, other, program)
         assert done.returncode == 0, done.stderr
-        assert relocated(relocate, other, program) == whole
+        assert relocated(instructions, other, program) == whole
         assert made.stat().st_size <= other.stat().st_size
 
 
-def test_several_programs_and_what_is_left(place: Path, kernel: Path, relocate: Path) -> None:
+def test_several_programs_and_what_is_left(place: Path, kernel: Path, instructions: Path) -> None:
     """One file serves all: what one asks for does not change what another is told."""
     programs = [compiled(place, name, parts) for name, parts in ALL.items() if name != "matches"]
     made = min_core(place / "all.btf", *programs, kernel)
     for program in programs:
-        assert relocated(relocate, made, program) == relocated(relocate, kernel, program)
+        assert relocated(instructions, made, program) == relocated(instructions, kernel, program)
     btf = Btf.load(made)
     (big,) = btf.find(Struct, "big")
     assert (big.size, big.members) == ((1 << 20) + 8, ())
@@ -240,7 +225,7 @@ def test_several_programs_and_what_is_left(place: Path, kernel: Path, relocate: 
     assert made.stat().st_size < kernel.stat().st_size
 
 
-def test_a_module(place: Path, kernel: Path, relocate: Path) -> None:
+def test_a_module(place: Path, kernel: Path, instructions: Path) -> None:
     """Its types come in beside those of vmlinux, and its own `struct inner` is not taken for that
     of vmlinux. Compared with one file in which nothing of the module has that name."""
     module = types_of(place, "module", MODULE, kernel)
@@ -251,11 +236,11 @@ def test_a_module(place: Path, kernel: Path, relocate: Path) -> None:
     flat = types_of(place, "flat", KERNEL + own)
     program = compiled(place, "of module", OF_MODULE)
     made = min_core(place / "of-module.btf", program, kernel, module)
-    whole = relocated(relocate, flat, program)
+    whole = relocated(instructions, flat, program)
     assert whole[0] == 0
-    assert relocated(relocate, made, program) == whole
+    assert relocated(instructions, made, program) == whole
     without = min_core(place / "without.btf", program, kernel)
-    assert relocated(relocate, without, program) != whole
+    assert relocated(instructions, without, program) != whole
     inside = Btf.load(made).type("struct driver")
     assert isinstance(inside, Composite)
     assert Btf.load(made).base is None

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from ..programs.verdict import Checked, Needed, Program, Resolved
 
 _WIDTH = 80
-_STYLES = {"yes": "green", "no": "red", "?": "yellow"}
+# Answers to relocations, the worst last.
+_WORDS = ("found", "changed", "missing", "MISSING", "ambiguous", "refused")
+_STYLES = {
+    "yes": "green",
+    "no": "red",
+    "?": "yellow",
+    "MISSING": "red",
+    "ambiguous": "red",
+    "refused": "red",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,28 +167,27 @@ def _lines(checked: list[Checked], kernels: list[Kernel]) -> Iterator[str]:
 
 
 def _relocations(one: Checked, room: int, column: int) -> Iterator[str]:
-    """What is not as where the program was compiled, on some kernel, and how many are."""
-    by_kernel: list[dict[tuple[str, str], str]] = []
+    """How many places are asked for, and those that are not as where the program was compiled on
+    some kernel: of one that is asked for in several ways the worst answer."""
+    by_kernel: list[dict[str, str]] = []
     for on in one.kernels:
-        words: dict[tuple[str, str], str] = {}
+        words: dict[str, str] = {}
         for program in on.programs:
             for found in program.relocations:
-                key = (found.answer.what, found.relocation.kind.name.lower())
+                asks = found.relocation.kind.asks_whether
+                key = found.answer.what + (": is it there?" if asks else "")
                 word = found.answer.verdict.value
                 if word == "missing" and not found.harmless:
                     word = "MISSING"
-                if words.get(key) not in ("MISSING", "ambiguous", "refused"):
-                    words[key] = word
+                words[key] = max(words.get(key, word), word, key=_WORDS.index)
         by_kernel.append(words)
     keys = list(dict.fromkeys(key for words in by_kernel for key in words))
-    same = [key for key in keys if all(words.get(key) == "found" for words in by_kernel)]
+    other = [key for key in keys if any(words.get(key) != "found" for words in by_kernel)]
     if keys:
-        yield f"  relocations: {len(keys)}, {len(same)} as where it was compiled"
-    for key in keys:
-        if key not in same:
-            what, kind = key
-            cells = [words.get(key, "-") for words in by_kernel]
-            yield _row(f"    {what}: {kind.partition('_')[2]}", cells, room, column)
+        yield f"  {len(keys)} relocated, {len(keys) - len(other)} as where it was compiled"
+    for key in other:
+        cells = [words.get(key, "-") for words in by_kernel]
+        yield _row(f"    {key}", cells, room, column)
 
 
 def _reasons(one: Checked) -> Iterator[str]:

@@ -26,13 +26,11 @@ from ..btf import (
 from ..btf.elf import section as elf_section
 from ..errors import Error
 from .core import compatible, essential
-from .kernels import Kernel, mapped
+from .kernels import Kernel, Symbols, mapped
 from .object import Extern, Object
 
 # How a kernel's functions for system calls are called, by the machine.
 _SYSCALLS = ("__x64_sys_", "__arm64_sys_", "__s390x_sys_", "__riscv_sys_", "sys_")
-
-_NOTRACE = "it cannot be traced: notrace, or inline in the source"
 
 
 class State(Enum):
@@ -105,9 +103,18 @@ def _function(kernel: Kernel, name: str) -> Place:
     proto = func.type
     if isinstance(proto, FuncProto) and proto.params and not proto.params[-1].type_id:
         return Place(State.ABSENT, "it takes any number of arguments")
-    if symbols and not where and not symbols.may_be_traced(name):
-        return Place(State.CLOSED, _NOTRACE)
+    if symbols and not where and (why := _closed(symbols, name)):
+        return Place(State.CLOSED, why)
     return Place(State.THERE, f"in module {where}" if where else "")
+
+
+def _closed(symbols: Symbols, name: str) -> str:
+    """Why nothing can attach to a function that is there; empty: it can."""
+    if name in symbols.initial:
+        return "it is gone when the kernel has started (__init)"
+    if not symbols.may_be_traced(name):
+        return "it cannot be traced: notrace, or inline in the source"
+    return ""
 
 
 def _why_no_func(kernel: Kernel, name: str) -> str:
@@ -161,8 +168,8 @@ def _kprobe(kernel: Kernel, name: str) -> Place:
             return Place(State.ABSENT, f"{count} functions have the name")
         if f"_kbl_addr_{name}" in symbols.names:
             return Place(State.CLOSED, "kprobes are forbidden there (NOKPROBE_SYMBOL)")
-        traced = symbols.may_be_traced(name)
-        return Place(State.THERE) if traced else Place(State.CLOSED, _NOTRACE)
+        why = _closed(symbols, name)
+        return Place(State.CLOSED, why) if why else Place(State.THERE)
     if found := kernel.function(name):
         if found[1]:
             return Place(State.THERE, f"in module {found[1]}")
@@ -202,6 +209,14 @@ def _hook(prefix: str, what: str) -> Callable[[Kernel, str], Place]:
         return Place(State.THERE, f"in module {found[1]}" if found[1] else "")
 
     return look
+
+
+def _iterator(kernel: Kernel, name: str) -> Place:
+    """A function and what it hands to programs: others have names that begin like it."""
+    for btf in (kernel.vmlinux, *kernel.modules.values()):
+        if btf.find(Struct, f"bpf_iter__{name}"):
+            return _hook("bpf_iter_", "iterator")(kernel, name)
+    return Place(State.ABSENT, f"there is no iterator {name}")
 
 
 def _modify_return(kernel: Kernel, name: str) -> Place:
@@ -254,7 +269,7 @@ _WAYS = {
     **dict.fromkeys(("fentry", "fexit", "fsession"), _Ways(True, _function)),
     "fmod_ret": _Ways(True, _modify_return),
     **dict.fromkeys(("lsm", "lsm_cgroup"), _Ways(True, _hook("bpf_lsm_", "hook"))),
-    "iter": _Ways(True, _hook("bpf_iter_", "iterator")),
+    "iter": _Ways(True, _iterator),
     "tp_btf": _Ways(True, _tracepoint),
     **dict.fromkeys(("raw_tp", "raw_tracepoint"), _Ways(False, _tracepoint)),
     **dict.fromkeys(("raw_tp.w", "raw_tracepoint.w"), _Ways(False, _tracepoint)),
@@ -284,7 +299,7 @@ def extern(kernel: Kernel, found: Object, wanted: Extern) -> Place:
         for variable in btf.find(Var, name):
             if compatible(found.btf, wanted.type_id, btf, variable.type_id):
                 return Place(State.THERE)
-            return Place(State.ABSENT, "the variable has another type")
+            return Place(State.CLOSED, "the variable has another type")
     return Place(State.ABSENT, "there is no such variable in the BTF")
 
 
@@ -295,10 +310,10 @@ def _kfunc(kernel: Kernel, found: Object, wanted: Extern) -> Place:
         return Place(State.ABSENT, _why_no_func(kernel, name))
     func, module = there
     if not compatible(found.btf, wanted.type_id, func.btf, func.type_id):
-        return Place(State.ABSENT, f"it is {func}")
+        return Place(State.CLOSED, f"it is {func}")
     tagged = _kfuncs(func.btf)
     if tagged and func.id not in tagged:
-        return Place(State.ABSENT, "a function, and not one that programs may call")
+        return Place(State.CLOSED, "a function, and not one that programs may call")
     return Place(State.THERE, f"in module {module}" if module else "")
 
 

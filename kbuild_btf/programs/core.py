@@ -162,7 +162,8 @@ def resolve(asked: Relocation, local: Btf, code: bytes, target: Target) -> Answe
             answers.append((candidate, given))
     having = tuple(candidate for candidate, _ in answers)
     if not answers:
-        value = 0 if kind.asks_whether else None
+        # Of a type that is not there, size and id are 0.
+        value = 0 if kind.asks_whether or kind.of_type else None
         why = _why_missing(asked, local, steps, candidates)
         return Answer(Verdict.MISSING, own_value, value, what, why)
     first = answers[0][1]

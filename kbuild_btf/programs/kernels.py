@@ -36,12 +36,14 @@ Section = tuple[bytes, int, int, memoryview | None]
 @dataclass(frozen=True, slots=True)
 class Symbols:
     """``functions``: addresses by name, ``clones``: full names by what is before the first dot,
-    ``names``: of everything. ``hooks``: addresses, in order, where functions call what traces them;
+    ``names``: of everything, ``initial``: of functions that are gone when the kernel has started.
+    ``hooks``: addresses, in order, where functions call what traces them;
     None: the file does not tell."""
 
     functions: dict[str, set[int]]
     clones: dict[str, list[str]]
     names: frozenset[str]
+    initial: frozenset[str]
     hooks: array[int] | None
 
     def may_be_traced(self, name: str) -> bool:
@@ -164,7 +166,7 @@ def _symbols(path: str) -> Symbols | None:
     layout = struct.Struct(order + ("IBBHQQ" if wide else "IIIBBH"))
     functions: defaultdict[str, set[int]] = defaultdict(set)
     clones: defaultdict[str, list[str]] = defaultdict(list)
-    names = set()
+    names, initial = set(), set()
     table_of_hooks: dict[str, tuple[int, int]] = {}
     for entry in layout.iter_unpack(table[: len(table) // layout.size * layout.size]):
         if wide:
@@ -178,12 +180,14 @@ def _symbols(path: str) -> Symbols | None:
         names.add(name)
         if info & 15 == _STT_FUNC:
             functions[name].add(value)
+            if index <= len(found) and found[index - 1][0].startswith(b".init"):
+                initial.add(name)
             if "." in name:
                 clones[name.partition(".")[0]].append(name)
         elif name in ("__start_mcount_loc", "__stop_mcount_loc"):
             table_of_hooks[name] = value, index
     hooks = _hooks(data, found, *table_of_hooks.values()) if len(table_of_hooks) == 2 else None
-    return Symbols(dict(functions), dict(clones), frozenset(names), hooks)
+    return Symbols(dict(functions), dict(clones), frozenset(names), frozenset(initial), hooks)
 
 
 def _hooks(

@@ -9,8 +9,8 @@ what a relocation asks for, and what decides whether it is answered:
 * of a member that only leads on, its type without name or members: names of structs are compared
   only where a relocation begins, and a name that stays could be taken for a beginning;
 * of a pointer nothing but that it is one: nobody looks behind it;
-* where whole types are compared (``bpf_core_type_matches``), all that is compared, of all of the
-  name, so that what did not match does not match either.
+* where whole types are compared (``bpf_core_type_matches``), all that is compared; also of what
+  does not match but is kept for something else, so that it does not match either.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def minimum(programs: Iterable[Object], target: Target) -> Minimum:
             answer = resolve(asked, program.btf, code, target)
             verdicts[answer.verdict] += 1
             cut.keep(asked, program.btf, answer)
+    cut.keep_others()
     return Minimum(cut.written(), len(cut.kept), verdicts)
 
 
@@ -92,6 +93,7 @@ class _Cut:
         self.target = target
         self.kept: dict[tuple[int, int], _Kept] = {}
         self._files: list[Btf] = [target.vmlinux]
+        self._others: list[tuple[RelocationKind, Candidate]] = []
         self._compared: set[tuple[tuple[int, int], bool]] = set()
 
     # --- what to keep -------------------------------------------------------------------
@@ -109,11 +111,29 @@ class _Cut:
                 self._enumerator(candidate, steps[0].name)
         elif own.name:
             for candidate in self.target.candidates(essential(own.name), own.kind):
-                self._root(candidate)
-                if asked.kind == RelocationKind.TYPE_MATCHES:
-                    self._whole(candidate.btf, candidate.type_id, behind=False)
+                if candidate in answer.candidates:
+                    self._type(asked.kind, candidate)
                 else:
-                    self._alike(candidate.btf, candidate.type_id)
+                    self._others.append((asked.kind, candidate))
+
+    def keep_others(self) -> None:
+        """What is compared of types that do not fit, where they are kept for something else: with
+        less of it they might fit."""
+        before = -1
+        while before != (before := len(self._others)):
+            others, self._others = self._others, []
+            for kind, candidate in others:
+                if self._key(candidate.btf, candidate.type_id) in self.kept:
+                    self._type(kind, candidate)
+                else:
+                    self._others.append((kind, candidate))
+
+    def _type(self, kind: RelocationKind, of: Candidate) -> None:
+        self._root(of)
+        if kind == RelocationKind.TYPE_MATCHES:
+            self._whole(of.btf, of.type_id, behind=False)
+        else:
+            self._alike(of.btf, of.type_id)
 
     def _root(self, of: Candidate) -> None:
         """The type where a relocation begins, and what it is a typedef of."""
@@ -243,7 +263,9 @@ class _Cut:
             record.words[at] = numbers.get(self._key(file, target), 0)
 
     def _keep_size_of_pointers(self) -> None:
-        """Readers of raw BTF take it from the size of ``long``."""
+        """Readers of raw BTF take it from the size of ``long``; where there is none, it is 8."""
+        if self.target.vmlinux.pointer_size == 8:
+            return
         for name in ("long unsigned int", "unsigned long", "long int", "long"):
             for found in self.target.vmlinux.find(Int, name)[:1]:
                 self._keep(self.target.vmlinux, found.id)

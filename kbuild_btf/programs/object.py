@@ -57,6 +57,10 @@ class RelocationKind(IntEnum):
         return self <= self.FIELD_RSHIFT
 
     @property
+    def of_type(self) -> bool:
+        return not self.of_field and not self.of_enumerator
+
+    @property
     def of_enumerator(self) -> bool:
         return self in (self.ENUMERATOR_EXISTS, self.ENUMERATOR_VALUE)
 

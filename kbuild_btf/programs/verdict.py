@@ -31,7 +31,7 @@ class Resolved:
 @dataclass(frozen=True, slots=True)
 class Needed:
     """What the whole object needs: ``what`` is ``kfunc``, ``variable``, ``configuration`` or
-    ``struct_ops``. One that is weak may be missing."""
+    ``struct_ops``. One that is weak may be missing, and not be another."""
 
     what: str
     name: str
@@ -40,9 +40,11 @@ class Needed:
 
     @property
     def fits(self) -> bool | None:
-        if self.weak or self.place.state in (State.THERE, State.NONE):
+        if self.place.state == State.THERE or (self.weak and self.place.state == State.ABSENT):
             return True
-        return None if self.place.state == State.UNKNOWN else False
+        if self.place.state == State.UNKNOWN:
+            return True if self.weak else None
+        return False
 
 
 @dataclass(frozen=True, slots=True)
