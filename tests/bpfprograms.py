@@ -105,7 +105,9 @@ def attaching(btf: Btf, seed: int, count: int, several: list[str]) -> Iterator[S
     )
     hooks = [name for name in functions if name.startswith("bpf_lsm_")]
     points = sorted({t.name for t in btf.find(Typedef) if t.name.startswith("btf_trace_")})
-    iterators = [name for name in functions if name.startswith("bpf_iter_")]
+    iterators = sorted(
+        {t.name.replace("__", "_", 1) for t in btf.find(Struct) if t.name.startswith("bpf_iter__")}
+    )
     for number in range(count):
         absent = rng.random() < 0.3
         way = ("fentry", "kprobe", "tp_btf", "fexit", "lsm", "kretprobe", "raw_tp", "iter")[

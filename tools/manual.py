@@ -38,9 +38,10 @@ _SECTIONS = {
     "exit status": """\
 0: done.
 .br
-1: it failed; diff: the two differ; verify: there are problems; doctor: something is missing.
+1: it failed; diff: the two differ; verify: there are problems; check: a
+program does not load or attach; doctor: something is missing.
 .br
-2: the arguments are wrong; diff, verify: it failed.
+2: the arguments are wrong; check, diff, verify: it failed; check: it cannot be told.
 .br
 130: ended by Ctrl\\-C. 141: nobody reads the output any more.""",
     "environment": """\
