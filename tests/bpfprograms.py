@@ -58,8 +58,8 @@ def program(types: str, body: str, section: str = _PLAIN) -> str:
     return _HEAD + types + _PROGRAM.format(section=section, body=f"\t{body}")
 
 
-def compiled(source: Source, path: Path) -> Path:
-    """Compile it for BPF."""
+def compiled(source: Source, path: Path, target: str = "bpf") -> Path:
+    """Compile it for BPF; the target tells the byte order."""
     clang = next((name for name in CLANGS if shutil.which(name)), None)
     if clang is None:
         missing("no clang, which compiles BPF programs")
@@ -67,7 +67,7 @@ def compiled(source: Source, path: Path) -> Path:
         missing("no /usr/include/bpf/bpf_helpers.h (libbpf-dev)")
     text = path.with_suffix(".c")
     text.write_text(source.text)
-    flags = ("-target", "bpf", "-O2", "-g", "-Wno-unused-value")
+    flags = ("-target", target, "-O2", "-g", "-Wno-unused-value")
     done = run(clang, *flags, "-c", text, "-o", path)
     assert done.returncode == 0, done.stderr + source.text
     return path

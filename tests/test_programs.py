@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from bpfprograms import Source, compiled, program, relocated
+from btfwriter import write
 from support import SOURCES, kbuild_btf, missing, require, run
 from support import compiled as native
 
 from kbuild_btf import Btf, Error, check_programs, embed, encode, read_section
+from kbuild_btf.btf import FuncProto, Member, Param, Struct
+from kbuild_btf.programs import core
 from kbuild_btf.programs.kernels import Kernel
 from kbuild_btf.programs.object import Object
 from kbuild_btf.programs.verdict import judge
@@ -40,6 +43,7 @@ struct task {
 struct gone { int member; } gone;
 struct outer { struct inner in; struct task *task; int (*call)(struct task *, int); };
 struct cut { unsigned char kind; unsigned long long at; };
+typedef enum { T_A = 5, T_B } named; typedef struct { int x; long y; int grid[3][4]; } place;
 """
 NEW = """
 enum state { STOPPED = -1, IDLE, BUSY = 4 };
@@ -55,10 +59,11 @@ struct task {
 };
 struct outer { struct task *task; struct inner in; int (*call)(struct task *, long); };
 struct cut { unsigned long long at; unsigned char kind; };
+typedef enum { T_B = 7, T_C } named; typedef struct { long y; int x; int grid[3][5]; } place;
 """
 BOTH = """
 struct inner inner; struct task task; struct outer outer; struct cut cut; struct pair pair;
-enum wide wide; enum state state;
+enum wide wide; enum state state; named named_one; place place_one;
 int first(void *p) { struct twice { int a; int b; } *t = p; return t->b; }
 int second(void *p) { struct twice { int a; int c; int b; } *t = p; return t->b; }
 """
@@ -117,6 +122,33 @@ def by_hand() -> list[Source]:
          " if (bpf_core_type_exists(struct gone)) n = 1; out = bpf_get_prandom_u32();"
          " if (n == 1 && bpf_core_field_exists(p->pid)) bpf_core_read(&v, 4, &g->member);"
          " out += v;"),
+        ("enumerator by typedef", "typedef enum { T_A, T_B } named;",
+         "out = bpf_core_enum_value(named, T_B);"),
+        ("enumerator gone, by typedef", "typedef enum { T_A, T_B } named;",
+         "if (bpf_core_enum_value_exists(named, T_A)) out = bpf_core_enum_value(named, T_A);"),
+        ("field by typedef", "typedef struct { long y; } place;",
+         "place *p = (void *)ctx; long v; bpf_core_read(&v, 8, &p->y); out = v;"),
+        ("element of element", "typedef struct { int grid[3][9]; } place;",
+         "place *p = (void *)ctx; int v; bpf_core_read(&v, 4, &p->grid[2][3]); out = v;"),
+        ("element beyond in both", "typedef struct { int grid[3][9]; } place;",
+         "place *p = (void *)ctx; int v; bpf_core_read(&v, 4, &p->grid[2][6]); out = v;"),
+        ("size of array", "struct task { unsigned short counts[2]; };",
+         f"{t} out = bpf_core_field_size(p->counts);"),
+        ("size of element", "struct task { unsigned short counts[2]; };",
+         f"{t} out = bpf_core_field_size(p->counts[1]);"),
+        ("element exists", "struct task { unsigned short counts[9]; };",
+         f"{t} out = bpf_core_field_exists(p->counts[5]);"),
+        ("enum as a number", "struct task { int state; };",
+         f"{t} int v; bpf_core_read(&v, 4, &p->state); out = v;"),
+        ("enum of another name", "enum other { X }; struct task { enum other state; };",
+         f"{t} int v; bpf_core_read(&v, 4, &p->state); out = v;"),
+        ("enum without a name", "struct task { enum { X } state; };",
+         f"{t} int v; bpf_core_read(&v, 4, &p->state); out = v;"),
+        ("type of a typedef", "typedef int place;", "out = bpf_core_type_exists(place);"),
+        ("flavour of two", "struct cut___a___b { unsigned char kind; };",
+         "out = bpf_core_type_exists(struct cut___a___b);"),
+        ("no flavour", "struct cut____a { unsigned char kind; };",
+         "out = bpf_core_type_exists(struct cut____a);"),
         ("unguarded in a subprogram", "struct gone { int member; };"
          " static __attribute__((noinline)) int sub(struct gone *p)"
          " { int v = 0; bpf_core_read(&v, 4, &p->member); return v; }",
@@ -414,6 +446,21 @@ def test_struct_ops(vmlinux: Path, tmp_path: Path) -> None:
     assert checked(start, ".start = (void *)one", "x_ops___flavour") is True
 
 
+def test_types_that_lead_to_themselves() -> None:
+    """A damaged file's types end: a prototype of many parameters of its own type, and a struct that
+    stands many times in itself without a name."""
+    params = tuple(Param("", 1) for _ in range(8))
+    members = tuple(Member("", 2, 0, 0) for _ in range(8))
+    types = [FuncProto(1, "", 1, params), Struct(2, "self", 8, members, False)]
+    a, b = (Btf.from_bytes(write(types)) for _ in range(2))
+    assert core.compatible(a, 1, b, 1)
+    assert core.matches(a, 1, b, 1)
+    assert core.matches(a, 2, b, 2)
+    candidate = core.Candidate(b, 2, "")
+    steps = [core.Step("", 0, 2), core.Step("absent", 0, 2)]
+    assert core._follow(a, steps, candidate) is None
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
@@ -450,6 +497,31 @@ def test_relocations_in_json(kernels: list[Path], tmp_path: Path) -> None:
         offsets.append((one["verdict"], one["value"]))
     # By the C above: behind an int, and behind a long and an int.
     assert offsets == [("found", 4), ("changed", 12)]
+
+
+def test_the_other_byte_order(tmp_path: Path) -> None:
+    """A bit-field is shifted out of a load from its other side there."""
+    types = "struct bits { unsigned int a : 3; unsigned int b : 4; };\n"
+    body = "struct bits *p = (void *)ctx; out = BPF_CORE_READ_BITFIELD_PROBED(p, b);"
+    shifts = {}
+    for target in ("bpfel", "bpfeb"):
+        kernel = "struct bits { unsigned int a : 5; unsigned int b : 4; } bits;\n"
+        made = compiled(Source("", kernel), tmp_path / f"kernel-{target}.o", target)
+        raw = tmp_path / target
+        raw.write_bytes(read_section(made, ".BTF") or b"")
+        path = compiled(Source("", program(types, body)), tmp_path / f"{target}.o", target)
+        (one,) = check_programs([path, raw])[0].kernels[0].programs
+        shifts[target] = {
+            found.relocation.kind.name: found.answer.value
+            for found in one.relocations
+            if "SHIFT" in found.relocation.kind.name
+        }
+    # Of 64 bits, with the 4 that are wanted behind 5: at bit 5 from the low end, or from the high
+    # end of 32, before which a load leaves 32 more.
+    assert shifts == {
+        "bpfel": {"FIELD_LSHIFT": 64 - 5 - 4, "FIELD_RSHIFT": 60},
+        "bpfeb": {"FIELD_LSHIFT": 32 + 5, "FIELD_RSHIFT": 60},
+    }
 
 
 def test_what_is_refused_in_words(vmlinux: Path, tmp_path: Path) -> None:

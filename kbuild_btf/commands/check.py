@@ -155,15 +155,10 @@ def _lines(checked: list[Checked], kernels: list[Kernel]) -> Iterator[str]:
         yield from _relocations(one, room, column)
         yield from _reasons(one)
     told = [one.fits for one in checked]
+    words = {True: "load and attach", False: "do not", None: "cannot be told"}
+    parts = [f"{told.count(fits)} {word}" for fits, word in words.items() if fits in told]
     yield ""
-    count = len(told)
-    objects = f"{count} object{'' if count == 1 else 's'}"
-    bad, unknown = told.count(False), told.count(None)
-    yield (
-        f"{objects}: "
-        + (f"{bad} with programs that do not load or attach" if bad else "all load and attach")
-        + (f", {unknown} of which that cannot be told" if unknown else "")
-    )
+    yield f"objects: {', '.join(parts)}"
 
 
 def _relocations(one: Checked, room: int, column: int) -> Iterator[str]:

@@ -207,8 +207,10 @@ def _ask(
     kind = asked.kind
     if kind.of_enumerator:
         wanted = essential(steps[0].name)
-        found = of.btf[of.type_id]
-        assert isinstance(found, Enumeration)
+        # It was asked for by a typedef, perhaps.
+        found = of.btf.strip(of.type_id)
+        if not isinstance(found, Enumeration):
+            return None
         value = next((v.value for v in found.values if essential(v.name) == wanted), None)
         if value is None:
             return None
@@ -355,17 +357,17 @@ def _member(found: Composite, name: str) -> tuple[Member, int, bool] | None:
     return of.members[number], start, number == len(of.members) - 1
 
 
-def way_in(found: Composite, name: str, depth: int = 0) -> list[tuple[Composite, int]]:
+def way_in(found: Composite, name: str, met: set[int] | None = None) -> list[tuple[Composite, int]]:
     """The way to the member of that name through those without a name: what each stands in, and
     its number there. Empty: there is none."""
-    if depth > _DEPTH:
-        return []
+    met = set() if met is None else met
     for number, member in enumerate(found.members):
         if member.name == name:
             return [(found, number)]
-        if not member.name:
+        if not member.name and member.type_id not in met:
+            met.add(member.type_id)
             inner = found.btf.strip(member.type_id)
-            inside = way_in(inner, name, depth + 1) if isinstance(inner, Composite) else []
+            inside = way_in(inner, name, met) if isinstance(inner, Composite) else []
             if inside:
                 return [(found, number), *inside]
     return []
@@ -489,11 +491,26 @@ def _fields_compatible(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int) -> bool:
     return a.kind == Kind.FLOAT
 
 
-def compatible(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, depth: int = _DEPTH) -> bool:
+# What is known of pairs of types (ids, and whether they stand behind a pointer): yes until it is
+# no, so that a pair that leads to itself comes to an end.
+_Known = dict[tuple[int, int, bool], bool]
+
+
+def compatible(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int) -> bool:
     """Are two types of one shape, as far as kinds go? Structs, unions and enums are not looked
     into, and their names do not matter."""
-    if not _alike(a_btf[a_id], b_btf[b_id]) and depth == _DEPTH:
-        return False
+    return _alike(a_btf[a_id], b_btf[b_id]) and _compatible(a_btf, a_id, b_btf, b_id, {}, _DEPTH)
+
+
+def _compatible(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, known: _Known, depth: int) -> bool:
+    key = a_id, b_id, False
+    if key not in known:
+        known[key] = True
+        known[key] = _shaped(a_btf, a_id, b_btf, b_id, known, depth)
+    return known[key]
+
+
+def _shaped(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, known: _Known, depth: int) -> bool:
     a, b = a_btf.strip(a_id), b_btf.strip(b_id)
     if not _alike(a, b) or depth < 0:
         return False
@@ -501,25 +518,39 @@ def compatible(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, depth: int = _DEPTH
         case (Int(), Int()):
             return not a.bit_offset and not b.bit_offset
         case (Ptr() | Array(), Ptr() | Array()):
-            return compatible(a_btf, a.type_id, b_btf, b.type_id, depth - 1)
+            return _compatible(a_btf, a.type_id, b_btf, b.type_id, known, depth - 1)
         case (FuncProto(), FuncProto()):
             return len(a.params) == len(b.params) and all(
-                compatible(a_btf, x, b_btf, y, depth - 1)
+                _compatible(a_btf, x, b_btf, y, known, depth - 1)
                 for x, y in zip(a.references(), b.references(), strict=True)
             )
     return a.kind in (Kind.VOID, Kind.STRUCT, Kind.UNION, Kind.FWD) or isinstance(a, Enumeration)
 
 
-def matches(
-    a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, behind: bool = False, depth: int = _DEPTH
-) -> bool:
+def matches(a_btf: Btf, a_id: int, b_btf: Btf, b_id: int) -> bool:
     """Does the second type have all that the first has? Behind a pointer names suffice."""
+    return _matches(a_btf, a_id, b_btf, b_id, False, {}, _DEPTH)
+
+
+def _matches(
+    a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, behind: bool, known: _Known, depth: int
+) -> bool:
+    key = a_id, b_id, behind
+    if key not in known:
+        known[key] = True
+        known[key] = _has_all(a_btf, a_id, b_btf, b_id, behind, known, depth)
+    return known[key]
+
+
+def _has_all(
+    a_btf: Btf, a_id: int, b_btf: Btf, b_id: int, behind: bool, known: _Known, depth: int
+) -> bool:
     a, b = a_btf.strip(a_id), b_btf.strip(b_id)
     if depth < 0 or essential(a.name) != essential(b.name):
         return False
 
     def both(x: int, y: int, now_behind: bool = behind) -> bool:
-        return matches(a_btf, x, b_btf, y, now_behind, depth - 1)
+        return _matches(a_btf, x, b_btf, y, now_behind, known, depth - 1)
 
     match a:
         case Fwd():

@@ -50,7 +50,11 @@ def reached(
         known = ways[place]
         if len(known) >= _WAYS:
             registers = _UNKNOWN
-        if registers in known or _UNKNOWN in known or at + INSTRUCTION > len(code[section]):
+        if (
+            registers in known
+            or _UNKNOWN in known
+            or not 0 <= at <= len(code[section]) - INSTRUCTION
+        ):
             continue
         known.add(registers)
         if values.get(place, 0) is None:
