@@ -137,6 +137,7 @@ class _Cut:
 
     def _root(self, of: Candidate) -> None:
         """The type where a relocation begins, and what it is a typedef of."""
+        of.btf.strip(of.type_id)  # ends, or raises
         found = self._keep(of.btf, of.type_id, named=True).type
         while isinstance(found, _MODIFIERS):
             found = self._keep(of.btf, found.type_id).type
