@@ -3,6 +3,7 @@
 # make demo        set up this machine, build a small kernel-like project, show what came out
 # make test        set up this machine; lint, Rust tests, Python tests, a real Linux 6.12
 # make test-quick  the same without the real kernel, an emulated machine and compilers for others
+# make docs        the documentation as a site, into site/
 # make wheel       the wheel for many systems, and the sdist, into dist/
 # make lint        style, types and lints alone
 # make install     build the package and install it into .venv
@@ -29,7 +30,7 @@ SOURCES := pyproject.toml setup.cfg setup.py README.md tools/build_backend.py to
 	$(shell find native kbuild_btf fixtures makefile-snippets \
 		\( -name target -o -name __pycache__ -o -name '*.so' \) -prune -o -type f -print)
 
-.PHONY: demo test test-quick kernel lint cargo-test install setup-demo setup-quick setup-test setup-lines wheel clean
+.PHONY: demo docs test test-quick kernel lint cargo-test install setup-demo setup-quick setup-test setup-lines wheel clean
 .DEFAULT_GOAL := demo
 # Each step prints its own result; two at once would mix them. cargo and make use all cores.
 .NOTPARALLEL:
@@ -88,8 +89,12 @@ lint: $(VENV)/test-tools
 cargo-test:
 	@$(CARGO_TEST) $(CARGO_ARGS)
 
+docs: setup-demo $(VENV)/test-tools
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d site/.doctrees docs site
+	@echo "site/index.html"
+
 wheel: setup-demo $(VENV)/created
 	@tools/wheel
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info native/target .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info native/target .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -30,6 +30,7 @@ VERBS = {
     "explain": "why a function is in the BTF or not, how definitions of a type differ",
     "check": "will these BPF programs load and attach on these kernels?",
     "verify": "check BTF by its DWARF and the kernel's rules, and modules against their vmlinux",
+    "min-core": "the smallest BTF that given BPF programs need",
     "cache": "size and statistics of the cache; keep it to its limit",
     "demo": "build a small kernel, change a file, build again",
     "doctor": "what is missing on this machine, and how to get it",
@@ -165,7 +166,7 @@ def _run(argv: Sequence[str], verb: str) -> int:
 
 
 def _command(verb: str) -> Command:
-    return cast(Command, import_module(f".commands.{verb}", __package__))
+    return cast(Command, import_module(f".commands.{verb.replace('-', '_')}", __package__))
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

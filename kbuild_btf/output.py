@@ -113,11 +113,15 @@ def destination(args: argparse.Namespace, elf: str) -> Destination:
     """``-o``, ``--in-place``, or beside the input with ``.btf`` appended. Raises Error."""
     if args.in_place:
         return Destination(elf, None)
-    if args.output == "-":
+    return to_file(args.output or f"{elf}.btf", elf)
+
+
+def to_file(name: str, elf: str = "") -> Destination:
+    """A file, or standard output for ``-``. Raises Error where it cannot be written."""
+    if name == "-":
         if sys.stdout.isatty():
             raise Error("BTF is no text for a terminal", "-o -", "name a file, or pipe it on")
         return Destination(elf, _STANDARD_OUTPUT, direct=True)
-    name = args.output or f"{elf}.btf"
     file = Path(name)
     if name.endswith("/") or file.is_dir():
         raise Error("a file is wanted, this is a directory", name, "name a file in it with -o")
@@ -135,7 +139,7 @@ def destination(args: argparse.Namespace, elf: str) -> Destination:
     return Destination(elf, file)
 
 
-def write(made: Output, to: Destination) -> None:
+def write(btf: bytes, to: Destination, base: bytes | None = None) -> None:
     """Write the result; the old file stays whole until the new one is.
 
     A distilled base goes beside it, with ``.base`` appended, or into section ``.BTF.base``.
@@ -145,21 +149,21 @@ def write(made: Output, to: Destination) -> None:
     if to.file is None:
         from .sections import embed
 
-        sections = [(".BTF", made.btf)]
-        if made.base is not None:
-            sections.append((".BTF.base", made.base))
+        sections = [(".BTF", btf)]
+        if base is not None:
+            sections.append((".BTF.base", base))
         embed(to.elf, sections)
         return
     if to.direct:
-        if made.base is not None:
+        if base is not None:
             raise Error("a distilled base needs a file of its own", str(to), "name a file with -o")
-        _pass_on(to.file, made.btf)
+        _pass_on(to.file, btf)
         return
     # What a symbolic link leads to is replaced, not the link.
     file = Path(os.path.realpath(to.file))
-    if made.base is not None:
-        replace(file.with_name(f"{file.name}.base"), made.base)
-    replace(file, made.btf)
+    if base is not None:
+        replace(file.with_name(f"{file.name}.base"), base)
+    replace(file, btf)
 
 
 def _pass_on(file: Path, content: bytes) -> None:

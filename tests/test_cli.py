@@ -119,6 +119,10 @@ def commands(elf: Path, directory: Path) -> dict[str, list[str | Path]]:
         "diff": ["diff", elf, elf],
         "diff --json": ["diff", elf, elf, "--json"],
         "check": ["check", f"{elf}"[:-2] + ".bpf.o", f"{elf}"[:-2] + ".btf"],
+        "min-core": [
+            *("min-core", f"{elf}"[:-2] + ".bpf.o", f"{elf}"[:-2] + ".btf"),
+            *("-o", directory / "out.btf"),
+        ],
         "explain": ["explain", "plain", elf, elf],
         "verify": ["verify", elf, "--no-kernel"],
         "cache": ["cache"],

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The manual page, and completion for bash, zsh and fish: made of the parser of the command line.
 
+So is the reference of verbs in the documentation's site (docs/conf.py).
+
 tools/manual.py DIRECTORY       writes them where they belong below a prefix
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -82,6 +85,29 @@ def page() -> str:
     for heading, text in _SECTIONS.items():
         made.add_section(heading, ">", text)
     return str(made)
+
+
+def reference() -> str:
+    """Each verb with its usage and arguments, in Markdown."""
+    _, by_verb = cli.parsers(*cli.VERBS)
+    os.environ["COLUMNS"] = "80"
+    lines = []
+    for name, verb in by_verb.items():
+        indent = "usage: "
+        usage = verb.format_usage().removeprefix(indent).replace("\n" + " " * len(indent), "\n")
+        lines += [f"## {name}", "", verb.description or "", "", f"```text\n{usage}```", ""]
+        rows = [_row(verb, action) for action in verb._actions if action.help != argparse.SUPPRESS]
+        lines += ["| | |", "|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+def _row(verb: cli.Parser, action: argparse.Action) -> str:
+    """An argument and its help, as a row of a table."""
+    formatter = verb._get_formatter()
+    names = formatter._format_action_invocation(action)
+    text = formatter._expand_help(action) if action.help else ""
+    escaped = text.replace("<", "&lt;").replace("|", "\\|")
+    return f"| `{names}` | {escaped} |"
 
 
 def write(prefix: Path) -> list[str]:

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import struct
-import sys
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
 
 from ..errors import Error
-from .reader import HEADER, MAGIC, Btf, Record
+from .reader import Btf, Record
+from .writer import Strings, blob
 
 
 def join(parts: Sequence[Btf]) -> Btf:
@@ -90,8 +89,7 @@ def _write(
     classes: Sequence[int],
 ) -> Btf:
     start = first.start
-    strings = bytearray()
-    offsets: dict[bytes, int] = {}
+    strings = Strings(first.string_start)
     types = array("I")
     written = 0
     for (part, record), targets, number in zip(records, refers, classes, strict=True):
@@ -102,19 +100,9 @@ def _write(
         for at in record.names:
             # Strings of the base stay as they are.
             if words[at] >= first.string_start:
-                name = part.string(words[at])
-                if name not in offsets:
-                    offsets[name] = first.string_start + len(strings)
-                    strings += name
-                words[at] = offsets[name]
+                words[at] = strings.add(part.string(words[at]))
         for at, to in zip(record.ids, targets, strict=True):
             words[at] = to if to < start else start + classes[to - start]
         types += words
-    if first.big_endian != (sys.byteorder == "big"):
-        types.byteswap()
-    body = types.tobytes()
-    order = ">" if first.big_endian else "<"
-    sizes = (HEADER, 0, len(body), len(body), len(strings))
-    head = struct.pack(order + "HBB5I", MAGIC, 1, 0, *sizes)
     where = first.where if len(records) == 1 else f"{first.where} and others"
-    return Btf(head + body + strings, first.base, where)
+    return Btf(blob(types, strings, first.big_endian), first.base, where)

@@ -642,6 +642,12 @@ class Btf:
         for start, end in zip(self._starts, ends, strict=False):
             yield self._record(self._words[start:end])
 
+    def record(self, type_id: int) -> Record:
+        """An own type as it stands in the file."""
+        start, after = type_id - self.start, type_id - self.start + 1
+        end = self._starts[after] if after < len(self._starts) else len(self._words)
+        return self._record(self._words[self._starts[start] : end])
+
     def _record(self, words: array[int]) -> Record:
         info = words[1]
         kind = info >> 24 & _KIND

@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
     destination = output.destination(args, args.elf)
     options = output.options(args)
     made = watched("encode", lambda: encode(args.elf, **options))
-    output.write(made, destination)
+    output.write(made.btf, destination, made.base)
     output.report(made, args, destination)
     return 0

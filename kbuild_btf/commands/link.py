@@ -35,6 +35,6 @@ def run(args: argparse.Namespace) -> int:
     destination = output.destination(args, args.elf)
     objects, options, store = args.objects or None, output.options(args), cache.directory()
     made = watched("link", lambda: link(args.elf, objects, cache=store, **options))
-    output.write(made, destination)
+    output.write(made.btf, destination, made.base)
     output.report(made, args, destination)
     return 0

@@ -145,7 +145,7 @@ def resolve(asked: Relocation, local: Btf, code: bytes, target: Target) -> Answe
     Raises Error for a relocation that makes no sense in the program's own types.
     """
     kind = asked.kind
-    steps, place = _way(local, asked)
+    steps, place = way_of(local, asked)
     what = spelled(local, asked)
     if kind == RelocationKind.TYPE_ID_LOCAL:
         return Answer(Verdict.FOUND, asked.type_id, asked.type_id, what)
@@ -256,7 +256,7 @@ def _same_when_read(a: Field, b: Field) -> bool:
 # --- the program's own side -----------------------------------------------------------------------
 
 
-def _way(btf: Btf, asked: Relocation) -> tuple[list[Step], Field | None]:
+def way_of(btf: Btf, asked: Relocation) -> tuple[list[Step], Field | None]:
     """The way in the program's own types: of fields the steps, the first of which counts whole
     types, and the place; of enumerators one step with its name."""
     where = f"{btf.where}, section {asked.section}+{asked.offset:#x}"
@@ -304,7 +304,7 @@ def spelled(btf: Btf, asked: Relocation) -> str:
     """What is asked for, in C: ``struct task_struct.pid``, ``enum e A``."""
     own = btf[asked.type_id]
     name = f"{keyword(own)} {own.name}".strip() or f"type [{asked.type_id}]"
-    steps, _ = _way(btf, asked)
+    steps, _ = way_of(btf, asked)
     if asked.kind.of_enumerator:
         return f"{name} {steps[0].name}"
     text = f"[{steps[0].number}]" if steps and steps[0].number else ""
@@ -346,22 +346,31 @@ def _follow(local: Btf, steps: list[Step], of: Candidate) -> Field | None:
     return Field(btf, type_id, offset, member)
 
 
-def _member(
-    found: Composite, name: str, met: set[int] | None = None
-) -> tuple[Member, int, bool] | None:
+def _member(found: Composite, name: str) -> tuple[Member, int, bool] | None:
     """The member of that name, also within those without a name; its start in bits, and whether it
     is the last one of what it stands in."""
+    way = way_in(found, name)
+    if not way:
+        return None
+    start = sum(of.members[number].bit_offset for of, number in way)
+    of, number = way[-1]
+    return of.members[number], start, number == len(of.members) - 1
+
+
+def way_in(found: Composite, name: str, met: set[int] | None = None) -> list[tuple[Composite, int]]:
+    """The way to the member of that name through those without a name: what each stands in, and
+    its number there. Empty: there is none."""
     met = set() if met is None else met
     for number, member in enumerate(found.members):
         if member.name == name:
-            return member, member.bit_offset, number == len(found.members) - 1
+            return [(found, number)]
         if not member.name and member.type_id not in met:
             met.add(member.type_id)
             inner = found.btf.strip(member.type_id)
-            inside = _member(inner, name, met) if isinstance(inner, Composite) else None
+            inside = way_in(inner, name, met) if isinstance(inner, Composite) else []
             if inside:
-                return inside[0], member.bit_offset + inside[1], inside[2]
-    return None
+                return [(found, number), *inside]
+    return []
 
 
 def _value(
