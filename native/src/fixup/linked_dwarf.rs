@@ -107,7 +107,7 @@ pub fn ask(
         if !expected.keys().any(is) {
             continue;
         }
-        let (start, encoded) = (start_of(&unit), encode::encode_units(&source, &[unit])?);
+        let (start, encoded) = (dies_of(&dwarf, &unit), encode::encode_units(&source, &[unit])?);
         let likeness = (name, directory, length, content(&encoded));
         found.entry(likeness).or_default().push((start, encoded));
     }
@@ -138,7 +138,10 @@ fn unit_of(object: &Path, die: u64) -> Result<(usize, Likeness)> {
     }
     let unit = units.swap_remove(before - 1);
     let (name, directory) = names(&dwarf, &unit);
-    let (start, length) = (start_of(&unit), unit.length_including_self());
+    if units.iter().any(|unit| encode::is_skeleton(&dwarf, unit)) {
+        return Err(Error::new("it is made of several objects with split DWARF").at(object.display()));
+    }
+    let (start, length) = (dies_of(&dwarf, &unit), unit.length_including_self());
     let encoded = encode::encode_units(&source, &[unit])?;
     Ok((start, (name, directory, length, content(&encoded))))
 }
@@ -147,7 +150,15 @@ fn start_of(unit: &UnitHeader<Reader<'_>>) -> usize {
     unit.debug_info_offset().map_or(0, |offset| offset.0)
 }
 
-/// `DW_AT_name` and `DW_AT_comp_dir` of a unit; empty where it has none.
+/// Where its DIEs count from: those of a skeleton are in a file of their own.
+fn dies_of(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> usize {
+    match encode::is_skeleton(dwarf, unit) {
+        true => 0,
+        false => start_of(unit),
+    }
+}
+
+/// `DW_AT_name` and `DW_AT_comp_dir` of a unit; empty where it has none. A skeleton is called as its .dwo file.
 fn names(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> (Vec<u8>, Vec<u8>) {
     let read = || {
         let section = gimli::DebugAbbrev::new(&dwarf.abbrev, dwarf.endian);
@@ -179,7 +190,11 @@ fn names(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> (Vec<u8>, Vec<u8>)
             _ => Ok(Reader::default()),
         };
         Ok::<_, gimli::Error>((
-            text(dw::DW_AT_name)?.slice().to_vec(),
+            [dw::DW_AT_name, dw::DW_AT_dwo_name, dw::DW_AT_GNU_dwo_name]
+                .into_iter()
+                .map(|at| Ok(text(at)?.slice().to_vec()))
+                .collect::<gimli::Result<Vec<_>>>()?
+                .concat(),
             text(dw::DW_AT_comp_dir)?.slice().to_vec(),
         ))
     };

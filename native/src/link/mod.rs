@@ -213,6 +213,7 @@ pub fn combine_units<T>(
         policy: request.policy(),
         elf: request.elf,
         is_watched: watch.is_some(),
+        is_split: batches.iter().flatten().any(|unit| encode::is_skeleton(&dwarf, unit)),
     };
     let names = vec![request.elf.display().to_string(); batches.len()];
     let road = Road {
