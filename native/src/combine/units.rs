@@ -84,7 +84,6 @@ impl<'a, 's> Units<'a, 's> {
     }
 }
 
-/// What is split has strings of its own.
 fn encode(
     encoder: &mut Encoder<'_>,
     asked: &Asked<'_>,
@@ -96,10 +95,11 @@ fn encode(
     }
 }
 
-fn view<'v>(encoder: &'v Encoder<'_>, encoded: &'v Encoded) -> View<'v> {
-    match encoded.strings.is_empty() {
-        true => encoder.view(encoded),
-        false => encoded.view(),
+/// What is split has strings of its own.
+fn view<'v>(encoder: &'v Encoder<'_>, asked: &Asked<'_>, encoded: &'v Encoded) -> View<'v> {
+    match asked.is_split {
+        true => encoded.view(),
+        false => encoder.view(encoded),
     }
 }
 
@@ -117,14 +117,18 @@ impl<'s> Supply for Units<'_, 's> {
             Met::ByIdentity(sieve) => {
                 let encoded = encode(&mut self.encoder, self.asked, units)?;
                 let counts = |language| !excluded_languages.contains(&language);
-                let sifted = sieve.sift(&view(&self.encoder, &encoded), counts);
+                let sifted = sieve.sift(&view(&self.encoder, self.asked, &encoded), counts);
                 (encoded, sifted)
             }
         };
         if let Some(unit) = units.first() {
             self.forget_before(unit);
         }
-        let counted = refused::count(&view(&self.encoder, &encoded), self.asked.elf, self.asked.policy)?;
+        let counted = refused::count(
+            &view(&self.encoder, self.asked, &encoded),
+            self.asked.elf,
+            self.asked.policy,
+        )?;
         self.counted.add(&counted);
         progress::add(units.len());
         Ok((encoded, Some(sifted)))
@@ -139,7 +143,7 @@ impl<'s> Supply for Units<'_, 's> {
     }
 
     fn view<'v>(&'v self, encoded: &'v Encoded) -> Option<View<'v>> {
-        Some(view(&self.encoder, encoded))
+        Some(view(&self.encoder, self.asked, encoded))
     }
 
     fn numbered(&self) -> &Numbered {
@@ -153,6 +157,9 @@ impl<'s> Supply for Units<'_, 's> {
         &'v mut self,
         encoded: &'v Encoded,
     ) -> (Option<View<'v>>, &'v mut Numbered) {
-        (Some(view(&self.encoder, encoded)), self.met.numbered_mut())
+        (
+            Some(view(&self.encoder, self.asked, encoded)),
+            self.met.numbered_mut(),
+        )
     }
 }

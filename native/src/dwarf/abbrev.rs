@@ -598,8 +598,14 @@ pub fn is_skeleton(dwarf: &Dwarf<'_>, unit: &gimli::UnitHeader<Reader<'_>>) -> b
     if unit.version() >= 5 {
         return matches!(unit.type_(), gimli::UnitType::Skeleton(_));
     }
-    let offset = unit.debug_info_offset().map_or(0, |o: gimli::DebugInfoOffset<usize>| o.0);
-    let mut die = Cursor::new(&dwarf.info.data, offset + unit.size_of_header(), dwarf.big());
+    let offset = unit
+        .debug_info_offset()
+        .map_or(0, |o: gimli::DebugInfoOffset<usize>| o.0);
+    let mut die = Cursor::new(
+        &dwarf.info.data,
+        offset + unit.size_of_header(),
+        dwarf.big(),
+    );
     let mut at = Cursor::new(&dwarf.abbrev, unit.debug_abbrev_offset().0, dwarf.big());
     let mut read = || -> Result<bool, Truncated> {
         let code = die.uleb()?;

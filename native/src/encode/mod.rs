@@ -34,7 +34,7 @@ use split::Skeleton;
 
 pub use known::{Known, MAX_STRINGS};
 pub use plain::has_btf;
-pub use split::{is_skeleton, with_dwo_files};
+pub use split::{is_skeleton, look_at as look_at_skeletons, with_dwo_files};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -85,11 +85,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn of(
-        elf: &'a Elf<'a>,
-        dwarf: &'a Dwarf<'a>,
-        symbols: SymbolIndex<'a>,
-    ) -> Result<Source<'a>> {
+    fn of(elf: &'a Elf<'a>, dwarf: &'a Dwarf<'a>, symbols: SymbolIndex<'a>) -> Result<Source<'a>> {
         if dwarf.info.data.len() > u32::MAX as usize {
             return Err(Error::new(".debug_info is larger than 4 GiB").at(elf.path.display()));
         }
@@ -117,7 +113,9 @@ impl<'a> Source<'a> {
 
     /// Of the file with the code; a .dwo file has none.
     fn of_skeleton(&self) -> &Source<'a> {
-        self.skeleton.as_ref().map_or(self, |skeleton| skeleton.source)
+        self.skeleton
+            .as_ref()
+            .map_or(self, |skeleton| skeleton.source)
     }
 
     fn symbols(&self) -> &SymbolIndex<'a> {
@@ -137,9 +135,7 @@ impl<'a> Source<'a> {
     /// Asked for only where a function may have been merged with another.
     fn globals(&self) -> &GlobalFunctions {
         let source = self.of_skeleton();
-        source
-            .globals
-            .get_or_init(|| source.elf.global_functions())
+        source.globals.get_or_init(|| source.elf.global_functions())
     }
 
     /// The range lists, which are read only where a function has one. Damaged ones are as none. (A
@@ -151,7 +147,10 @@ impl<'a> Source<'a> {
             false => (&self.ranges, ".debug_ranges"),
         };
         known.get_or_init(|| {
-            let elf = self.skeleton.as_ref().map_or(self.elf, |skeleton| skeleton.dwo);
+            let elf = self
+                .skeleton
+                .as_ref()
+                .map_or(self.elf, |skeleton| skeleton.dwo);
             let Section { data, targets } = elf.section(name).unwrap_or_default();
             Section {
                 data: Cow::Owned(data.into_owned()),

@@ -282,9 +282,7 @@ impl<'s> List<'_, 's> {
                     let len = begin.zip(end).map_or(0, |(begin, end)| begin.to(&end));
                     (begin, len)
                 }
-                dw::DW_LLE_startx_length if gnu => {
-                    (indexed(cursor.uleb()?), cursor.u32()?.into())
-                }
+                dw::DW_LLE_startx_length if gnu => (indexed(cursor.uleb()?), cursor.u32()?.into()),
                 dw::DW_LLE_startx_length => (indexed(cursor.uleb()?), cursor.uleb()?),
                 dw::DW_LLE_offset_pair => {
                     let (begin, end) = (cursor.uleb()?, cursor.uleb()?);

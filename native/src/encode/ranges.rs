@@ -43,14 +43,26 @@ pub fn each(
 ) -> Option<()> {
     let source = raw.source;
     match unit.shape.version >= 5 {
-        true => read(raw, unit, (source.ranges(true), unit.rnglists_base), list, visit),
+        true => read(
+            raw,
+            unit,
+            (source.ranges(true), unit.rnglists_base),
+            list,
+            visit,
+        ),
         // A .dwo file has none of these.
         false => {
             let list = Value {
                 bits: list.bits.wrapping_add(unit.ranges_base),
                 ..list
             };
-            read(raw, unit, (source.of_skeleton().ranges(false), 0), list, visit)
+            read(
+                raw,
+                unit,
+                (source.of_skeleton().ranges(false), 0),
+                list,
+                visit,
+            )
         }
     }
 }

@@ -475,7 +475,13 @@ impl<'s> Raw<'s> {
 
     pub fn address(&self, unit: &UnitFacts, value: Value) -> Option<Address> {
         let source = self.source;
-        address(&source.dwarf.info, source.addresses(), unit, value, source.dwarf.big())
+        address(
+            &source.dwarf.info,
+            source.addresses(),
+            unit,
+            value,
+            source.dwarf.big(),
+        )
     }
 
     pub fn indexed_address(&self, unit: &UnitFacts, index: u64) -> Option<Address> {

@@ -6,6 +6,7 @@
 //!
 //! `-gsplit-dwarf=single` leaves the sections of the .dwo file in the object.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use gimli::{UnitHeader, UnitType};
@@ -18,6 +19,7 @@ use crate::elf::Elf;
 use crate::object::Encoded;
 use crate::support::error::{Error, Result};
 use crate::support::files::Mapped;
+use crate::support::hash::Fast;
 
 pub use crate::dwarf::is_skeleton;
 
@@ -57,6 +59,7 @@ struct Said {
 
 /// Encode units of which some are skeletons.
 pub fn encode(source: &Source<'_>, units: &[UnitHeader<Reader<'_>>]) -> Result<Encoded> {
+    look_at(source.elf, source.dwarf, units.iter()).map_err(|e| e.at(source.elf.path.display()))?;
     let is_split = |unit: &&UnitHeader<Reader<'_>>| is_skeleton(source.dwarf, unit);
     let (split, whole): (Vec<_>, Vec<_>) = units.iter().partition(is_split);
     let mut encoded = None;
@@ -74,10 +77,53 @@ pub fn encode(source: &Source<'_>, units: &[UnitHeader<Reader<'_>>]) -> Result<E
     Ok(encoded.unwrap_or_else(|| Encoded::new(source.target)))
 }
 
+/// How many skeletons may have one number: equal compiles have it, and each is read by itself.
+const ALIKE: usize = 16;
+
+/// Look at the skeletons of a file before any is encoded: are the .dwo files there? Returned: some units are
+/// skeletons.
+pub fn look_at<'u, 'd: 'u>(
+    elf: &Elf<'_>,
+    dwarf: &Dwarf<'_>,
+    units: impl Iterator<Item = &'u UnitHeader<Reader<'d>>>,
+) -> Result<bool> {
+    let mut met: HashMap<u64, usize, Fast> = HashMap::default();
+    let (mut skeletons, mut first, mut absent) = (0usize, None, 0usize);
+    for unit in units.filter(|unit| is_skeleton(dwarf, unit)) {
+        let said = said_by(dwarf, unit)?;
+        skeletons += 1;
+        let alike = met.entry(said.id).or_default();
+        *alike += 1;
+        if *alike > ALIKE {
+            return Err(Error::new(format!(
+                "damaged: more than {ALIKE} skeletons of split DWARF have the number {:#018x}",
+                said.id
+            )));
+        }
+        let is_inside = is_alone(elf, dwarf) && elf.has_section(".debug_info.dwo");
+        if !is_inside && !places(elf.path, &said).iter().any(|path| path.exists()) {
+            absent += 1;
+            first.get_or_insert(said);
+        }
+    }
+    match first {
+        None => Ok(skeletons != 0),
+        Some(said) => Err(missing(elf.path, &said, absent - 1)),
+    }
+}
+
+/// Is there one unit in the file?
+fn is_alone(elf: &Elf<'_>, dwarf: &Dwarf<'_>) -> bool {
+    let mut units = gimli::DebugInfo::new(&dwarf.info.data, dwarf.endian).units();
+    let first = units.next().ok().flatten();
+    elf.is_relocatable()
+        && first.is_some_and(|unit| unit.length_including_self() == dwarf.info.data.len())
+}
+
 fn encode_split(source: &Source<'_>, unit: &UnitHeader<Reader<'_>>) -> Result<Encoded> {
     let place = |e: Error| e.at(source.elf.path.display());
     let said = said_by(source.dwarf, unit).map_err(place)?;
-    in_dwo(source.elf, &said, |dwo, dwarf| {
+    in_dwo(source.elf, source.dwarf, &said, |dwo, dwarf| {
         let unit = unit_of(dwarf, said.id)?.ok_or_else(other_id)?;
         if unit.version() != said.facts.shape.version
             || unit.address_size() != said.facts.shape.address_size
@@ -99,17 +145,14 @@ fn encode_split(source: &Source<'_>, unit: &UnitHeader<Reader<'_>>) -> Result<En
 }
 
 /// Visit each .dwo file of an object, for what it has.
-pub fn with_dwo_files(
-    elf: &Elf<'_>,
-    mut visit: impl FnMut(&Elf<'_>) -> Result<()>,
-) -> Result<()> {
+pub fn with_dwo_files(elf: &Elf<'_>, mut visit: impl FnMut(&Elf<'_>) -> Result<()>) -> Result<()> {
     let dwarf = Dwarf::load(elf)?;
     let place = |e: Error| e.at(elf.path.display());
-    for unit in dwarf.units().map_err(place)? {
-        if is_skeleton(&dwarf, &unit) {
-            let said = said_by(&dwarf, &unit).map_err(place)?;
-            in_dwo(elf, &said, |dwo, _| visit(dwo)).map_err(place)?;
-        }
+    let units = dwarf.units().map_err(place)?;
+    look_at(elf, &dwarf, units.iter()).map_err(place)?;
+    for unit in units.iter().filter(|unit| is_skeleton(&dwarf, unit)) {
+        let said = said_by(&dwarf, unit).map_err(place)?;
+        in_dwo(elf, &dwarf, &said, |dwo, _| visit(dwo)).map_err(place)?;
     }
     Ok(())
 }
@@ -152,14 +195,12 @@ fn said_by(dwarf: &Dwarf<'_>, header: &UnitHeader<Reader<'_>>) -> Result<Said> {
         let number = |attr| attrs.get(attr).map(|v| v.bits);
         let either = |attr, gnu| number(attr).or_else(|| number(gnu));
         facts.str_offsets_base = number(Attr::StrOffsetsBase).unwrap_or(facts.str_offsets_base);
-        facts.addr_base =
-            either(Attr::AddrBase, Attr::GnuAddrBase).unwrap_or(facts.addr_base);
+        facts.addr_base = either(Attr::AddrBase, Attr::GnuAddrBase).unwrap_or(facts.addr_base);
         facts.ranges_base = number(Attr::GnuRangesBase).unwrap_or(0);
         let low = attrs.get(Attr::LowPc);
         facts.code = Code {
-            low: low.and_then(|v| {
-                records::address(&dwarf.info, &dwarf.addr, &facts, v, dwarf.big())
-            }),
+            low: low
+                .and_then(|v| records::address(&dwarf.info, &dwarf.addr, &facts, v, dwarf.big())),
             high: attrs.get(Attr::HighPc),
             ranges: attrs.get(Attr::Ranges),
             lists_base: number(Attr::RnglistsBase).unwrap_or(0),
@@ -177,7 +218,10 @@ fn said_by(dwarf: &Dwarf<'_>, header: &UnitHeader<Reader<'_>>) -> Result<Said> {
             _ => number(Attr::GnuDwoId),
         };
         let (Some(name), Some(id)) = (name.filter(|name| !name.is_empty()), id) else {
-            return Err(Error::new("damaged: a skeleton without name or number of its .dwo file"));
+            return Err(
+                Error::new("damaged: a skeleton without name or number of its .dwo file")
+                    .hint("compile it again, or without -gsplit-dwarf"),
+            );
         };
         Ok(Said {
             name: path(name),
@@ -193,9 +237,12 @@ fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }
 
-/// The unit of a .dwo file that has this number.
+/// The unit of a .dwo file, beside units of single types, if it has this number.
 fn unit_of<'d>(dwarf: &'d Dwarf<'_>, id: u64) -> Result<Option<UnitHeader<Reader<'d>>>> {
     for unit in dwarf.units()? {
+        if matches!(unit.type_(), UnitType::SplitType { .. }) {
+            continue;
+        }
         let own = match unit.type_() {
             UnitType::SplitCompilation(own) => Some(own.0),
             UnitType::Compilation if unit.version() < 5 => root(dwarf, &unit, |attrs, _| {
@@ -203,9 +250,7 @@ fn unit_of<'d>(dwarf: &'d Dwarf<'_>, id: u64) -> Result<Option<UnitHeader<Reader
             })?,
             _ => None,
         };
-        if own == Some(id) {
-            return Ok(Some(unit));
-        }
+        return Ok((own == Some(id)).then_some(unit));
     }
     Ok(None)
 }
@@ -219,15 +264,14 @@ fn other_id() -> Error {
 /// tree may have been moved since; what it has counts then if it has the right number.
 fn in_dwo<T>(
     elf: &Elf<'_>,
+    dwarf: &Dwarf<'_>,
     said: &Said,
     read: impl FnOnce(&Elf<'_>, &Dwarf<'_>) -> Result<T>,
 ) -> Result<T> {
-    if elf.has_section(".debug_info.dwo") {
+    // A linker puts those of several objects behind each other, and then none can be read.
+    if is_alone(elf, dwarf) && elf.has_section(".debug_info.dwo") {
         let dwarf = Dwarf::load_dwo(elf)?;
-        // A linker puts those of several objects behind each other, and then none can be read.
-        if dwarf.units().is_ok_and(|units| units.len() == 1) && unit_of(&dwarf, said.id)?.is_some() {
-            return read(elf, &dwarf);
-        }
+        return read(elf, &dwarf);
     }
     let mut problem = None;
     for path in places(elf.path, said) {
@@ -256,14 +300,16 @@ fn in_dwo<T>(
             Err(error) => _ = problem.get_or_insert(error.hint(COMPILE_AGAIN)),
         }
     }
-    Err(problem.unwrap_or_else(|| missing(elf.path, said)))
+    Err(problem.unwrap_or_else(|| missing(elf.path, said, 0)))
 }
 
 /// Is it the file that belongs to the object?
 fn check(elf: &Elf<'_>, dwo: &Elf<'_>, said: &Said) -> Result<()> {
     if dwo.has_section(".debug_cu_index") {
-        return Err(Error::new("a package of .dwo files (dwp), which is not read")
-            .hint("keep the .dwo files"));
+        return Err(
+            Error::new("a package of .dwo files (dwp), which is not read")
+                .hint("keep the .dwo files"),
+        );
     }
     if (dwo.machine(), dwo.is_64(), dwo.big_endian())
         != (elf.machine(), elf.is_64(), elf.big_endian())
@@ -290,11 +336,16 @@ fn places(object: &Path, said: &Said) -> Vec<PathBuf> {
     places
 }
 
-fn missing(object: &Path, said: &Said) -> Error {
+fn missing(object: &Path, said: &Said, others: usize) -> Error {
     let mut package = object.as_os_str().to_owned();
     package.push(".dwp");
+    let more = match others {
+        0 => ", which is not there".to_owned(),
+        1 => " and one more .dwo file, which are not there".to_owned(),
+        several => format!(" and {several} more .dwo files, which are not there"),
+    };
     let error = Error::new(format!(
-        "split DWARF: the types are in {}, which is not there",
+        "split DWARF: types are in {}{more}",
         said.directory.join(&said.name).display()
     ));
     match Path::new(&package).exists() {

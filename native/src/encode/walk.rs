@@ -274,7 +274,9 @@ impl Walk<'_, '_> {
         match tag {
             dw::DW_TAG_compile_unit | dw::DW_TAG_type_unit if !skeleton => {}
             dw::DW_TAG_compile_unit | dw::DW_TAG_skeleton_unit => {
-                return Err(Error::new("a skeleton of split DWARF where it should not be"))
+                return Err(Error::new(
+                    "a skeleton of split DWARF where it should not be",
+                ))
             }
             dw::DW_TAG_partial_unit => {
                 return Err(Error::new("partial unit (dwz)").hint("use the file before dwz"))

@@ -107,7 +107,10 @@ pub fn ask(
         if !expected.keys().any(is) {
             continue;
         }
-        let (start, encoded) = (dies_of(&dwarf, &unit), encode::encode_units(&source, &[unit])?);
+        let (start, encoded) = (
+            dies_of(&dwarf, &unit),
+            encode::encode_units(&source, &[unit])?,
+        );
         let likeness = (name, directory, length, content(&encoded));
         found.entry(likeness).or_default().push((start, encoded));
     }
@@ -139,7 +142,9 @@ fn unit_of(object: &Path, die: u64) -> Result<(usize, Likeness)> {
     let unit = units.swap_remove(before - 1);
     let (name, directory) = names(&dwarf, &unit);
     if units.iter().any(|unit| encode::is_skeleton(&dwarf, unit)) {
-        return Err(Error::new("it is made of several objects with split DWARF").at(object.display()));
+        return Err(
+            Error::new("it is made of several objects with split DWARF").at(object.display())
+        );
     }
     let (start, length) = (dies_of(&dwarf, &unit), unit.length_including_self());
     let encoded = encode::encode_units(&source, &[unit])?;
