@@ -153,7 +153,7 @@ def build_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
 
 
 def debug_mode(environ: Mapping[str, str] = os.environ) -> str:
-    """What becomes of the debug information, by KBUILD_BTF_DEBUG: keep, drop or split. Raises Error."""
+    """What becomes of the debug information (KBUILD_BTF_DEBUG): keep, drop, split. Raises Error."""
     mode = environ.get("KBUILD_BTF_DEBUG") or "keep"
     if mode not in ("keep", "drop", "split"):
         raise Error(f"{mode!r} is not a mode", "KBUILD_BTF_DEBUG", "set it to keep, drop or split")
@@ -185,8 +185,10 @@ def debug_readers(mode: str = "drop") -> Mapping[str, str]:
 
 
 def refuse_debug_mode(mode: str, tree: Tree, goals: Sequence[str] = ()) -> None:
-    """Raise Error when this configuration, or a goal of make, needs the debug information that a mode
-    of KBUILD_BTF_DEBUG takes out of the objects."""
+    """Raise Error when this configuration, or a goal of make, needs the debug information.
+
+    ``mode`` is that of KBUILD_BTF_DEBUG, which takes it out of the objects.
+    """
     if mode == "keep":
         return
     for option, what in debug_readers(mode).items():

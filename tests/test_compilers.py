@@ -242,6 +242,14 @@ def test_the_section_that_is_one_too_many_for_the_header(tmp_path: Path) -> None
     assert run("ld", "-r", "-o", tmp_path / "again.o", elf).returncode == 0
 
 
+LTO = [
+    pytest.param(GCC, ("-flto",), id="gcc"),
+    pytest.param(GCC, ("-flto", "-ffat-lto-objects"), id="gcc-fat"),
+    pytest.param(CLANGS[1], ("-flto",), id="clang-16"),
+    pytest.param(CLANGS[2], ("-flto=thin",), id="clang-19-thin"),
+]
+
+
 @pytest.mark.parametrize("version", ["4", "5"])
 @pytest.mark.parametrize(("chain", "flags"), LTO)
 def test_link_time_optimisation(

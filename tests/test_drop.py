@@ -366,7 +366,8 @@ def test_a_mode_that_is_none(tmp_path: Path) -> None:
     assert "KBUILD_BTF_DEBUG=off: it is keep, drop or split" in done.stderr
     said = run(SCRIPTS / "kbuild-btf", "make", "-C", tree.directory, env={"KBUILD_BTF_DEBUG": "x"})
     assert (
-        said.stderr == "kbuild-btf: KBUILD_BTF_DEBUG: 'x' is not a mode; set it to keep, drop or split\n"
+        said.stderr
+        == "kbuild-btf: KBUILD_BTF_DEBUG: 'x' is not a mode; set it to keep, drop or split\n"
     )
 
 

@@ -390,8 +390,8 @@ def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
         return Finding(NOTE, "debug", text)
     if mode == "split":
         text = (
-            "debug information is in a .dwo file beside each object (KBUILD_BTF_DEBUG=split); objects "
-            "that were compiled in another mode are compiled again"
+            "debug information is in a .dwo file beside each object (KBUILD_BTF_DEBUG=split); "
+            "objects that were compiled in another mode are compiled again"
         )
         return Finding(OK, "debug", text)
     if not known.hook or os.environ.get("KBUILD_BTF_HOOK") == "0" or lto:
