@@ -10,6 +10,9 @@ from pathlib import Path
 
 import btftext
 import pytest
+from cases import CASES, build, spoken
+from dwarfwriter import DIE, LANG_C11, write_split
+from elfwriter import S390X, X86_64, Target
 from minitree import BUILTIN, LIBRARY, MODULE, NOT_KERNEL, PRODUCTS, mini_kernel, products
 from support import SCRIPTS, SOURCES, compiled, kbuild_btf, require, run
 from toolchains import ALL, CLANGS, COMPILERS, GCC, Toolchain
@@ -71,6 +74,23 @@ def test_as_without_it(toolchain: Toolchain, version: str, tmp_path: Path) -> No
 
 def of_clang(line: str) -> bool:
     return line.startswith(("INT DW_ATE_", "INT __SANITIZED_FAKE_INT__"))
+
+
+@pytest.mark.parametrize("target", [X86_64, S390X], ids=["x86_64", "s390x"])
+def test_types_that_are_written_down(target: Target, tmp_path: Path) -> None:
+    """All pages of cases that need no addresses."""
+    path, tried = tmp_path / "a.o", 0
+    for page in CASES:
+        case = spoken(page, target)
+        dies = [die for die in case.units() if isinstance(die, DIE)]
+        if case.symbols or case.language != LANG_C11 or 4 not in case.versions or not dies:
+            continue
+        path.write_bytes(write_split(dies, target))
+        lines = btftext.lines(Btf.from_bytes(encoded(path)))
+        path.write_bytes(build(case, 4, target))
+        assert lines == btftext.lines(Btf.from_bytes(encoded(path))), case.name
+        tried += 1
+    assert tried > 3
 
 
 @pytest.mark.parametrize("flags", [[], ["-gz"], ["-gdwarf-4", "-ffunction-sections"]])
