@@ -23,6 +23,7 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@~-]+")
 
 # A line of kbuild-btf.mk that names an option, and what it does with debug information.
 _DEBUG_READER = re.compile(r"^kbuild-btf-readers \+= (\w+) # (.+)$", re.M)
+_SPLIT_READERS = re.compile(r"^kbuild-btf-split-readers := (.+)$", re.M)
 
 # Goals of the tree that make a package of it.
 _DEBUG_PACKAGES = ("deb-pkg", "bindeb-pkg")
@@ -151,12 +152,12 @@ def build_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
     return variables
 
 
-def drops_debug(environ: Mapping[str, str] = os.environ) -> bool:
-    """Is the debug information to leave the objects, by KBUILD_BTF_DEBUG? Raises Error."""
+def debug_mode(environ: Mapping[str, str] = os.environ) -> str:
+    """What becomes of the debug information (KBUILD_BTF_DEBUG): keep, drop, split. Raises Error."""
     mode = environ.get("KBUILD_BTF_DEBUG") or "keep"
-    if mode not in ("keep", "drop"):
-        raise Error(f"{mode!r} is not a mode", "KBUILD_BTF_DEBUG", "set it to keep or drop")
-    return mode == "drop"
+    if mode not in ("keep", "drop", "split"):
+        raise Error(f"{mode!r} is not a mode", "KBUILD_BTF_DEBUG", "set it to keep, drop or split")
+    return mode
 
 
 def carries_types(environ: Mapping[str, str] = os.environ) -> bool:
@@ -168,29 +169,40 @@ def carries_types(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 @cache
-def debug_readers() -> Mapping[str, str]:
-    """Options that read the debug information of objects, vmlinux or modules, and what for.
+def debug_readers(mode: str = "drop") -> Mapping[str, str]:
+    """Options that read the debug information of objects, vmlinux or modules, and what for: those
+    that a mode of KBUILD_BTF_DEBUG takes it away from.
 
     The list is that of kbuild-btf.mk. Raises Error.
     """
-    found = _DEBUG_READER.findall(paths.snippet().read_text())
-    return {f"CONFIG_{option}": what for option, what in found}
+    if mode == "keep":
+        return {}
+    text = paths.snippet().read_text()
+    split = _SPLIT_READERS.search(text)
+    known = split[1].split() if split else []
+    found = _DEBUG_READER.findall(text)
+    return {f"CONFIG_{option}": what for option, what in found if mode == "drop" or option in known}
 
 
-def refuse_to_drop(tree: Tree, goals: Sequence[str] = ()) -> None:
-    """Raise Error when this configuration, or a goal of make, needs the debug information."""
-    for option, what in debug_readers().items():
+def refuse_debug_mode(mode: str, tree: Tree, goals: Sequence[str] = ()) -> None:
+    """Raise Error when this configuration, or a goal of make, needs the debug information.
+
+    ``mode`` is that of KBUILD_BTF_DEBUG, which takes it out of the objects.
+    """
+    if mode == "keep":
+        return
+    for option, what in debug_readers(mode).items():
         if tree.config.get(option) == "y":
             raise Error(
                 f"{option} {what}",
-                "KBUILD_BTF_DEBUG=drop",
+                f"KBUILD_BTF_DEBUG={mode}",
                 "switch it off, or set KBUILD_BTF_DEBUG=keep",
             )
     for goal in goals:
         if goal in _DEBUG_PACKAGES:
             raise Error(
                 f"{goal} makes a package of the debug information",
-                "KBUILD_BTF_DEBUG=drop",
+                f"KBUILD_BTF_DEBUG={mode}",
                 "set KBUILD_BTF_DEBUG=keep",
             )
 

@@ -10,12 +10,14 @@
 #   KBUILD_BTF_BIN=DIR     absolute directory of kbuild-btf-hook and kbuild-btf-pahole
 #   KBUILD_BTF_HOOK=0      no hook after each object; the link encodes what it needs
 #   KBUILD_BTF_DEBUG=drop  the hook takes the debug information out of each object
+#   KBUILD_BTF_DEBUG=split  the compiler writes it into a .dwo file beside each object (-gsplit-dwarf)
 #   KBUILD_BTF_STORE=section  types are stored in each object, not in a file beside it
 #
 # Everything here is prefixed kbuild-btf-, except the three names that are taken over:
-# PAHOLE, if_changed_rule and cmd_link_vmlinux.  Nothing here changes a command line that Kbuild
-# records for an object, so switching on and off recompiles no object; only vmlinux is linked
-# again, because its recorded command names the linker wrapper.
+# PAHOLE, if_changed_rule and cmd_link_vmlinux, and with split CFLAGS_KERNEL and CFLAGS_MODULE, which
+# get one flag more.  Nothing else here changes a command line that Kbuild records for an object, so
+# switching on and off recompiles no object (split: all); only vmlinux is linked again, because its
+# recorded command names the linker wrapper.
 #
 # The last two are taken over only where the tree defines them with exactly the text known
 # here (the same in Linux 6.1, 6.12 and 7.x; the link command has two forms).  In a tree with
@@ -34,6 +36,32 @@ $(kbuild-btf-mk): ;
 kbuild-btf-pahole := $(wildcard $(KBUILD_BTF_BIN)/kbuild-btf-pahole)
 kbuild-btf-hook   := $(if $(filter 0,$(KBUILD_BTF_HOOK)),,$(wildcard $(KBUILD_BTF_BIN)/kbuild-btf-hook))
 kbuild-btf-ld     := $(wildcard $(dir $(kbuild-btf-mk))kbuild-btf-ld)
+
+# --- the debug information -----------------------------------------------------------------------
+# What becomes of it (KBUILD_BTF_DEBUG): `keep` leaves it in the objects. `drop` takes it out, but not where
+# the configuration has somebody who reads it later; of these only the split-readers need it in the object
+# itself and know no .dwo files. (kbuild_btf/kbuild.py reads these lines, too, with what each does.)
+kbuild-btf-readers :=
+kbuild-btf-readers += GENDWARFKSYMS # makes the versions of exported symbols of it
+kbuild-btf-readers += KALLSYMS_LINEINFO # makes the table of source lines of it
+kbuild-btf-readers += KALLSYMS_LINEINFO_MODULES # makes the tables of source lines of it
+kbuild-btf-readers += KLP_BUILD # the objects of livepatches are compared with it
+kbuild-btf-readers += GDB_SCRIPTS # is for gdb, which reads it in vmlinux
+kbuild-btf-readers += LD_DEAD_CODE_DATA_ELIMINATION # removes objects, and then the types are read from it
+kbuild-btf-split-readers := GENDWARFKSYMS KLP_BUILD
+kbuild-btf-refuse = $(foreach reader,$(1),$(if $(CONFIG_$(reader)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): CONFIG_$(reader) needs the debug information; switch one of them off)))
+
+# Objects of the kernel and of modules, as Kbuild's own lists name them; not the vDSO, boot code,
+# host programs.  Without CONFIG_DEBUG_INFO_BTF there is nothing to do, with LTO the objects hold
+# no machine code yet.
+kbuild-btf-ours = $(and $(CONFIG_DEBUG_INFO_BTF),$(if $(CONFIG_LTO_CLANG),,y),$(filter $@,$(real-obj-y) $(lib-y) $(real-obj-m)))
+
+# All flags of an object come last from one of these two; the tree leaves them to users.
+ifeq ($(KBUILD_BTF_DEBUG),split)
+kbuild-btf-split = $(if $(kbuild-btf-ours),$(call kbuild-btf-refuse,$(kbuild-btf-split-readers))-gsplit-dwarf)
+override CFLAGS_KERNEL += $(kbuild-btf-split)
+override CFLAGS_MODULE += $(kbuild-btf-split)
+endif
 
 # --- pahole ------------------------------------------------------------------------------------
 # The top Makefile assigns `PAHOLE = pahole`, so the environment alone would not do.  It must be
@@ -89,10 +117,7 @@ define kbuild-btf-newline
 
 endef
 
-# Objects of the kernel and of modules, as Kbuild's own lists name them; not the vDSO, boot code,
-# host programs.  Without CONFIG_DEBUG_INFO_BTF there is nothing to do, with LTO the objects hold
-# no machine code yet.
-kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(CONFIG_DEBUG_INFO_BTF),$(if $(CONFIG_LTO_CLANG),,y),$(filter $@,$(real-obj-y) $(lib-y) $(real-obj-m)))
+kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(kbuild-btf-ours))
 
 # A recipe line of its own, after the last step of the rule: the object is final there (objtool,
 # recordmcount and genksyms have run), whether a compiler, ccache or distcc made it.  It needs no
@@ -101,16 +126,8 @@ kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(CONFIG_DEBUG_INFO_BTF),
 #   V=0: the hook prints "  BTF     <object>"    V=1: make prints the command    -s: nothing
 kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(CONFIG_DEBUG_INFO_BTF_INLINE), --inline)$(if $(kbuild-btf-drops), --drop)$(if $(kbuild-btf-carries), --section) $@
 
-# Does the debug information leave the object (KBUILD_BTF_DEBUG)? Not where the configuration has
-# somebody who reads it later. (kbuild_btf/kbuild.py reads these lines, too, with what each does.)
-kbuild-btf-readers :=
-kbuild-btf-readers += GENDWARFKSYMS # makes the versions of exported symbols of it
-kbuild-btf-readers += KALLSYMS_LINEINFO # makes the table of source lines of it
-kbuild-btf-readers += KALLSYMS_LINEINFO_MODULES # makes the tables of source lines of it
-kbuild-btf-readers += KLP_BUILD # the objects of livepatches are compared with it
-kbuild-btf-readers += GDB_SCRIPTS # is for gdb, which reads it in vmlinux
-kbuild-btf-readers += LD_DEAD_CODE_DATA_ELIMINATION # removes objects, and then the types are read from it
-kbuild-btf-drops = $(if $(filter-out keep drop,$(KBUILD_BTF_DEBUG)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): it is keep or drop))$(if $(filter drop,$(KBUILD_BTF_DEBUG)),$(foreach reader,$(kbuild-btf-readers),$(if $(CONFIG_$(reader)),$(error kbuild-btf: KBUILD_BTF_DEBUG=drop: CONFIG_$(reader) needs the debug information; switch one of them off)))y)
+# Does the debug information leave the object?
+kbuild-btf-drops = $(if $(filter-out keep drop split,$(KBUILD_BTF_DEBUG)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): it is keep, drop or split))$(if $(filter drop,$(KBUILD_BTF_DEBUG)),$(call kbuild-btf-refuse,$(kbuild-btf-readers))y)
 
 # Where its types are stored (KBUILD_BTF_STORE).
 kbuild-btf-carries = $(if $(filter-out sidecar section,$(KBUILD_BTF_STORE)),$(error kbuild-btf: KBUILD_BTF_STORE=$(KBUILD_BTF_STORE): it is sidecar or section))$(filter section,$(KBUILD_BTF_STORE))

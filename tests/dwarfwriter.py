@@ -174,6 +174,20 @@ def write_dwarf(
     return write_elf([*sections, *debug], symbols, target=target, type=type)
 
 
+def write_split(children: Sequence[DIE], target: Target = X86_64) -> bytes:
+    """An object with split DWARF 4 whose .dwo sections are its own, without code."""
+    number = {"GNU_dwo_id": Form("data8", 5)}
+    outer = Unit([], {"GNU_dwo_name": "a.dwo", **number}, 4)
+    inner = Unit(children, {"name": "a.c", "language": LANG_C11, **number}, 4)
+    sections = dwarf_sections([outer], target)
+    for section in dwarf_sections([inner], target):
+        data = bytearray(section.data)
+        for place, address, size in section.fixups:  # there are no relocations in such sections
+            data[place : place + size] = target.integer(address.offset, size)
+        sections.append(Section(f"{section.name}.dwo", bytes(data)))
+    return write_elf(sections, target=target)
+
+
 def _default_form(value: Value) -> Form:
     """The form for a value that does not say one."""
     match value:

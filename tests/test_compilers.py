@@ -242,31 +242,6 @@ def test_the_section_that_is_one_too_many_for_the_header(tmp_path: Path) -> None
     assert run("ld", "-r", "-o", tmp_path / "again.o", elf).returncode == 0
 
 
-@pytest.mark.parametrize("version", ["4", "5"])
-@pytest.mark.parametrize("chain", [GCC, CLANGS[-1]], ids=lambda chain: chain.name)
-def test_split_dwarf_is_refused(chain: Toolchain, version: str, tmp_path: Path) -> None:
-    """The object holds next to nothing; what matters is in the .dwo file beside it."""
-    flags = ("-gsplit-dwarf", f"-gdwarf-{version}")
-    split = chain.compile(COMPILERS / "strong.c", tmp_path / "split.o", *flags)
-    whole = chain.compile(COMPILERS / "other.c", tmp_path / "whole.o")
-    image = chain.link([whole, split], tmp_path / "image")
-    output = tmp_path / "out.btf"
-    commands: list[list[str | Path]] = [
-        ["encode", split],
-        ["encode", image],
-        ["link", image, whole, split],
-    ]
-    for command in commands:
-        done = kbuild_btf(*command, "-o", output)
-        assert done.returncode == 1
-        assert "split DWARF" in done.stderr and "-gsplit-dwarf" in done.stderr
-        assert not output.exists()
-    done = run(HOOK, split)
-    assert done.returncode == 0
-    assert "split DWARF" in done.stderr
-    assert not _native.sidecar_path(split).exists()
-
-
 LTO = [
     pytest.param(GCC, ("-flto",), id="gcc"),
     pytest.param(GCC, ("-flto", "-ffat-lto-objects"), id="gcc-fat"),

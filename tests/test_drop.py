@@ -355,18 +355,19 @@ def test_a_configuration_that_needs_it(tmp_path: Path, option: str) -> None:
 
 def test_a_package_of_it_is_refused() -> None:
     tree = kbuild.Tree(Path("/nowhere"), Path("/nowhere"))
-    kbuild.refuse_to_drop(tree, ["-j4", "vmlinux"])
+    kbuild.refuse_debug_mode("drop", tree, ["-j4", "vmlinux"])
     with pytest.raises(Error, match="bindeb-pkg makes a package of the debug information"):
-        kbuild.refuse_to_drop(tree, ["-j4", "bindeb-pkg"])
+        kbuild.refuse_debug_mode("drop", tree, ["-j4", "bindeb-pkg"])
 
 
 def test_a_mode_that_is_none(tmp_path: Path) -> None:
     tree = mini_kernel(tmp_path)
     done = tree.make("-j4", status=2, KBUILD_BTF_DEBUG="off")
-    assert "KBUILD_BTF_DEBUG=off: it is keep or drop" in done.stderr
+    assert "KBUILD_BTF_DEBUG=off: it is keep, drop or split" in done.stderr
     said = run(SCRIPTS / "kbuild-btf", "make", "-C", tree.directory, env={"KBUILD_BTF_DEBUG": "x"})
     assert (
-        said.stderr == "kbuild-btf: KBUILD_BTF_DEBUG: 'x' is not a mode; set it to keep or drop\n"
+        said.stderr
+        == "kbuild-btf: KBUILD_BTF_DEBUG: 'x' is not a mode; set it to keep, drop or split\n"
     )
 
 

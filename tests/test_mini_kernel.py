@@ -140,9 +140,11 @@ def test_the_module_builds_on_the_kernel(built: MiniTree, btf: Btf) -> None:
     assert owner.id < len(btf), "struct task * is the kernel's"
 
 
-def test_variables_that_only_debug_information_tells_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["keep", "split"])
+def test_variables_that_only_debug_information_tells_apart(mode: str, tmp_path: Path) -> None:
     """Two files that differ in the type of a static variable: the image is linked once more."""
     tree = mini_kernel(tmp_path)
+    tree.environ["KBUILD_BTF_DEBUG"] = mode
     for directory, kind, value in (("kernel", "int", 3), ("drivers", "unsigned int", 4)):
         (tree.directory / directory / "twin.c").write_text(
             f"#include <mini/sections.h>\nstatic __used DEFINE_PER_CPU({kind}, twin) = {value};\n"

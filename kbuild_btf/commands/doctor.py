@@ -73,7 +73,7 @@ def introduce(found: kbuild.Tree) -> str:
     lines = [
         f.text if f.what in ("way", "makefiles", "debug") else f"{f.what}: {f.text}"
         for f in noted
-        if f.state != OK or f.what == "way" or (f.what == "debug" and kbuild.drops_debug())
+        if f.state != OK or f.what == "way" or (f.what == "debug" and kbuild.debug_mode() != "keep")
     ]
     release = f"Linux {found.version}" if found.version else str(found.source)
     return "".join(f"kbuild-btf: {release}: {line}\n" for line in lines)
@@ -369,21 +369,31 @@ def _way(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
 
 def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     """Whether the debug information stays in the objects, and who reads it there."""
-    readers = [name for name in kbuild.debug_readers() if found.config.get(name) == "y"]
-    named = f"{', '.join(readers)} need{'s' if len(readers) == 1 else ''} it"
     try:
-        drops = kbuild.drops_debug()
+        mode = kbuild.debug_mode()
     except Error as failed:
         return Finding(MISSING, "debug", str(failed))
-    if not drops:
+    stands = kbuild.debug_readers("split" if mode == "split" else "drop")
+    readers = [name for name in stands if found.config.get(name) == "y"]
+    named = f"{', '.join(readers)} need{'s' if len(readers) == 1 else ''} it"
+    if mode == "keep":
         text = (
             named if readers else "KBUILD_BTF_DEBUG=drop takes it out, where nobody else needs it"
         )
         return Finding(OK, "debug", f"debug information stays in the objects; {text}")
     if readers:
         text = "switch it off, or set KBUILD_BTF_DEBUG=keep"
-        return Finding(MISSING, "debug", f"KBUILD_BTF_DEBUG=drop: {named}; {text}")
+        return Finding(MISSING, "debug", f"KBUILD_BTF_DEBUG={mode}: {named}; {text}")
     lto = any(found.config.get(option) == "y" for option in _LTO)
+    if mode == "split" and lto:
+        text = "KBUILD_BTF_DEBUG=split: not with LTO, so debug information stays in the objects"
+        return Finding(NOTE, "debug", text)
+    if mode == "split":
+        text = (
+            "debug information is in a .dwo file beside each object (KBUILD_BTF_DEBUG=split); "
+            "objects that were compiled in another mode are compiled again"
+        )
+        return Finding(OK, "debug", text)
     if not known.hook or os.environ.get("KBUILD_BTF_HOOK") == "0" or lto:
         text = "KBUILD_BTF_DEBUG=drop: no hook runs, so debug information stays in the objects"
         return Finding(NOTE, "debug", text)

@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     variables = kbuild.build_environment()
     tree = kbuild.tree_of_command(args.arguments, Path.cwd())
     kbuild.carries_types()  # a value that is none is an error now, not at the first object
-    if kbuild.drops_debug() and tree:
-        kbuild.refuse_to_drop(tree, args.arguments)
+    mode = kbuild.debug_mode()
     if tree:
+        kbuild.refuse_debug_mode(mode, tree, args.arguments)
         _introduce(tree)
     _keep_cache_small()
     try:

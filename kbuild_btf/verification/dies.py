@@ -49,7 +49,10 @@ OUTERMOST = frozenset({"variable"})
 
 _REFUSED = {
     "type_unit": ("type units", "compile without -fdebug-types-section"),
-    "skeleton_unit": ("a unit whose types are in a .dwo file", "compile without -gsplit-dwarf"),
+    "skeleton_unit": (
+        "a unit whose types are in a .dwo file",
+        "verify one compiled without -gsplit-dwarf",
+    ),
     "partial_unit": ("a partial unit of dwz", "verify the file as it was before dwz"),
     "imported_unit": ("a unit imported by dwz", "verify the file as it was before dwz"),
 }

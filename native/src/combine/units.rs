@@ -9,7 +9,7 @@ use crate::combine::intake::Supply;
 use crate::combine::sieve::Sieve;
 use crate::combine::ObjectIndex;
 use crate::dwarf::Reader;
-use crate::encode::{Encoder, Known, Source, MAX_STRINGS};
+use crate::encode::{encode_units, Encoder, Known, Source, MAX_STRINGS};
 use crate::object::numbering::{Numbered, Sifted};
 use crate::object::refused::{self, Counted, Policy};
 use crate::object::{Encoded, View};
@@ -23,6 +23,8 @@ pub struct Asked<'a> {
     pub elf: &'a Path,
     /// Somebody wants to see a name each time that it is met.
     pub is_watched: bool,
+    /// Some units are skeletons: the DIEs are in .dwo files.
+    pub is_split: bool,
 }
 
 /// How a thread tells whether it has met a type.
@@ -51,13 +53,14 @@ pub struct Units<'a, 's> {
 }
 
 impl<'a, 's> Units<'a, 's> {
-    /// In a relocatable file each object has brought strings of its own, so that its words are like no
-    /// other's.
+    /// In a relocatable file each object has brought strings of its own, and a .dwo file has its own, so
+    /// that the words are like no other's.
     pub fn new(asked: &'a Asked<'a>, source: &'s Source<'s>) -> Self {
         let dwarf = source.dwarf;
         let strings = dwarf.str.len() + dwarf.line_str.len() + dwarf.info.data.len();
         let is_relocatable = source.elf.is_relocatable();
-        let met = if asked.is_watched || is_relocatable || strings > MAX_STRINGS {
+        let own_words = is_relocatable || asked.is_split;
+        let met = if asked.is_watched || own_words || strings > MAX_STRINGS {
             Met::ByIdentity(Sieve::default())
         } else {
             Met::ByWords(Known::default())
@@ -81,6 +84,25 @@ impl<'a, 's> Units<'a, 's> {
     }
 }
 
+fn encode(
+    encoder: &mut Encoder<'_>,
+    asked: &Asked<'_>,
+    units: &[UnitHeader<Reader<'_>>],
+) -> Result<Encoded> {
+    match asked.is_split {
+        true => encode_units(encoder.source(), units),
+        false => encoder.encode(units),
+    }
+}
+
+/// What is split has strings of its own.
+fn view<'v>(encoder: &'v Encoder<'_>, asked: &Asked<'_>, encoded: &'v Encoded) -> View<'v> {
+    match asked.is_split {
+        true => encoded.view(),
+        false => encoder.view(encoded),
+    }
+}
+
 impl<'s> Supply for Units<'_, 's> {
     /// Units that are encoded together.
     type Item = Vec<UnitHeader<Reader<'s>>>;
@@ -93,24 +115,27 @@ impl<'s> Supply for Units<'_, 's> {
         let (encoded, sifted) = match &mut self.met {
             Met::ByWords(known) => self.encoder.encode_more(units, known, excluded_languages)?,
             Met::ByIdentity(sieve) => {
-                let encoded = self.encoder.encode(units)?;
+                let encoded = encode(&mut self.encoder, self.asked, units)?;
                 let counts = |language| !excluded_languages.contains(&language);
-                let sifted = sieve.sift(&self.encoder.view(&encoded), counts);
+                let sifted = sieve.sift(&view(&self.encoder, self.asked, &encoded), counts);
                 (encoded, sifted)
             }
         };
         if let Some(unit) = units.first() {
             self.forget_before(unit);
         }
-        let view = self.encoder.view(&encoded);
-        let counted = refused::count(&view, self.asked.elf, self.asked.policy)?;
+        let counted = refused::count(
+            &view(&self.encoder, self.asked, &encoded),
+            self.asked.elf,
+            self.asked.policy,
+        )?;
         self.counted.add(&counted);
         progress::add(units.len());
         Ok((encoded, Some(sifted)))
     }
 
     fn bring_again(&mut self, _: ObjectIndex, units: &Self::Item) -> Result<Encoded> {
-        self.encoder.encode(units)
+        encode(&mut self.encoder, self.asked, units)
     }
 
     fn must_be_kept(_: &Encoded) -> bool {
@@ -118,7 +143,7 @@ impl<'s> Supply for Units<'_, 's> {
     }
 
     fn view<'v>(&'v self, encoded: &'v Encoded) -> Option<View<'v>> {
-        Some(self.encoder.view(encoded))
+        Some(view(&self.encoder, self.asked, encoded))
     }
 
     fn numbered(&self) -> &Numbered {
@@ -132,6 +157,9 @@ impl<'s> Supply for Units<'_, 's> {
         &'v mut self,
         encoded: &'v Encoded,
     ) -> (Option<View<'v>>, &'v mut Numbered) {
-        (Some(self.encoder.view(encoded)), self.met.numbered_mut())
+        (
+            Some(view(&self.encoder, self.asked, encoded)),
+            self.met.numbered_mut(),
+        )
     }
 }

@@ -9,7 +9,7 @@ use hashbrown::hash_table::HashTable;
 
 use super::attr::{form_size, is_constant, Attr, Shape, Value, ATTRS};
 use super::cursor::{Cursor, Truncated};
-use super::Dwarf;
+use super::{Dwarf, Reader};
 
 /// What the bytes of a DIE are, a piece at a time.
 #[derive(Clone, Copy)]
@@ -550,7 +550,7 @@ pub fn refers_across_units(dwarf: &Dwarf<'_>, offsets: impl Iterator<Item = u64>
         }
         let mut at = Cursor::new(&dwarf.abbrev, offset as usize, dwarf.big());
         let start = at.pos;
-        if has(&mut at, &|_, form| form == dw::DW_FORM_ref_addr).unwrap_or(false) {
+        if has(&mut at, &mut |_, _, form| form == dw::DW_FORM_ref_addr).unwrap_or(false) {
             return true;
         }
         read += at.pos - start;
@@ -561,26 +561,86 @@ pub fn refers_across_units(dwarf: &Dwarf<'_>, offsets: impl Iterator<Item = u64>
     false
 }
 
-/// Does any DIE but the unit itself have a string in `.debug_line_str`, by the tables of a whole section?
-/// Tables that cannot be read count as if one had.
-pub fn have_line_strings(abbrev: &[u8], big: bool) -> bool {
-    let mut at = Cursor::new(abbrev, 0, big);
-    let is = |tag, form| form == dw::DW_FORM_line_strp && tag != dw::DW_TAG_compile_unit;
-    while !at.at_end() {
-        if has(&mut at, &is).unwrap_or(true) {
-            return true;
-        }
-    }
-    false
+/// What the tables of a whole section tell.
+#[derive(Default)]
+pub struct Survey {
+    /// A DIE other than the unit itself has a string in `.debug_line_str`. Tables that cannot be read
+    /// count as if one had.
+    pub line_strings: bool,
+    /// A DIE names a .dwo file: the unit is there.
+    pub names_dwo: bool,
 }
 
-/// Has a table an attribute of such a form? It is read to its end, or to the first one.
-fn has(at: &mut Cursor<'_>, is: &impl Fn(DwTag, DwForm) -> bool) -> Result<bool, Truncated> {
+pub fn survey(abbrev: &[u8], big: bool) -> Survey {
+    let mut at = Cursor::new(abbrev, 0, big);
+    let mut found = Survey::default();
+    while !at.at_end() {
+        let names_dwo = &mut found.names_dwo;
+        let line_strings = has(&mut at, &mut |tag, name, form| {
+            *names_dwo |= is_dwo_name(name);
+            let is_unit = matches!(tag, dw::DW_TAG_compile_unit | dw::DW_TAG_skeleton_unit);
+            form == dw::DW_FORM_line_strp && !is_unit
+        });
+        if line_strings.unwrap_or(true) {
+            found.line_strings = true;
+            break;
+        }
+    }
+    found
+}
+
+fn is_dwo_name(name: DwAt) -> bool {
+    matches!(name, dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name)
+}
+
+/// Are the DIEs of a unit in a .dwo file? Since DWARF 5 the header says so, before that an attribute.
+pub fn is_skeleton(dwarf: &Dwarf<'_>, unit: &gimli::UnitHeader<Reader<'_>>) -> bool {
+    if unit.version() >= 5 {
+        return matches!(unit.type_(), gimli::UnitType::Skeleton(_));
+    }
+    let offset = unit
+        .debug_info_offset()
+        .map_or(0, |o: gimli::DebugInfoOffset<usize>| o.0);
+    let mut die = Cursor::new(
+        &dwarf.info.data,
+        offset + unit.size_of_header(),
+        dwarf.big(),
+    );
+    let mut at = Cursor::new(&dwarf.abbrev, unit.debug_abbrev_offset().0, dwarf.big());
+    let mut read = || -> Result<bool, Truncated> {
+        let code = die.uleb()?;
+        loop {
+            let declared = at.uleb()?;
+            if declared == 0 {
+                return Ok(false);
+            }
+            tag(&mut at)?;
+            at.skip(1)?;
+            if declared != code {
+                skip_specifications(&mut at)?;
+                continue;
+            }
+            while let Some((name, _, _)) = specification(&mut at)? {
+                if is_dwo_name(name) {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+    };
+    read().unwrap_or(false)
+}
+
+/// Has a table such an attribute? It is read to its end, or to the first one.
+fn has(
+    at: &mut Cursor<'_>,
+    is: &mut impl FnMut(DwTag, DwAt, DwForm) -> bool,
+) -> Result<bool, Truncated> {
     while at.uleb()? != 0 {
         let tag = tag(at)?;
         at.u8()?;
-        while let Some((_, form, _)) = specification(at)? {
-            if is(tag, form) {
+        while let Some((name, form, _)) = specification(at)? {
+            if is(tag, name, form) {
                 return Ok(true);
             }
         }

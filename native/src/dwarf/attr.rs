@@ -74,6 +74,10 @@ attributes! {
     Signature = dw::DW_AT_signature,
     DwoName = dw::DW_AT_dwo_name,
     GnuDwoName = dw::DW_AT_GNU_dwo_name,
+    GnuDwoId = dw::DW_AT_GNU_dwo_id,
+    GnuAddrBase = dw::DW_AT_GNU_addr_base,
+    GnuRangesBase = dw::DW_AT_GNU_ranges_base,
+    CompDir = dw::DW_AT_comp_dir,
     GnuAnnotation = AT_GNU_ANNOTATION,
 }
 

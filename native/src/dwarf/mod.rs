@@ -16,7 +16,7 @@ use gimli::{EndianSlice, RunTimeEndian};
 use crate::elf::{Elf, Section};
 use crate::support::error::Error;
 
-pub use abbrev::{have_line_strings, number_of, refers_across_units, Abbrevs, Role, Tables};
+pub use abbrev::{is_skeleton, number_of, refers_across_units, survey, Abbrevs, Role, Tables};
 pub use attr::{Attr, Shape, Value, TAG_GNU_ANNOTATION, TAG_LLVM_ANNOTATION};
 pub use decode::{Attrs, Decoder, Malformed};
 
@@ -53,6 +53,29 @@ impl<'a> Dwarf<'a> {
             addr: elf.section(".debug_addr")?,
             loc: elf.section(".debug_loc")?,
             loclists: elf.section(".debug_loclists")?,
+            endian: elf.endian(),
+        })
+    }
+
+    /// The sections that `-gsplit-dwarf` puts aside, into a .dwo file or beside the others. Addresses are
+    /// in those of the object.
+    pub fn load_dwo(elf: &Elf<'a>) -> Result<Dwarf<'a>, Error> {
+        if elf.has_section(".debug_types.dwo") {
+            return Err(
+                Error::new("DWARF 4 type units (.debug_types.dwo) are not supported")
+                    .at(elf.path.display())
+                    .hint("build without -fdebug-types-section"),
+            );
+        }
+        Ok(Dwarf {
+            info: elf.section(".debug_info.dwo")?,
+            abbrev: elf.section(".debug_abbrev.dwo")?.data,
+            str: elf.section(".debug_str.dwo")?.data,
+            line_str: Cow::Borrowed(&[]),
+            str_offsets: elf.section(".debug_str_offsets.dwo")?.data,
+            addr: Section::default(),
+            loc: elf.section(".debug_loc.dwo")?,
+            loclists: elf.section(".debug_loclists.dwo")?,
             endian: elf.endian(),
         })
     }

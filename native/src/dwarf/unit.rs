@@ -7,7 +7,7 @@ use gimli::{constants as dw, AttributeValue, UnitHeader};
 
 use super::{Dwarf, Reader};
 
-/// `DW_AT_name` and `DW_AT_comp_dir` of a unit; empty where it has none.
+/// `DW_AT_name` and `DW_AT_comp_dir` of a unit; empty where it has none. A skeleton is called as its .dwo file.
 pub fn names(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> (Vec<u8>, Vec<u8>) {
     let read = || {
         let section = gimli::DebugAbbrev::new(&dwarf.abbrev, dwarf.endian);
@@ -39,7 +39,11 @@ pub fn names(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> (Vec<u8>, Vec<
             _ => Ok(Reader::default()),
         };
         Ok::<_, gimli::Error>((
-            text(dw::DW_AT_name)?.slice().to_vec(),
+            [dw::DW_AT_name, dw::DW_AT_dwo_name, dw::DW_AT_GNU_dwo_name]
+                .into_iter()
+                .map(|at| Ok(text(at)?.slice().to_vec()))
+                .collect::<gimli::Result<Vec<_>>>()?
+                .concat(),
             text(dw::DW_AT_comp_dir)?.slice().to_vec(),
         ))
     };

@@ -419,7 +419,7 @@ impl Emit<'_> {
                 .map_err(at_die)?;
         }
         let (tags_start, tags_len) = self.tags(Tagged::Function(f as u32));
-        let symbols = &self.raw.source.symbols;
+        let symbols = self.raw.source.symbols();
         let symbol = at.and_then(|a| a.target).and_then(|target| {
             let found = functions::symbol(symbols, target, self.strings.get(judged.name))?;
             Some(self.symbol(found))
@@ -490,7 +490,7 @@ impl Emit<'_> {
             None => v,
         };
         let (tags_start, tags_len) = self.tags(Tagged::Variable(tags_of as u32));
-        let symbols: &SymbolIndex<'_> = &self.raw.source.symbols;
+        let symbols: &SymbolIndex<'_> = self.raw.source.symbols();
         let placed = address.target.and_then(|target| {
             let (found, offset) = variables::symbol(symbols, target, self.strings.get(name))?;
             Some((self.symbol(found), offset))
@@ -525,7 +525,7 @@ impl Emit<'_> {
 
     /// Keep a symbol of the object; its index among those kept.
     fn symbol(&mut self, index: u32) -> u32 {
-        let all = &self.raw.source.symbols;
+        let all = self.raw.source.symbols();
         let kept = all.kept(index, |text| self.strings.add(text));
         self.out.symbols.push(kept);
         self.out.symbols.len() as u32 - 1

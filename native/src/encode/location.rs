@@ -64,7 +64,10 @@ fn read_list(
         )?,
         _ => gimli::LocationListsOffset(location.bits as usize),
     };
-    let mut list = lists.raw_locations(at, unit.encoding)?;
+    let mut list = match raw.source.skeleton {
+        None => lists.raw_locations(at, unit.encoding)?,
+        Some(_) => lists.raw_locations_dwo(at, unit.encoding)?,
+    };
     while let Some(entry) = list.next()? {
         let expression = match entry {
             RawLocListEntry::BaseAddress { .. } | RawLocListEntry::BaseAddressx { .. } => continue,

@@ -57,7 +57,7 @@ impl UnitCode {
             ControlFlow::Continue(())
         };
         match (unit.code.low, unit.code.high, unit.code.ranges) {
-            (_, _, Some(list)) => _ = ranges::each(raw, unit, list, add),
+            (_, _, Some(list)) => _ = ranges::each_of_unit(raw, unit, list, add),
             (Some(begin), Some(high), _) => {
                 if let Some(len) = length(raw, unit, begin, high) {
                     _ = add(Part { begin, len });

@@ -21,6 +21,7 @@ mod records;
 mod sample;
 mod signature;
 mod sites;
+mod split;
 mod strings;
 mod types;
 mod variables;
@@ -30,9 +31,11 @@ mod words;
 
 use crowd::Crowds;
 use known::Meeting;
+use split::Skeleton;
 
 pub use known::{Known, MAX_STRINGS};
 pub use plain::{has_btf, has_several};
+pub use split::{is_skeleton, look_at as look_at_skeletons, with_dwo_files};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -53,7 +56,9 @@ pub struct Source<'a> {
     pub elf: &'a Elf<'a>,
     pub dwarf: &'a Dwarf<'a>,
     pub target: Target,
-    pub(crate) symbols: SymbolIndex<'a>,
+    symbols: SymbolIndex<'a>,
+    /// Where this is a .dwo file: the unit that stands for it, elsewhere.
+    skeleton: Option<Skeleton<'a>>,
     /// It is asked where functions were inlined.
     sites: bool,
     ranges: OnceLock<Section<'static>>,
@@ -63,7 +68,25 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(elf: &'a Elf<'a>, dwarf: &'a Dwarf<'a>) -> Result<Source<'a>> {
-        let relocatable = elf.is_relocatable();
+        let symbols = match elf.is_relocatable() {
+            true => SymbolIndex::new(elf),
+            false => SymbolIndex::default(),
+        };
+        Source::of(elf, dwarf, symbols)
+    }
+
+    /// Of a .dwo file: symbols and addresses are those of the file with the code.
+    fn of_dwo(skeleton: Skeleton<'a>, dwarf: &'a Dwarf<'a>) -> Result<Source<'a>> {
+        let whole = skeleton.source;
+        let own = Source::of(whole.elf, dwarf, SymbolIndex::default())?;
+        Ok(Source {
+            sites: whole.sites,
+            skeleton: Some(skeleton),
+            ..own
+        })
+    }
+
+    fn of(elf: &'a Elf<'a>, dwarf: &'a Dwarf<'a>, symbols: SymbolIndex<'a>) -> Result<Source<'a>> {
         if dwarf.info.data.len() > u32::MAX as usize {
             return Err(Error::new(".debug_info is larger than 4 GiB").at(elf.path.display()));
         }
@@ -75,11 +98,8 @@ impl<'a> Source<'a> {
             elf,
             dwarf,
             target: target(elf),
-            symbols: if relocatable {
-                SymbolIndex::new(elf)
-            } else {
-                SymbolIndex::default()
-            },
+            symbols,
+            skeleton: None,
             sites: false,
             ranges: OnceLock::new(),
             rnglists: OnceLock::new(),
@@ -92,24 +112,47 @@ impl<'a> Source<'a> {
         Source { sites, ..self }
     }
 
+    /// Of the file with the code; a .dwo file has none.
+    fn of_skeleton(&self) -> &Source<'a> {
+        self.skeleton
+            .as_ref()
+            .map_or(self, |skeleton| skeleton.source)
+    }
+
+    fn symbols(&self) -> &SymbolIndex<'a> {
+        &self.of_skeleton().symbols
+    }
+
+    /// Those that are named by index.
+    fn addresses(&self) -> &Section<'a> {
+        &self.of_skeleton().dwarf.addr
+    }
+
     fn file_size(&self) -> usize {
-        self.elf.size()
+        let dwo = self.skeleton.as_ref().map(|skeleton| skeleton.dwo);
+        self.elf.size() + dwo.map_or(0, Elf::size)
     }
 
     /// Asked for only where a function may have been merged with another.
     fn globals(&self) -> &GlobalFunctions {
-        self.globals.get_or_init(|| self.elf.global_functions())
+        let source = self.of_skeleton();
+        source.globals.get_or_init(|| source.elf.global_functions())
     }
 
     /// The range lists, which are read only where a function has one. Damaged ones are as none. (A
     /// copy: to lend what is filled in later would tie all that borrows from here together.)
     fn ranges(&self, lists: bool) -> &Section<'static> {
         let (known, name) = match lists {
+            true if self.skeleton.is_some() => (&self.rnglists, ".debug_rnglists.dwo"),
             true => (&self.rnglists, ".debug_rnglists"),
             false => (&self.ranges, ".debug_ranges"),
         };
         known.get_or_init(|| {
-            let Section { data, targets } = self.elf.section(name).unwrap_or_default();
+            let elf = self
+                .skeleton
+                .as_ref()
+                .map_or(self.elf, |skeleton| skeleton.dwo);
+            let Section { data, targets } = elf.section(name).unwrap_or_default();
             Section {
                 data: Cow::Owned(data.into_owned()),
                 targets,
@@ -151,6 +194,9 @@ pub fn encode_units(
     source: &Source<'_>,
     units: &[gimli::UnitHeader<Reader<'_>>],
 ) -> Result<Encoded> {
+    if units.iter().any(|unit| is_skeleton(source.dwarf, unit)) {
+        return split::encode(source, units);
+    }
     let mut encoder = Encoder::new(source);
     let mut encoded = encoder.encode(units)?;
     encoded.strings = encoder.into_strings();
@@ -172,8 +218,13 @@ impl<'s> Encoder<'s> {
     /// Encode some units together: units that refer to each other must be in one call. The result
     /// has no strings of its own; see `view`.
     pub fn encode(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
+        self.encode_unplaced(units).map_err(|e| self.place(e))
+    }
+
+    /// The same; an error does not name the file.
+    fn encode_unplaced(&mut self, units: &[gimli::UnitHeader<Reader<'_>>]) -> Result<Encoded> {
         let mut encoded = self.encode_types(units, None)?;
-        encoded.ids = identity::of_view(&self.view(&encoded)).map_err(|e| self.place(e))?;
+        encoded.ids = identity::of_view(&self.view(&encoded))?;
         let ids = std::mem::take(&mut encoded.ids);
         self.identify_functions(&mut encoded, |id| ids[id as usize - 1]);
         encoded.ids = ids;
@@ -190,7 +241,8 @@ impl<'s> Encoder<'s> {
         left_out: &[u32],
     ) -> Result<(Encoded, Sifted)> {
         let mut meeting = Meeting::new(known, left_out);
-        let mut encoded = self.encode_types(units, Some(&mut meeting))?;
+        let encoded = self.encode_types(units, Some(&mut meeting));
+        let mut encoded = encoded.map_err(|e| self.place(e))?;
         let sifted = meeting.sifted;
         let number = |id: u32| sifted.numbers[id as usize - 1];
         self.identify_functions(&mut encoded, |id| known.numbered.id(number(id)));
@@ -211,7 +263,6 @@ impl<'s> Encoder<'s> {
             )),
             false => encoded,
         }
-        .map_err(|e| self.place(e))
     }
 
     /// Read units. One that BTF cannot hold has nothing then but the reason, if it is not C: whether it
@@ -292,6 +343,10 @@ impl<'s> Encoder<'s> {
 
     fn place(&self, error: Error) -> Error {
         error.at(self.raw.source.elf.path.display())
+    }
+
+    pub fn source(&self) -> &'s Source<'s> {
+        self.raw.source
     }
 
     /// A part of `.debug_info` that has been encoded.

@@ -187,7 +187,8 @@ fn in_list<'s>(raw: &Raw<'s>, unit: &UnitFacts, list: Value, at: &Address) -> Op
             .filter(|at| at.value != 0 || at.target.is_some()),
         at,
     };
-    let found = match lists {
+    // Those of DWARF 4 in a .dwo file are much like those of DWARF 5.
+    let found = match lists || raw.source.skeleton.is_some() {
         true => list.in_loclists(cursor),
         false => list.in_loc(cursor),
     };
@@ -253,6 +254,7 @@ impl<'s> List<'_, 's> {
 
     fn in_loclists(mut self, mut cursor: Cursor<'s>) -> Result<Option<&'s [u8]>, Truncated> {
         let indexed = |index| self.raw.indexed_address(self.unit, index);
+        let gnu = self.unit.shape.version < 5;
         let mut default = None;
         loop {
             if !self.raw.may_read_list(2) {
@@ -280,6 +282,7 @@ impl<'s> List<'_, 's> {
                     let len = begin.zip(end).map_or(0, |(begin, end)| begin.to(&end));
                     (begin, len)
                 }
+                dw::DW_LLE_startx_length if gnu => (indexed(cursor.uleb()?), cursor.u32()?.into()),
                 dw::DW_LLE_startx_length => (indexed(cursor.uleb()?), cursor.uleb()?),
                 dw::DW_LLE_offset_pair => {
                     let (begin, end) = (cursor.uleb()?, cursor.uleb()?);
@@ -298,7 +301,10 @@ impl<'s> List<'_, 's> {
                 dw::DW_LLE_default_location => (None, 0),
                 _ => return Ok(None),
             };
-            let length = usize::try_from(cursor.uleb()?).map_err(|_| Truncated)?;
+            let length = match gnu {
+                true => cursor.u16()?.into(),
+                false => usize::try_from(cursor.uleb()?).map_err(|_| Truncated)?,
+            };
             let bytes = self.bytes(&mut cursor, length)?;
             if entry == dw::DW_LLE_default_location {
                 default = Some(bytes);

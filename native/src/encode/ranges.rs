@@ -41,10 +41,54 @@ pub fn each(
     list: Value,
     visit: impl FnMut(Part) -> ControlFlow<()>,
 ) -> Option<()> {
-    let section = raw.source.ranges(unit.shape.version >= 5);
+    let source = raw.source;
+    match unit.shape.version >= 5 {
+        true => read(
+            raw,
+            unit,
+            (source.ranges(true), unit.rnglists_base),
+            list,
+            visit,
+        ),
+        // A .dwo file has none of these.
+        false => {
+            let list = Value {
+                bits: list.bits.wrapping_add(unit.ranges_base),
+                ..list
+            };
+            read(
+                raw,
+                unit,
+                (source.of_skeleton().ranges(false), 0),
+                list,
+                visit,
+            )
+        }
+    }
+}
+
+/// The same of the list of the unit itself, which its skeleton has if there is one.
+pub fn each_of_unit(
+    raw: &Raw<'_>,
+    unit: &UnitFacts,
+    list: Value,
+    visit: impl FnMut(Part) -> ControlFlow<()>,
+) -> Option<()> {
+    let section = raw.source.of_skeleton().ranges(unit.shape.version >= 5);
+    read(raw, unit, (section, unit.code.lists_base), list, visit)
+}
+
+/// `from`: the section that the list is in, and where its table of lists is.
+fn read(
+    raw: &Raw<'_>,
+    unit: &UnitFacts,
+    (section, table): (&Section<'_>, u64),
+    list: Value,
+    visit: impl FnMut(Part) -> ControlFlow<()>,
+) -> Option<()> {
     let start = match list.form() {
         dw::DW_FORM_sec_offset | dw::DW_FORM_data4 | dw::DW_FORM_data8 => list.bits,
-        dw::DW_FORM_rnglistx => by_index(raw, unit, section, list.bits)?,
+        dw::DW_FORM_rnglistx => by_index(raw, unit, section, table, list.bits)?,
         _ => return None,
     };
     let start = usize::try_from(start).ok()?;
@@ -67,18 +111,23 @@ pub fn each(
     done.ok()
 }
 
-/// Where a list lies that is named by its index: the table at the unit's base has offsets from there
-/// (DWARF 5, section 7.28).
-fn by_index(raw: &Raw<'_>, unit: &UnitFacts, section: &Section<'_>, index: u64) -> Option<u64> {
+/// Where a list lies that is named by its index: the table has offsets from its own start (DWARF 5,
+/// section 7.28).
+fn by_index(
+    raw: &Raw<'_>,
+    unit: &UnitFacts,
+    section: &Section<'_>,
+    table: u64,
+    index: u64,
+) -> Option<u64> {
     let size = u64::from(unit.shape.offset_size);
-    let at = unit.rnglists_base.checked_add(index.checked_mul(size)?)?;
-    let mut table = Cursor::new(
+    let at = table.checked_add(index.checked_mul(size)?)?;
+    let mut entry = Cursor::new(
         &section.data,
         usize::try_from(at).ok()?,
         raw.source.dwarf.big(),
     );
-    unit.rnglists_base
-        .checked_add(table.uint(size as u32).ok()?)
+    table.checked_add(entry.uint(size as u32).ok()?)
 }
 
 pub(super) fn address(

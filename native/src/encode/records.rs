@@ -8,8 +8,8 @@ use std::ffi::CStr;
 use super::strings::Strings;
 use super::Source;
 use crate::btf::Kind;
-use crate::dwarf::{Reader, Shape, Tables, Value};
-use crate::elf::Target;
+use crate::dwarf::{Dwarf, Reader, Shape, Tables, Value};
+use crate::elf::{Section, Target};
 use crate::support::error::{Error, Result};
 use crate::support::limits::NAME;
 use gimli::constants as dw;
@@ -182,6 +182,8 @@ pub struct Code {
     pub high: Option<Value>,
     /// Or a list of parts.
     pub ranges: Option<Value>,
+    /// Where the table is that an index of such a list counts in.
+    pub lists_base: u64,
 }
 
 /// Where the DIEs of a unit are.
@@ -204,6 +206,8 @@ pub struct UnitFacts {
     pub addr_base: u64,
     pub loclists_base: u64,
     pub rnglists_base: u64,
+    /// What is added to range lists of DWARF 4 in a .dwo file.
+    pub ranges_base: u64,
     pub code: Code,
     /// Where it starts, its DIEs start and end, and its abbreviations start.
     pub dies: Dies,
@@ -216,6 +220,46 @@ pub struct UnitFacts {
     pub refused: u32,
     pub name: u32,
     pub sparse: u32,
+}
+
+impl UnitFacts {
+    /// What a unit's header tells.
+    pub fn new(header: &gimli::UnitHeader<Reader<'_>>) -> UnitFacts {
+        let offset = header
+            .debug_info_offset()
+            .map_or(0, |o: gimli::DebugInfoOffset<usize>| o.0);
+        let shape = Shape::of(header);
+        UnitFacts {
+            shape,
+            encoding: header.encoding(),
+            language: 0,
+            clang: false,
+            // Past the section's header, where a unit without the attribute starts.
+            str_offsets_base: if shape.version >= 5 {
+                u64::from(shape.offset_size) * 2
+            } else {
+                0
+            },
+            addr_base: if shape.version >= 5 { 8 } else { 0 },
+            loclists_base: 0,
+            rnglists_base: 0,
+            ranges_base: 0,
+            code: Code::default(),
+            dies: Dies {
+                unit: offset,
+                start: offset + header.size_of_header(),
+                end: offset + header.length_including_self(),
+                table: header.debug_abbrev_offset().0 as u64,
+            },
+            types_end: 0,
+            functions_end: 0,
+            variables_end: 0,
+            tags_end: 0,
+            refused: 0,
+            name: 0,
+            sparse: 0,
+        }
+    }
 }
 
 /// How much there is in a `Raw`.
@@ -380,47 +424,9 @@ impl<'s> Raw<'s> {
             .add(error.to_string().replace('\0', "").as_bytes())
     }
 
-    /// The text of a string attribute. Of a longer one than anybody asks for, the start.
+    /// See `text`.
     pub fn text(&self, unit: &UnitFacts, value: Value) -> Result<&'s [u8]> {
-        if value.form() == dw::DW_FORM_string {
-            // The decoder has found its end.
-            let start = value.bits as usize;
-            return Ok(&self.source.dwarf.info.data[start..start + value.len as usize]);
-        }
-        let (section, name, offset) = self.text_place(unit, value)?;
-        text_in(section, name, offset)
-    }
-
-    fn text_place(&self, unit: &UnitFacts, value: Value) -> Result<(&'s [u8], &'static str, u64)> {
-        let dwarf = self.source.dwarf;
-        match value.form() {
-            dw::DW_FORM_strp => Ok((&dwarf.str, ".debug_str", value.bits)),
-            dw::DW_FORM_line_strp => Ok((&dwarf.line_str, ".debug_line_str", value.bits)),
-            dw::DW_FORM_strx
-            | dw::DW_FORM_strx1
-            | dw::DW_FORM_strx2
-            | dw::DW_FORM_strx3
-            | dw::DW_FORM_strx4
-            | dw::DW_FORM_GNU_str_index => {
-                let size = u64::from(unit.shape.offset_size);
-                let at = unit
-                    .str_offsets_base
-                    .wrapping_add(value.bits.wrapping_mul(size));
-                let offset =
-                    read_at(&dwarf.str_offsets, at, size as u32, dwarf.big()).ok_or_else(|| {
-                        Error::new(format!(
-                            "string index {} lies outside .debug_str_offsets",
-                            value.bits
-                        ))
-                    })?;
-                Ok((&dwarf.str, ".debug_str", offset))
-            }
-            dw::DW_FORM_strp_sup | dw::DW_FORM_GNU_strp_alt => Err(Error::new(
-                "strings in a supplementary file (dwz) are not supported",
-            )
-            .hint("use the file before dwz")),
-            form => Err(Error::new(format!("a string of form {form}"))),
-        }
+        text(self.source.dwarf, unit, value)
     }
 
     /// The string attribute as offset into `strings`; 0 for none and for an empty one.
@@ -453,7 +459,7 @@ impl<'s> Raw<'s> {
             let text = self.text(unit, value)?;
             return Ok(self.strings.add(text));
         }
-        let (section, name, offset) = self.text_place(unit, value)?;
+        let (section, name, offset) = text_place(self.source.dwarf, unit, value)?;
         let too_long = || Error::new(format!("a name of more than {NAME} bytes"));
         if name == ".debug_str" {
             if let Some(at) = self.strings.any_at(offset).map_err(|_| too_long())? {
@@ -468,32 +474,19 @@ impl<'s> Raw<'s> {
     }
 
     pub fn address(&self, unit: &UnitFacts, value: Value) -> Option<Address> {
-        let dwarf = self.source.dwarf;
-        match value.form() {
-            dw::DW_FORM_addr => Some(Address {
-                value: value.bits,
-                target: dwarf.info.target(u64::from(value.len)),
-            }),
-            dw::DW_FORM_addrx
-            | dw::DW_FORM_addrx1
-            | dw::DW_FORM_addrx2
-            | dw::DW_FORM_addrx3
-            | dw::DW_FORM_addrx4
-            | dw::DW_FORM_GNU_addr_index => self.indexed_address(unit, value.bits),
-            _ => None,
-        }
+        let source = self.source;
+        address(
+            &source.dwarf.info,
+            source.addresses(),
+            unit,
+            value,
+            source.dwarf.big(),
+        )
     }
 
     pub fn indexed_address(&self, unit: &UnitFacts, index: u64) -> Option<Address> {
-        let section = &self.source.dwarf.addr;
-        let size = u32::from(unit.shape.address_size);
-        let at = unit
-            .addr_base
-            .checked_add(index.checked_mul(u64::from(size))?)?;
-        Some(Address {
-            value: read_at(&section.data, at, size, self.source.dwarf.big())?,
-            target: section.target(at),
-        })
+        let source = self.source;
+        indexed_address(source.addresses(), unit, index, source.dwarf.big())
     }
 
     /// May so many more bytes of a list be read? Each list is of one DIE, so that all together are read
@@ -515,6 +508,91 @@ impl<'s> Raw<'s> {
         let bytes: &'s [u8] = &dwarf.info.data;
         Some(Reader::new(bytes.get(start..end)?, dwarf.endian))
     }
+}
+
+/// The text of a string attribute. Of a longer one than anybody asks for, the start.
+pub fn text<'s>(dwarf: &'s Dwarf<'_>, unit: &UnitFacts, value: Value) -> Result<&'s [u8]> {
+    if value.form() == dw::DW_FORM_string {
+        // The decoder has found its end.
+        let start = value.bits as usize;
+        return Ok(&dwarf.info.data[start..start + value.len as usize]);
+    }
+    let (section, name, offset) = text_place(dwarf, unit, value)?;
+    text_in(section, name, offset)
+}
+
+fn text_place<'s>(
+    dwarf: &'s Dwarf<'_>,
+    unit: &UnitFacts,
+    value: Value,
+) -> Result<(&'s [u8], &'static str, u64)> {
+    match value.form() {
+        dw::DW_FORM_strp => Ok((&dwarf.str, ".debug_str", value.bits)),
+        dw::DW_FORM_line_strp => Ok((&dwarf.line_str, ".debug_line_str", value.bits)),
+        dw::DW_FORM_strx
+        | dw::DW_FORM_strx1
+        | dw::DW_FORM_strx2
+        | dw::DW_FORM_strx3
+        | dw::DW_FORM_strx4
+        | dw::DW_FORM_GNU_str_index => {
+            let size = u64::from(unit.shape.offset_size);
+            let at = unit
+                .str_offsets_base
+                .wrapping_add(value.bits.wrapping_mul(size));
+            let offset =
+                read_at(&dwarf.str_offsets, at, size as u32, dwarf.big()).ok_or_else(|| {
+                    Error::new(format!(
+                        "string index {} lies outside .debug_str_offsets",
+                        value.bits
+                    ))
+                })?;
+            Ok((&dwarf.str, ".debug_str", offset))
+        }
+        dw::DW_FORM_strp_sup | dw::DW_FORM_GNU_strp_alt => Err(Error::new(
+            "strings in a supplementary file (dwz) are not supported",
+        )
+        .hint("use the file before dwz")),
+        form => Err(Error::new(format!("a string of form {form}"))),
+    }
+}
+
+/// `info`: the section that the attribute is in; `table`: that of indexed addresses.
+pub fn address(
+    info: &Section<'_>,
+    table: &Section<'_>,
+    unit: &UnitFacts,
+    value: Value,
+    big: bool,
+) -> Option<Address> {
+    match value.form() {
+        dw::DW_FORM_addr => Some(Address {
+            value: value.bits,
+            target: info.target(u64::from(value.len)),
+        }),
+        dw::DW_FORM_addrx
+        | dw::DW_FORM_addrx1
+        | dw::DW_FORM_addrx2
+        | dw::DW_FORM_addrx3
+        | dw::DW_FORM_addrx4
+        | dw::DW_FORM_GNU_addr_index => indexed_address(table, unit, value.bits, big),
+        _ => None,
+    }
+}
+
+fn indexed_address(
+    table: &Section<'_>,
+    unit: &UnitFacts,
+    index: u64,
+    big: bool,
+) -> Option<Address> {
+    let size = u32::from(unit.shape.address_size);
+    let at = unit
+        .addr_base
+        .checked_add(index.checked_mul(u64::from(size))?)?;
+    Some(Address {
+        value: read_at(&table.data, at, size, big)?,
+        target: table.target(at),
+    })
 }
 
 /// How often the bytes of a file may be read as parts of lists, and bytes in any file.

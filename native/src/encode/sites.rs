@@ -291,7 +291,7 @@ impl Finder<'_, '_> {
             return Some((NONE, at.value));
         }
         let target = at.target?;
-        let all = &source.symbols;
+        let all = source.symbols();
         let anchor = self.anchors.entry(target.section);
         let anchor = *anchor.or_insert_with(|| all.anchor(target.section));
         let index = anchor.or_else(|| all.function_near(target))?;

@@ -77,7 +77,6 @@ pub fn walk(
         .debug_info_offset()
         .map_or(0, |o: gimli::DebugInfoOffset<usize>| o.0);
     let at_unit = |what: &str| Error::new(what.to_owned()).at(format!("unit {offset:#x}"));
-    let encoding = header.encoding();
     if !matches!(header.address_size(), 4 | 8) {
         return Err(at_unit(&format!("address size {}", header.address_size())));
     }
@@ -91,40 +90,15 @@ pub fn walk(
         shape,
         unit: offset as u64,
     };
-    let end = offset + header.length_including_self();
-    let start = offset + header.size_of_header();
+    let mut unit = UnitFacts::new(header);
+    let Dies { start, end, .. } = unit.dies;
+    if let Some(skeleton) = &raw.source.skeleton {
+        skeleton.tell(&mut unit);
+    }
     let mark = raw.mark();
     let types = raw.types.len();
     let mut walk = Walk {
-        unit: UnitFacts {
-            shape,
-            encoding,
-            language: 0,
-            clang: false,
-            // Past the section's header, where a unit without the attribute starts.
-            str_offsets_base: if shape.version >= 5 {
-                u64::from(shape.offset_size) * 2
-            } else {
-                0
-            },
-            addr_base: if shape.version >= 5 { 8 } else { 0 },
-            loclists_base: 0,
-            rnglists_base: 0,
-            code: Code::default(),
-            dies: Dies {
-                unit: offset,
-                start,
-                end,
-                table,
-            },
-            types_end: 0,
-            functions_end: 0,
-            variables_end: 0,
-            tags_end: 0,
-            refused: 0,
-            name: 0,
-            sparse: 0,
-        },
+        unit,
         open: std::mem::take(&mut raw.open),
         name: None,
         declared: false,
@@ -291,16 +265,18 @@ impl Walk<'_, '_> {
         if self.unit.language == u32::from(dw::DW_LANG_Mips_Assembler.0) {
             self.unit.language = LANG_ASM;
         }
-        // Before DWARF 5 a skeleton looked like any other unit.
-        let skeleton = attrs
-            .get(Attr::GnuDwoName)
-            .or(attrs.get(Attr::DwoName))
-            .is_some();
+        // Before DWARF 5 a skeleton looked like any other unit. What it stands for may name the file, too.
+        let skeleton = self.raw.source.skeleton.is_none()
+            && attrs
+                .get(Attr::GnuDwoName)
+                .or(attrs.get(Attr::DwoName))
+                .is_some();
         match tag {
             dw::DW_TAG_compile_unit | dw::DW_TAG_type_unit if !skeleton => {}
             dw::DW_TAG_compile_unit | dw::DW_TAG_skeleton_unit => {
-                return Err(Error::new("split DWARF: the types are in a .dwo file")
-                    .hint("build without -gsplit-dwarf"))
+                return Err(Error::new(
+                    "a skeleton of split DWARF where it should not be",
+                ))
             }
             dw::DW_TAG_partial_unit => {
                 return Err(Error::new("partial unit (dwz)").hint("use the file before dwz"))
@@ -327,12 +303,15 @@ impl Walk<'_, '_> {
                 self.unit.sparse = producer::sparse(text);
             }
         }
-        let low = attrs.get(Attr::LowPc);
-        self.unit.code = Code {
-            low: low.and_then(|v| self.raw.address(&self.unit, v)),
-            high: attrs.get(Attr::HighPc),
-            ranges: attrs.get(Attr::Ranges),
-        };
+        if self.raw.source.skeleton.is_none() {
+            let low = attrs.get(Attr::LowPc);
+            self.unit.code = Code {
+                low: low.and_then(|v| self.raw.address(&self.unit, v)),
+                high: attrs.get(Attr::HighPc),
+                ranges: attrs.get(Attr::Ranges),
+                lists_base: self.unit.rnglists_base,
+            };
+        }
         Ok(Frame {
             what: What::Unit,
             index: 0,

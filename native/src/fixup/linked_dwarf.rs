@@ -107,7 +107,10 @@ pub fn ask(
         if !expected.keys().any(is) {
             continue;
         }
-        let (start, encoded) = (start_of(&unit), encode::encode_units(&source, &[unit])?);
+        let (start, encoded) = (
+            dies_of(&dwarf, &unit),
+            encode::encode_units(&source, &[unit])?,
+        );
         let likeness = (name, directory, length, content(&encoded));
         found.entry(likeness).or_default().push((start, encoded));
     }
@@ -138,13 +141,26 @@ fn unit_of(object: &Path, die: u64) -> Result<(usize, Likeness)> {
     }
     let unit = units.swap_remove(before - 1);
     let (name, directory) = names(&dwarf, &unit);
-    let (start, length) = (start_of(&unit), unit.length_including_self());
+    if units.iter().any(|unit| encode::is_skeleton(&dwarf, unit)) {
+        return Err(
+            Error::new("it is made of several objects with split DWARF").at(object.display())
+        );
+    }
+    let (start, length) = (dies_of(&dwarf, &unit), unit.length_including_self());
     let encoded = encode::encode_units(&source, &[unit])?;
     Ok((start, (name, directory, length, content(&encoded))))
 }
 
 fn start_of(unit: &UnitHeader<Reader<'_>>) -> usize {
     unit.debug_info_offset().map_or(0, |offset| offset.0)
+}
+
+/// Where its DIEs count from: those of a skeleton are in a file of their own.
+fn dies_of(dwarf: &Dwarf<'_>, unit: &UnitHeader<Reader<'_>>) -> usize {
+    match encode::is_skeleton(dwarf, unit) {
+        true => 0,
+        false => start_of(unit),
+    }
 }
 
 /// What a unit encodes to, whatever the file: its types, functions and variables.

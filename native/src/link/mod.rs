@@ -215,6 +215,8 @@ pub fn combine_units<T>(
         || encode::batches(&dwarf).map_err(|e| e.at(request.elf.display())),
     );
     let (image, batches) = (image?, batches?);
+    let is_split = encode::look_at_skeletons(&elf, &dwarf, batches.iter().flatten())
+        .map_err(|e| e.at(request.elf.display()))?;
     let source = Source::new(&elf, &dwarf)?.with_sites(request.features.inline);
     clock.lap("read image", image.symbols.len() as u64, 0);
     let base = stages::open_base(request, source.target, &mut clock)?;
@@ -222,6 +224,7 @@ pub fn combine_units<T>(
         policy: request.policy(),
         elf: request.elf,
         is_watched: watch.is_some(),
+        is_split,
     };
     // Who asks for everything wants to know where it comes from.
     let names = match &watch {

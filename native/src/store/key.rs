@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use object::elf;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::dwarf::have_line_strings;
+use crate::dwarf::survey;
 use crate::elf::{Elf, Symbol};
+use crate::encode::with_dwo_files;
 use crate::object::Id;
 use crate::store::container::ENCODER_VERSION;
 
@@ -25,6 +26,18 @@ const SECTIONS: [&[u8]; 11] = [
     b".debug_loclists",
     b".debug_ranges",
     b".debug_rnglists",
+];
+
+/// Of split DWARF, in a .dwo file or in the object.
+const SPLIT_SECTIONS: [&[u8]; 8] = [
+    b".debug_info.dwo",
+    b".debug_types.dwo",
+    b".debug_abbrev.dwo",
+    b".debug_str.dwo",
+    b".debug_str_offsets.dwo",
+    b".debug_loc.dwo",
+    b".debug_loclists.dwo",
+    b".debug_rnglists.dwo",
 ];
 
 /// Compilers put the names of files and directories there. Nothing else: then it does not count,
@@ -64,11 +77,13 @@ pub fn of(elf: &Elf<'_>, sites: bool) -> crate::support::error::Result<Id> {
     add(&mut hash, b"target", bytemuck::bytes_of(&target));
     let sections = elf.stored_sections(|name| SECTIONS.contains(&name))?;
     let has_debug = !sections.is_empty();
-    let line_strings = sections
-        .iter()
-        .any(|(name, data)| *name == b".debug_abbrev" && have_line_strings(data, elf.big_endian()));
+    let abbrevs = match has_debug {
+        true => elf.raw_section(".debug_abbrev")?,
+        false => None,
+    };
+    let told = survey(&abbrevs.unwrap_or_default(), elf.big_endian());
     for (name, data) in sections {
-        let ignored: &[u8] = if line_strings { b"" } else { LINE_STRINGS };
+        let ignored: &[u8] = if told.line_strings { b"" } else { LINE_STRINGS };
         if name == ignored {
             continue;
         }
@@ -76,6 +91,14 @@ pub fn of(elf: &Elf<'_>, sites: bool) -> crate::support::error::Result<Id> {
         if elf.is_relocatable() {
             add_relocations(&mut hash, elf, name, ignored);
         }
+    }
+    if told.names_dwo {
+        with_dwo_files(elf, |dwo| {
+            for (name, data) in dwo.stored_sections(|name| SPLIT_SECTIONS.contains(&name))? {
+                add(&mut hash, name, data);
+            }
+            Ok(())
+        })?;
     }
     let plain = match has_debug {
         false if crate::encode::has_btf(elf) => elf.raw_section(".BTF")?,
