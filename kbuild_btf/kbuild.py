@@ -25,6 +25,9 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@~-]+")
 _DEBUG_READER = re.compile(r"^kbuild-btf-readers \+= (\w+) # (.+)$", re.M)
 _SPLIT_READERS = re.compile(r"^kbuild-btf-split-readers := (.+)$", re.M)
 
+# With `split` it is in .dwo files, with `drop` and `lean` it leaves the objects.
+DEBUG_MODES = ("keep", "split", "drop", "lean")
+
 # Goals of the tree that make a package of it.
 _DEBUG_PACKAGES = ("deb-pkg", "bindeb-pkg")
 
@@ -153,10 +156,11 @@ def build_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
 
 
 def debug_mode(environ: Mapping[str, str] = os.environ) -> str:
-    """What becomes of the debug information (KBUILD_BTF_DEBUG): keep, drop, split. Raises Error."""
+    """What becomes of debug information (KBUILD_BTF_DEBUG): one of DEBUG_MODES. Raises Error."""
     mode = environ.get("KBUILD_BTF_DEBUG") or "keep"
-    if mode not in ("keep", "drop", "split"):
-        raise Error(f"{mode!r} is not a mode", "KBUILD_BTF_DEBUG", "set it to keep, drop or split")
+    if mode not in DEBUG_MODES:
+        modes = f"{', '.join(DEBUG_MODES[:-1])} or {DEBUG_MODES[-1]}"
+        raise Error(f"{mode!r} is not a mode", "KBUILD_BTF_DEBUG", f"set it to {modes}")
     return mode
 
 
@@ -181,7 +185,8 @@ def debug_readers(mode: str = "drop") -> Mapping[str, str]:
     split = _SPLIT_READERS.search(text)
     known = split[1].split() if split else []
     found = _DEBUG_READER.findall(text)
-    return {f"CONFIG_{option}": what for option, what in found if mode == "drop" or option in known}
+    counts = (one for one in found if mode != "split" or one[0] in known)
+    return {f"CONFIG_{option}": what for option, what in counts}
 
 
 def refuse_debug_mode(mode: str, tree: Tree, goals: Sequence[str] = ()) -> None:

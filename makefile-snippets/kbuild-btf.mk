@@ -10,13 +10,14 @@
 #   KBUILD_BTF_BIN=DIR     absolute directory of kbuild-btf-hook and kbuild-btf-pahole
 #   KBUILD_BTF_HOOK=0      no hook after each object; the link encodes what it needs
 #   KBUILD_BTF_DEBUG=drop  the hook takes the debug information out of each object
+#   KBUILD_BTF_DEBUG=lean  the same, and gcc writes less of it
 #   KBUILD_BTF_DEBUG=split  the compiler writes it into a .dwo file beside each object (-gsplit-dwarf)
 #   KBUILD_BTF_STORE=section  types are stored in each object, not in a file beside it
 #
 # Everything here is prefixed kbuild-btf-, except the three names that are taken over:
-# PAHOLE, if_changed_rule and cmd_link_vmlinux, and with split CFLAGS_KERNEL and CFLAGS_MODULE, which
-# get one flag more.  Nothing else here changes a command line that Kbuild records for an object, so
-# switching on and off recompiles no object (split: all); only vmlinux is linked again, because its
+# PAHOLE, if_changed_rule and cmd_link_vmlinux, and with split and lean CFLAGS_KERNEL and CFLAGS_MODULE,
+# which get flags more.  Nothing else here changes a command line that Kbuild records for an object, so
+# switching on and off recompiles no object (split, lean: all); only vmlinux is linked again, because its
 # recorded command names the linker wrapper.
 #
 # The last two are taken over only where the tree defines them with exactly the text known
@@ -56,11 +57,17 @@ kbuild-btf-refuse = $(foreach reader,$(1),$(if $(CONFIG_$(reader)),$(error kbuil
 # no machine code yet.
 kbuild-btf-ours = $(and $(CONFIG_DEBUG_INFO_BTF),$(if $(CONFIG_LTO_CLANG),,y),$(filter $@,$(real-obj-y) $(lib-y) $(real-obj-m)))
 
+# With lean gcc leaves out what BTF is not made of: columns, views of one place, where statements and inlined
+# calls begin; and does not look for strings that it has written already. What var-tracking finds out is
+# needed: by it a parameter is known to be passed. (Older gcc does not know these flags.)
+kbuild-btf-flags-lean = $(if $(and $(CONFIG_CC_IS_GCC),$(filter-out 5% 6% 7%,$(CONFIG_GCC_VERSION))),$(if $(CONFIG_DEBUG_INFO_BTF_INLINE),,-gdwarf-4 -gno-column-info -gno-inline-points -gno-statement-frontiers -gno-variable-location-views -fno-merge-debug-strings))
+kbuild-btf-flags-split = $(call kbuild-btf-refuse,$(kbuild-btf-split-readers))-gsplit-dwarf
+
 # All flags of an object come last from one of these two; the tree leaves them to users.
-ifeq ($(KBUILD_BTF_DEBUG),split)
-kbuild-btf-split = $(if $(kbuild-btf-ours),$(call kbuild-btf-refuse,$(kbuild-btf-split-readers))-gsplit-dwarf)
-override CFLAGS_KERNEL += $(kbuild-btf-split)
-override CFLAGS_MODULE += $(kbuild-btf-split)
+ifneq ($(filter lean split,$(KBUILD_BTF_DEBUG)),)
+kbuild-btf-flags = $(if $(kbuild-btf-ours),$(kbuild-btf-flags-$(KBUILD_BTF_DEBUG)))
+override CFLAGS_KERNEL += $(kbuild-btf-flags)
+override CFLAGS_MODULE += $(kbuild-btf-flags)
 endif
 
 # --- pahole ------------------------------------------------------------------------------------
@@ -127,7 +134,7 @@ kbuild-btf-wanted = $(and $(filter cc_o_c as_o_S,$(1)),$(kbuild-btf-ours))
 kbuild-btf-line = $(kbuild-btf-newline)-$(if $(quiet),@)$(kbuild-btf-hook)$(if $(filter quiet_,$(quiet)), --echo)$(if $(CONFIG_DEBUG_INFO_BTF_INLINE), --inline)$(if $(kbuild-btf-drops), --drop)$(if $(kbuild-btf-carries), --section) $@
 
 # Does the debug information leave the object?
-kbuild-btf-drops = $(if $(filter-out keep drop split,$(KBUILD_BTF_DEBUG)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): it is keep, drop or split))$(if $(filter drop,$(KBUILD_BTF_DEBUG)),$(call kbuild-btf-refuse,$(kbuild-btf-readers))y)
+kbuild-btf-drops = $(if $(filter-out keep split drop lean,$(KBUILD_BTF_DEBUG)),$(error kbuild-btf: KBUILD_BTF_DEBUG=$(KBUILD_BTF_DEBUG): it is keep, split, drop or lean))$(if $(filter drop lean,$(KBUILD_BTF_DEBUG)),$(call kbuild-btf-refuse,$(kbuild-btf-readers))y)
 
 # Where its types are stored (KBUILD_BTF_STORE).
 kbuild-btf-carries = $(if $(filter-out sidecar section,$(KBUILD_BTF_STORE)),$(error kbuild-btf: KBUILD_BTF_STORE=$(KBUILD_BTF_STORE): it is sidecar or section))$(filter section,$(KBUILD_BTF_STORE))

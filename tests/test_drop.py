@@ -20,6 +20,7 @@ from minitree import (
     BUILTIN,
     LIBRARY,
     MODULE,
+    NOT_KERNEL,
     MiniTree,
     mini_kernel,
     products,
@@ -363,12 +364,46 @@ def test_a_package_of_it_is_refused() -> None:
 def test_a_mode_that_is_none(tmp_path: Path) -> None:
     tree = mini_kernel(tmp_path)
     done = tree.make("-j4", status=2, KBUILD_BTF_DEBUG="off")
-    assert "KBUILD_BTF_DEBUG=off: it is keep, drop or split" in done.stderr
+    assert "KBUILD_BTF_DEBUG=off: it is keep, split, drop or lean" in done.stderr
     said = run(SCRIPTS / "kbuild-btf", "make", "-C", tree.directory, env={"KBUILD_BTF_DEBUG": "x"})
     assert (
         said.stderr
-        == "kbuild-btf: KBUILD_BTF_DEBUG: 'x' is not a mode; set it to keep, drop or split\n"
+        == "kbuild-btf: KBUILD_BTF_DEBUG: 'x' is not a mode; set it to keep, split, drop or lean\n"
     )
+
+
+# What the compiler is not to write; in a tree whose Kconfig has found which compiler it is.
+LEAN = "-gdwarf-4 -gno-column-info"
+IS_GCC = "CONFIG_CC_IS_GCC=y\nCONFIG_GCC_VERSION=120200\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "has"),
+    [
+        (IS_GCC, True),
+        (IS_GCC.replace("12", "7"), False),
+        (IS_GCC + "CONFIG_DEBUG_INFO_BTF_INLINE=y\n", False),
+        ("CONFIG_CC_IS_CLANG=y\nCONFIG_GCC_VERSION=0\n", False),
+    ],
+)
+def test_lean_drops_what_less_was_written_of(config: str, has: bool, tmp_path: Path) -> None:
+    """The same BTF; what is no object of the kernel is compiled as ever."""
+    tree = mini_kernel(tmp_path)
+    with (tree.directory / "include/config/auto.conf").open("a") as file:
+        file.write(config)
+    tree.make("-j4")
+    kept = products(tree)
+    done = tree.make("-j4", "V=1", KBUILD_BTF_DEBUG="lean")
+    commands = [line for line in done.stdout.splitlines() if " -c -o " in line]
+    assert any(LEAN in line for line in commands) == has
+    assert not any(LEAN in line for line in commands if any(n in line for n in NOT_KERNEL))
+    assert products(tree) == kept
+    assert tree.make("-j4", KBUILD_BTF_DEBUG="lean").stdout == ""
+    # The assembler's object is as it was.
+    changed = [name for name in OBJECTS if name != "kernel/entry.o"] if has else []
+    assert dropped(tree) == changed
+    assert compiled_in(tree.make("-j4")) == changed
+    assert products(tree) == kept
 
 
 def test_the_mode_is_said_in_one_line(tmp_path: Path) -> None:

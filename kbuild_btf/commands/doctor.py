@@ -373,7 +373,7 @@ def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
         mode = kbuild.debug_mode()
     except Error as failed:
         return Finding(MISSING, "debug", str(failed))
-    stands = kbuild.debug_readers("split" if mode == "split" else "drop")
+    stands = kbuild.debug_readers("drop" if mode == "keep" else mode)
     readers = [name for name in stands if found.config.get(name) == "y"]
     named = f"{', '.join(readers)} need{'s' if len(readers) == 1 else ''} it"
     if mode == "keep":
@@ -395,9 +395,13 @@ def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
         )
         return Finding(OK, "debug", text)
     if not known.hook or os.environ.get("KBUILD_BTF_HOOK") == "0" or lto:
-        text = "KBUILD_BTF_DEBUG=drop: no hook runs, so debug information stays in the objects"
+        text = f"KBUILD_BTF_DEBUG={mode}: no hook runs, so debug information stays in the objects"
         return Finding(NOTE, "debug", text)
-    text = "debug information leaves each object when its types are stored (KBUILD_BTF_DEBUG=drop)"
+    text = (
+        f"debug information leaves each object when its types are stored (KBUILD_BTF_DEBUG={mode})"
+    )
+    if mode == "lean":
+        text += "; objects that were compiled in another mode are compiled again"
     return Finding(OK, "debug", text)
 
 
