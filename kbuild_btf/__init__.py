@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from .errors import Error as Error
     from .explanation import Explanation as Explanation
     from .explanation import explain as explain
+    from .gate import judge as judge
     from .objects import linked_objects as linked_objects
     from .objects import sidecar_path as sidecar_path
     from .objects import write_sidecar as write_sidecar
     from .programs import check_programs as check_programs
+    from .rules import Severity as Severity
     from .sections import embed as embed
     from .sections import read_section as read_section
     from .verification import ModulesVerdict as ModulesVerdict
@@ -48,6 +50,7 @@ _HOMES = {
     "LANGUAGES": "_native",
     "ModulesVerdict": "verification",
     "Output": "encoder",
+    "Severity": "rules",
     "Verdict": "verification",
     "check": "encoder",
     "check_programs": "programs",
@@ -55,6 +58,7 @@ _HOMES = {
     "embed": "sections",
     "encode": "encoder",
     "explain": "explanation",
+    "judge": "gate",
     "link": "encoder",
     "linked_objects": "objects",
     "read_section": "sections",
@@ -73,6 +77,7 @@ __all__ = [
     "Explanation",
     "ModulesVerdict",
     "Output",
+    "Severity",
     "Verdict",
     "__version__",
     "check",
@@ -81,6 +86,7 @@ __all__ = [
     "embed",
     "encode",
     "explain",
+    "judge",
     "link",
     "linked_objects",
     "read_section",

@@ -247,6 +247,7 @@ def test_old_tree_and_unknown_makefiles_are_notes(tmp_path: Path) -> None:
         "CONFIG_DEBUG_INFO_BTF": OK,
         "way": NOTE,
         "debug": OK,
+        "store": OK,
     }
     assert "CONFIG_LTO_CLANG" in found["way"].text
 

@@ -19,8 +19,8 @@ import pytest
 from support import SCRIPTS, compiled, kbuild_btf, require, run
 
 from kbuild_btf import _native
-from kbuild_btf.gate import pairs, suppression
-from kbuild_btf.gate.verdict import Finding, judge
+from kbuild_btf.gate import judge, suppression
+from kbuild_btf.gate.verdict import Finding
 from kbuild_btf.rules import RULES, Severity
 
 KERNEL = """
@@ -80,8 +80,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def findings(a: Path, b: Path) -> list[Finding]:
     """Of one vmlinux against another, without those that are told with what holds them."""
-    found = pairs.of_files(str(a), str(b), None, None)
-    return [one for one in judge("a", "b", found).findings if one.rule.id != "unnamed"]
+    return [one for one in judge(a, b).findings if one.rule.id != "unnamed"]
 
 
 def said(found: list[Finding]) -> set[tuple[str, str, str]]:
@@ -167,7 +166,7 @@ def test_modules_are_matched_by_name_and_tell_what_is_used(tmp_path: Path) -> No
     a = kernel(tmp_path / "a", KERNEL, MODULE, MODULE)
     b = kernel(tmp_path / "b", edited(*both), edited(*both, text=MODULE), MODULE, MODULE)
     (b / "m1.ko").rename(b / "new-name.ko")
-    found = list(judge("a", "b", pairs.of_kernels(str(a), str(b))).findings)
+    found = list(judge(a, b).findings)
     severities = {(one.module, one.name, one.rule.id): one.severity for one in found}
     assert severities["", SHARED, "member-moved"] == Severity.MODULES
     assert severities["", OWN, "member-moved"] == Severity.NONE
@@ -190,7 +189,7 @@ def test_modules_as_packages_and_the_running_kernel_have_them(how: str, tmp_path
             elif path.suffix:
                 require(how)
                 assert run(how, path).returncode == 0
-    found = list(judge("a", "b", pairs.of_kernels(str(a), str(b))).findings)
+    found = list(judge(a, b).findings)
     assert {(one.module, one.name, one.rule.id) for one in found} == {
         ("m0", "struct of_module", "member-added"),
         ("m0", "struct of_module", "size"),

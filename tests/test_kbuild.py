@@ -218,6 +218,19 @@ def test_make_introduces_itself_once_in_a_tree(tmp_path: Path, environ: dict[str
     assert f"{early}.o" in changed.stderr
 
 
+def test_an_object_directory_that_make_has_not_seen(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """With a configuration that was copied there; Kbuild writes its Makefile then."""
+    tree = MiniTree.copy(tmp_path / "tree", environ)
+    (tmp_path / "out").mkdir()
+    (tree.directory / "include/config/auto.conf").rename(tmp_path / "out/.config")
+    command = ("make", "-f", "/dev/null", "-q", f"O={tmp_path / 'out'}")
+    done = run(*command, environ=environ, directory=tree.directory)
+    assert "objects are encoded as they are compiled" in done.stderr
+    assert "no kernel tree" not in done.stderr
+
+
 def test_make_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> None:
     empty = {**environ, "PATH": str(tmp_path)}
     done = run("make", environ=empty, directory=tmp_path)

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 
 from ..errors import Error
-from ..gate import formats, pairs, suppression, text
+from ..gate import formats, judge, text
 from ..gate.page import as_html
-from ..gate.verdict import Verdict, judge
+from ..gate.verdict import Verdict
 from ..output import replace
 from ..rules import Severity
 
@@ -63,17 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the verdict."""
     wanted = _outputs(args)
-    directories = Path(args.a).is_dir(), Path(args.b).is_dir()
-    if any(directories):
-        if not all(directories):
-            raise Error("a directory and a file", f"{args.a}, {args.b}", "name two of a kind")
-        if args.base or args.base_b:
-            raise Error("modules in a directory have its vmlinux as base", "--base", "leave it out")
-        found = pairs.of_kernels(args.a, args.b)
-    else:
-        found = pairs.of_files(args.a, args.b, args.base, args.base_b)
-    agreed = suppression.read(args.suppress) if args.suppress else []
-    verdict = judge(args.a, args.b, found, agreed)
+    verdict = judge(args.a, args.b, base=args.base, base_b=args.base_b, suppress=args.suppress)
     level = _LEVELS[args.fail_on]
     for file, name in wanted.items():
         report = _rendered(verdict, name, level, args.limit)

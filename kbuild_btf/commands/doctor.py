@@ -69,7 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def introduce(found: kbuild.Tree) -> str:
     """What `kbuild-btf make` says of a tree: what it will do there, and what is to be known."""
-    noted = [f for f in tree(found.objects) if f.what != "last build"]
+    # Not `tree`: an O= directory knows its sources only when make has been there.
+    noted = [f for f in _of_tree(found) if f.what != "last build"]
     lines = [
         f.text if f.what in ("way", "makefiles", "debug") else f"{f.what}: {f.text}"
         for f in noted
@@ -298,6 +299,10 @@ def tree(directory: Path) -> Iterator[Finding]:
         text = f"{directory} is no kernel tree: it has no scripts/Kbuild.include"
         yield Finding(MISSING, "kernel tree", text)
         return
+    yield from _of_tree(found)
+
+
+def _of_tree(found: kbuild.Tree) -> Iterator[Finding]:
     yield _version(found)
     try:
         known = kbuild.takeover(found.source)
@@ -315,6 +320,7 @@ def tree(directory: Path) -> Iterator[Finding]:
     if found.config.get("CONFIG_DEBUG_INFO_BTF") in ("y", "m"):
         yield _way(found, known)
         yield _debug(found, known)
+        yield _store()
         yield from _last_build(found)
 
 
@@ -403,6 +409,19 @@ def _debug(found: kbuild.Tree, known: kbuild.Takeover) -> Finding:
     if mode == "lean":
         text += "; objects that were compiled in another mode are compiled again"
     return Finding(OK, "debug", text)
+
+
+def _store() -> Finding:
+    """Where hooks leave types."""
+    try:
+        section = kbuild.carries_types()
+    except Error as failed:
+        return Finding(MISSING, "store", str(failed))
+    if section:
+        return Finding(
+            OK, "store", "types are in the objects themselves (KBUILD_BTF_STORE=section)"
+        )
+    return Finding(OK, "store", "types are in a file beside each object, and in the cache")
 
 
 # No hook runs for what the link compiles itself, and for what objcopy and `ld -r` make of objects.

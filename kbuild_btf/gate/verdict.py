@@ -75,7 +75,7 @@ class Verdict:
         return any(f.severity >= level and not f.suppressed for f in self.findings)
 
 
-def judge(
+def of_pairs(
     a: str, b: str, pairs: Iterable[Pair], suppressions: Sequence[Suppression] = ()
 ) -> Verdict:
     """What differs in these pairs, of which the first is vmlinux's. Raises Error."""

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from ..cache import Cache, Statistics, limit
 from ..errors import Error
-from ..gate import pairs
+from ..gate import judge
 from ..gate.formats import as_json as diff_as_json
-from ..gate.verdict import Verdict, judge
+from ..gate.verdict import Verdict
 from ..progress import percent, watched
 from ..rules import Severity
 from . import kernel, layouts, link, timeline
@@ -57,7 +57,7 @@ def gather(path: str, older: str | None, trace: str | None, cache: Path | None) 
         Cache(cache).statistics(limit())
         if cache
         else "There is no cache: KBUILD_BTF_CACHE is empty.",
-        _difference(older, path)
+        judge(older, path)
         if older
         else "Nothing was given to compare with: name the older kernel behind this one.",
     )
@@ -77,12 +77,6 @@ def _linked(image: Path, cache: Path | None) -> link.Link | str:
         return (
             f"Neither the objects of the link nor debug information could be read: {failed.what}."
         )
-
-
-def _difference(older: str, newer: str) -> Verdict:
-    if Path(older).is_dir():
-        return judge(older, newer, pairs.of_kernels(older, newer))
-    return judge(older, newer, pairs.of_files(older, newer, None, None))
 
 
 def as_json(facts: Facts) -> str:
