@@ -122,6 +122,4 @@ def test_what_is_said_of_each(kernel: Kernel, planted: Path) -> None:
     assert {one for one in said if one[1] != "unnamed"} == expected
     done = kbuild_btf("diff", "--fail-on", "modules", "--limit", "0", planted, kernel.vmlinux)
     assert done.returncode == 1
-    for name, rule, _ in expected:
-        assert name in done.stdout
-        assert rule in done.stdout
+    assert [name for name, _, _ in expected if name not in done.stdout] == []
