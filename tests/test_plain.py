@@ -305,3 +305,17 @@ def test_one_of_them_is_damaged(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"{image}: .BTF: " in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_btf_that_ends_before_it_begins(tmp_path: Path) -> None:
+    """Read as its own next one it would never end."""
+    image = same_names(tmp_path, "int f(int a) { return a; }", "int g(long a) { return a; }")
+    content = bytearray(_native.read_section(image, ".BTF") or b"")
+    second = content.index(content[:4], 4)
+    content[second + 4 : second + 24] = bytes(20)
+    blob = tmp_path / "blob"
+    blob.write_bytes(content)
+    assert run("objcopy", "--update-section", f".BTF={blob}", image).returncode == 0
+    done = kbuild_btf("link", image, "-o", tmp_path / "out")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert f"{image}: .BTF: damaged BTF" in done.stderr

@@ -72,6 +72,10 @@ fn next(raw: &[u8]) -> Result<Option<usize>> {
         Ok(crate::support::endian::get(field, big) as usize)
     };
     let header = word(4)?;
+    if header < super::HEADER_LEN as usize {
+        // It would be its own next one.
+        return Ok(None);
+    }
     let mut end = (word(8)? + word(12)?).max(word(16)? + word(20)?);
     if header >= 32 {
         end = end.max(word(24)? + word(28)?);
@@ -148,6 +152,12 @@ mod tests {
             assert_eq!(all.len(), 2);
             assert!(all.iter().all(|part| parts(part).is_ok()));
         }
+    }
+
+    #[test]
+    fn one_that_ends_before_it_begins_is_alone() {
+        let raw = [&[0x9f, 0xeb, 1, 0][..], &[0; 28]].concat();
+        assert_eq!(behind_each_other(&raw).expect("one").len(), 1);
     }
 
     #[test]

@@ -121,8 +121,7 @@ fn wishes(raw: &[u8]) -> Result<Vec<Wish<'_>>> {
     let mut sizes: HashMap<u32, u32> = HashMap::new();
     for words in types.clone() {
         if Kind::from_info(words[1]) == Some(Kind::Datasec) {
-            let entries = words[3..].chunks_exact(3);
-            sizes.extend(entries.map(|entry| (entry[0], entry[2])));
+            sizes.extend(entry_sizes(words));
         }
     }
     let mut found = Vec::new();
@@ -161,28 +160,23 @@ fn completed(raw: &[u8]) -> Result<Completed> {
     let (mut words, _) = read::words(&parts);
     let starts = read::starts(&words)?;
     let (mut undefined, mut empty) = (HashSet::new(), HashSet::new());
-    let prototypes = words.clone();
-    let names_all = |proto: u32| {
-        let at = starts.get((proto as usize).wrapping_sub(1));
-        let words = at.map_or(&[][..], |&at| &prototypes[at as usize..]);
-        let is_proto = words.len() > 2 && Kind::from_info(words[1]) == Some(Kind::FuncProto);
-        let count = if is_proto { btf::vlen(words[1]) } else { 0 };
-        let mut parameters = words
-            .iter()
-            .skip(3)
-            .step_by(2)
-            .zip(words.iter().skip(4).step_by(2));
-        (0..count).all(|_| {
-            parameters
-                .next()
-                .is_none_or(|(&name, &of)| name != 0 || of == 0)
+    // Prototypes with a parameter that has no name.
+    let unnamed: HashSet<u32> = (1..)
+        .zip(starts.windows(2))
+        .filter(|(_, at)| {
+            let words = &words[at[0] as usize..at[1] as usize];
+            Kind::from_info(words[1]) == Some(Kind::FuncProto)
+                && words[3..].chunks_exact(2).any(|p| p[0] == 0 && p[1] != 0)
         })
-    };
+        .map(|(id, _)| id)
+        .collect();
     for (id, start) in (1..).zip(&starts[..starts.len() - 1]) {
         let at = *start as usize;
         let info = words[at + 1];
         match Kind::from_info(info) {
-            Some(Kind::Func) if words[at] == 0 || is_extern(info) || !names_all(words[at + 2]) => {
+            Some(Kind::Func)
+                if words[at] == 0 || is_extern(info) || unnamed.contains(&words[at + 2]) =>
+            {
                 (words[at], words[at + 1]) = (0, btf::info(Kind::Ptr, 0, false));
                 undefined.insert(id);
             }
@@ -214,6 +208,11 @@ fn completed(raw: &[u8]) -> Result<Completed> {
         undefined,
         empty,
     })
+}
+
+/// The variables of a DATASEC, and their sizes in bytes.
+fn entry_sizes(words: &[u32]) -> impl Iterator<Item = (u32, u32)> + '_ {
+    words[3..].chunks_exact(3).map(|entry| (entry[0], entry[2]))
 }
 
 /// The linkage of a FUNC.
@@ -291,9 +290,8 @@ impl<'b> Builder<'b> {
                     component: words[3] as i32,
                 }),
                 Some(Kind::Datasec) => {
-                    let entries = words[3..].chunks_exact(3);
-                    let entries = entries.filter(|entry| !self.completed.empty.contains(&entry[0]));
-                    sizes.extend(entries.map(|entry| (entry[0], entry[2])));
+                    let own = entry_sizes(words);
+                    sizes.extend(own.filter(|(id, _)| !self.completed.empty.contains(id)));
                 }
                 _ => {}
             }

@@ -45,7 +45,7 @@ const NOBODYS: Group = 0;
 #[derive(Default)]
 struct Contest {
     /// The BTFs that want a symbol of it, in their order, with its size.
-    open: Vec<(Part, u32)>,
+    open: BTreeMap<Part, u32>,
     /// What is there for them: the symbol of each group.
     local: BTreeMap<Group, u32>,
     global: Option<u32>,
@@ -54,8 +54,9 @@ struct Contest {
 impl Contest {
     /// When one is left for one.
     fn last(&self) -> Option<(Part, Group)> {
-        match (&self.open[..], self.local.len(), self.global) {
-            (&[(part, _)], 1, None) => {
+        match (self.open.len(), self.local.len(), self.global) {
+            (1, 1, None) => {
+                let (&part, _) = self.open.first_key_value()?;
                 let (&group, _) = self.local.first_key_value()?;
                 (group != NOBODYS).then_some((part, group))
             }
@@ -89,9 +90,7 @@ pub fn share<'w>(index: &SymbolIndex<'_>, wishes: &[Vec<Wish<'w>>]) -> Result<Ve
                 search.contests.len() - 1
             });
             let open = &mut search.contests[number].1.open;
-            if open.last().is_none_or(|&(last, _)| last != part) {
-                open.push((part, wish.size));
-            }
+            open.entry(part).or_insert(wish.size);
         }
     }
     search.offer(index, &numbers);
@@ -157,8 +156,7 @@ impl<'w> Search<'w> {
                 let ((name, what), contest) = &mut self.contests[number];
                 if let Some(symbol) = contest.local.remove(&group) {
                     // Nobody else's, even if its own BTF does not tell of it.
-                    if let Ok(at) = contest.open.binary_search_by_key(&part, |&(own, _)| own) {
-                        contest.open.remove(at);
+                    if contest.open.remove(&part).is_some() {
                         self.named[part].insert((*name, kind_of(*what)), symbol);
                     }
                 }
@@ -172,23 +170,27 @@ impl<'w> Search<'w> {
     fn finish(mut self, index: &SymbolIndex<'_>) -> Result<Vec<Named<'w>>> {
         for number in 0..self.contests.len() {
             let ((name, what), contest) = &self.contests[number];
-            let local: Vec<u32> = contest.local.values().copied().collect();
-            let mut sizes: HashMap<u64, (usize, usize)> = HashMap::new();
-            for &(_, size) in &contest.open {
+            let only = match contest.local.len() {
+                1 => contest.local.values().next().copied(),
+                _ => None,
+            };
+            // Of each size: how many want it, how many are there, and the last of these.
+            let mut sizes: HashMap<u64, (usize, usize, u32)> = HashMap::new();
+            for &size in contest.open.values() {
                 sizes.entry(size.into()).or_default().0 += 1;
             }
-            let size_of = |symbol: u32| index.symbols[symbol as usize].size;
-            for &symbol in &local {
-                sizes.entry(size_of(symbol)).or_default().1 += 1;
+            for &symbol in contest.local.values() {
+                let size = index.symbols[symbol as usize].size;
+                let of_size = sizes.entry(size).or_default();
+                (of_size.1, of_size.2) = (of_size.1 + 1, symbol);
             }
-            for (part, size) in contest.open.clone() {
-                let own = || local.iter().find(|&&symbol| size_of(symbol) == size.into());
-                let found = match (contest.global, &local[..]) {
-                    (None, []) => continue,
-                    (Some(global), _) => global,
-                    _ if *what == What::Function => continue,
-                    (None, &[only]) if contest.open.len() == 1 => only,
-                    (None, _) if sizes[&size.into()] == (1, 1) => *own().unwrap_or(&local[0]),
+            let count = contest.open.len();
+            for (&part, &size) in &contest.open {
+                let found = match (contest.global, only, sizes[&size.into()]) {
+                    (Some(global), ..) => global,
+                    _ if contest.local.is_empty() || *what == What::Function => continue,
+                    (_, Some(only), _) if count == 1 => only,
+                    (_, _, (1, 1, own)) => own,
                     _ => return Err(not_told(name)),
                 };
                 self.named[part].insert((name, kind_of(*what)), found);

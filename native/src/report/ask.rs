@@ -15,14 +15,13 @@ use crate::report::explain::{self, Explanation};
 use crate::report::survey::{self, Survey};
 use crate::support::error::Result;
 
-/// Why a function is in the BTF or not, how definitions of a type differ. Reads the objects of the
-/// link where they are known, else the debug information of the file itself.
+/// Why a function is in the BTF or not, how definitions of a type differ.
 pub fn explain(
     mut request: Request<'_>,
     objects: Option<&[PathBuf]>,
     name: &str,
 ) -> Result<Explanation> {
-    let watch = Some(Watch::Name(name.as_bytes().to_vec()));
+    let watch = Watch::Name(name.as_bytes().to_vec());
     // Where it was inlined is told also where the BTF does not tell it.
     request.features.inline = true;
     let request = &request;
@@ -50,10 +49,7 @@ pub fn explain(
             types: explain::types(&combiner)?,
         })
     };
-    if objects.is_none() && kbuild::linked_objects(request.elf).is_err() {
-        return combine_units(request, watch, tell);
-    }
-    combine_objects(request, objects, watch, tell)
+    combined(request, objects, watch, tell)
 }
 
 /// The same for everything at once, in short: what is left out, names with several definitions, and
@@ -85,8 +81,18 @@ pub fn survey(request: &Request<'_>, objects: Option<&[PathBuf]>) -> Result<Surv
             types: explain::types(&combiner)?,
         })
     };
+    combined(request, objects, Watch::Everything, tell)
+}
+
+/// From the objects of the link where they are known, else from the debug information of the file itself.
+fn combined<T>(
+    request: &Request<'_>,
+    objects: Option<&[PathBuf]>,
+    watch: Watch,
+    tell: impl FnOnce(Combined<'_, '_>) -> Result<T>,
+) -> Result<T> {
     if objects.is_none() && kbuild::linked_objects(request.elf).is_err() {
-        return combine_units(request, Some(Watch::Everything), tell);
+        return combine_units(request, Some(watch), tell);
     }
-    combine_objects(request, objects, Some(Watch::Everything), tell)
+    combine_objects(request, objects, Some(watch), tell)
 }
