@@ -86,20 +86,12 @@ impl<'a, 's> Units<'a, 's> {
 
 fn encode(
     encoder: &mut Encoder<'_>,
-    asked: &Asked<'_>,
+    is_split: bool,
     units: &[UnitHeader<Reader<'_>>],
 ) -> Result<Encoded> {
-    match asked.is_split {
+    match is_split {
         true => encode_units(encoder.source(), units),
         false => encoder.encode(units),
-    }
-}
-
-/// What is split has strings of its own.
-fn view<'v>(encoder: &'v Encoder<'_>, asked: &Asked<'_>, encoded: &'v Encoded) -> View<'v> {
-    match asked.is_split {
-        true => encoded.view(),
-        false => encoder.view(encoded),
     }
 }
 
@@ -115,27 +107,24 @@ impl<'s> Supply for Units<'_, 's> {
         let (encoded, sifted) = match &mut self.met {
             Met::ByWords(known) => self.encoder.encode_more(units, known, excluded_languages)?,
             Met::ByIdentity(sieve) => {
-                let encoded = encode(&mut self.encoder, self.asked, units)?;
+                let encoded = encode(&mut self.encoder, self.asked.is_split, units)?;
                 let counts = |language| !excluded_languages.contains(&language);
-                let sifted = sieve.sift(&view(&self.encoder, self.asked, &encoded), counts);
+                let sifted = sieve.sift(&self.encoder.view(&encoded), counts);
                 (encoded, sifted)
             }
         };
         if let Some(unit) = units.first() {
             self.forget_before(unit);
         }
-        let counted = refused::count(
-            &view(&self.encoder, self.asked, &encoded),
-            self.asked.elf,
-            self.asked.policy,
-        )?;
+        let view = self.encoder.view(&encoded);
+        let counted = refused::count(&view, self.asked.elf, self.asked.policy)?;
         self.counted.add(&counted);
         progress::add(units.len());
         Ok((encoded, Some(sifted)))
     }
 
     fn bring_again(&mut self, _: ObjectIndex, units: &Self::Item) -> Result<Encoded> {
-        encode(&mut self.encoder, self.asked, units)
+        encode(&mut self.encoder, self.asked.is_split, units)
     }
 
     fn must_be_kept(_: &Encoded) -> bool {
@@ -143,7 +132,7 @@ impl<'s> Supply for Units<'_, 's> {
     }
 
     fn view<'v>(&'v self, encoded: &'v Encoded) -> Option<View<'v>> {
-        Some(view(&self.encoder, self.asked, encoded))
+        Some(self.encoder.view(encoded))
     }
 
     fn numbered(&self) -> &Numbered {
@@ -157,9 +146,6 @@ impl<'s> Supply for Units<'_, 's> {
         &'v mut self,
         encoded: &'v Encoded,
     ) -> (Option<View<'v>>, &'v mut Numbered) {
-        (
-            Some(view(&self.encoder, self.asked, encoded)),
-            self.met.numbered_mut(),
-        )
+        (Some(self.encoder.view(encoded)), self.met.numbered_mut())
     }
 }

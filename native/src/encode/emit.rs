@@ -66,7 +66,10 @@ fn emit_with(
         own_int: 0,
         int,
         strings,
-        out: Encoded::new(raw.source.target),
+        out: Encoded {
+            strings: Vec::new(),
+            ..Encoded::new(raw.source.target)
+        },
         types: &types,
         int_name,
         raw,

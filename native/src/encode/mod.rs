@@ -355,11 +355,15 @@ impl<'s> Encoder<'s> {
         elf.forget(dwarf.info.data.get(part).unwrap_or(&[]));
     }
 
-    /// What this encoder has made, now or earlier.
+    /// What was made of this file, now or earlier. Split units have strings of their own.
     pub fn view<'e>(&'e self, encoded: &'e Encoded) -> View<'e> {
+        let own = encoded.view();
         View {
-            strings: &self.raw.strings.bytes,
-            ..encoded.view()
+            strings: match own.strings {
+                [] => &self.raw.strings.bytes,
+                strings => strings,
+            },
+            ..own
         }
     }
 
