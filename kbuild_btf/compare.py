@@ -178,7 +178,9 @@ class _Side:
         self.btf = btf
         self.interned = interned
         self.identities: dict[int, int] = {}
-        self.in_base: frozenset[int] | None = None  # identities of the base's types, where known
+        # Those of the base's types, where they are known; shared by all that have the base.
+        self.of_base: Mapping[int, int] = {}
+        self.in_base: frozenset[int] | None = None  # the same, without the ids
         self.colours: dict[int, int] = {}  # which of several definitions of a name
         self.placed: dict[int, tuple[str, int, int]] = {}  # VAR or FUNC: section, offset, size
         self.tags: defaultdict[int, list[int]] = defaultdict(list)
@@ -192,10 +194,10 @@ class _Side:
                 self.tags[found.type_id].append(found.id)
 
     def identity(self, type_id: int) -> int:
-        known = self.identities.get(type_id)
+        known = self.identities.get(type_id) or self.of_base.get(type_id)
         if known is None:
             description = self._describe(self.btf[type_id])
-            known = self.interned.setdefault(description, len(self.interned))
+            known = self.interned.setdefault(description, len(self.interned) + 1)
             self.identities[type_id] = known
         return known
 
@@ -275,11 +277,6 @@ class _Side:
         base = self.in_base
         own = (t.id for t in self.btf if not isinstance(t, (Func, Var, Datasec, DeclTag, Locsec)))
         return {type_id for type_id in own if self.identity(type_id) in base}
-
-    def forget_own(self) -> None:
-        """Identities, which colours change, of its own types; those of the base stay."""
-        first = self.btf.start
-        self.identities = {i: found for i, found in self.identities.items() if i < first}
 
     def edges(self, type_id: int) -> Iterable[int]:
         """Types that are there because of this one: what it mentions, and its DECL_TAGs.
@@ -434,14 +431,14 @@ class _Comparison:
                 assert side.in_base is not None
                 found = zip(own, of_side, strict=True)
                 side.colours = {**base, **{i: n for i, n in found if n not in side.in_base}}
-                side.forget_own()
+                side.identities.clear()
 
     def hand_on(self, split: _Comparison) -> None:
         """The same colours and identities to a comparison above."""
         for mine, other in ((self.a, split.a), (self.b, split.b)):
             other.interned = mine.interned
             other.colours = mine.colours
-            other.identities = dict(mine.identities)
+            other.of_base = mine.identities
             other.in_base = mine.in_base
 
     def result(self) -> list[KindDiff]:
