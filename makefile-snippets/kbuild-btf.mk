@@ -10,13 +10,13 @@
 #   KBUILD_BTF_BIN=DIR     absolute directory of kbuild-btf-hook and kbuild-btf-pahole
 #   KBUILD_BTF_HOOK=0      no hook after each object; the link encodes what it needs
 #   KBUILD_BTF_DEBUG=drop  the hook takes the debug information out of each object
-#   KBUILD_BTF_DEBUG=lean  the same, and gcc writes less of it
+#   KBUILD_BTF_DEBUG=lean  the same, gcc writes less of it, and resolve_btfids is compiled fast
 #   KBUILD_BTF_DEBUG=split  the compiler writes it into a .dwo file beside each object (-gsplit-dwarf)
 #   KBUILD_BTF_STORE=section  types are stored in each object, not in a file beside it
 #
 # Everything here is prefixed kbuild-btf-, except the three names that are taken over:
 # PAHOLE, if_changed_rule and cmd_link_vmlinux, and with split and lean CFLAGS_KERNEL and CFLAGS_MODULE,
-# which get flags more.  Nothing else here changes a command line that Kbuild records for an object, so
+# which get flags more, and with lean HOSTCFLAGS of resolve_btfids.  Nothing else here changes a command line that Kbuild records for an object, so
 # switching on and off recompiles no object (split, lean: all); only vmlinux is linked again, because its
 # recorded command names the linker wrapper.
 #
@@ -68,6 +68,12 @@ ifneq ($(filter lean split,$(KBUILD_BTF_DEBUG)),)
 kbuild-btf-flags = $(if $(kbuild-btf-ours),$(kbuild-btf-flags-$(KBUILD_BTF_DEBUG)))
 override CFLAGS_KERNEL += $(kbuild-btf-flags)
 override CFLAGS_MODULE += $(kbuild-btf-flags)
+endif
+
+# With BTF Kbuild also compiles libbpf, for resolve_btfids, a program of a moment: lean has it compiled fast
+# instead of well, as the tree has main.c of that program. Who says how (HOSTCFLAGS) is obeyed.
+ifeq ($(KBUILD_BTF_DEBUG)$(filter %/tools/bpf/resolve_btfids,$(CURDIR)),lean$(CURDIR))
+HOSTCFLAGS ?= -O0
 endif
 
 # --- pahole ------------------------------------------------------------------------------------

@@ -350,3 +350,24 @@ def test_never_another_kernel(outside: MiniTree) -> None:
 def test_a_vmlinux_goes_first(outside: MiniTree, name: str) -> None:
     (outside.directory / name).write_text("")
     assert BASE not in made_outside(outside)[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "directory", "theirs", "flags"),
+    [
+        ("lean", "tools/bpf/resolve_btfids", {}, "-O0"),
+        ("lean", "tools/bpf/resolve_btfids", {"HOSTCFLAGS": "-O3"}, "-O3"),
+        ("drop", "tools/bpf/resolve_btfids", {}, ""),
+        ("", "tools/bpf/resolve_btfids", {}, ""),
+        ("lean", "tools/objtool", {}, ""),
+    ],
+)
+def test_with_lean_resolve_btfids_is_compiled_fast(
+    tmp_path: Path, stubs: Stubs, mode: str, directory: str, theirs: dict[str, str], flags: str
+) -> None:
+    """It runs for a moment; objtool, which does not, is compiled as ever."""
+    where = tmp_path / directory
+    where.mkdir(parents=True)
+    (where / "Makefile").write_text("all: ; @echo 'flags:$(HOSTCFLAGS)'\n")
+    tree = MiniTree(where, {"PATH": "/usr/bin:/bin", **stubs.environ, **theirs})
+    assert f"flags:{flags}\n" in tree.make(KBUILD_BTF_DEBUG=mode).stdout
