@@ -97,7 +97,9 @@ def as_json(facts: Facts) -> str:
             "structs": asdict(facts.structs),
             "link": known(facts.link),
             "timeline": known(facts.timeline),
-            "cache": known(facts.cache),
+            "cache": (
+                {"missing": facts.cache} if isinstance(facts.cache, str) else facts.cache._asdict()
+            ),
             "difference": known(compared)
             if isinstance(compared, str)
             else json.loads(diff_as_json(compared, compared.fails(Severity.NONE))),
