@@ -21,12 +21,10 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
@@ -50,8 +48,7 @@ class Entry(NamedTuple):
     used: int
 
 
-@dataclass
-class Statistics:
+class Statistics(NamedTuple):
     """What is in the cache and what happened to it. Sizes in bytes."""
 
     directory: str
@@ -256,7 +253,7 @@ class Cache:
         if old.exists():
             totals = self._totals() + _counted(old)
             # By chance, as the programs do: containers that share a cache have equal process ids.
-            temporary = self.store / f"totals.{secrets.token_hex(8)}"
+            temporary = self.store / f"totals.{os.urandom(8).hex()}"
             try:
                 with temporary.open("x") as file:
                     file.write(json.dumps(dict(sorted(totals.items()))) + "\n")
@@ -313,4 +310,4 @@ def _removed(path: Path) -> bool:
 
 def as_json(statistics: Statistics) -> str:
     """The statistics as one JSON object."""
-    return json.dumps(asdict(statistics), indent=2)
+    return json.dumps(statistics._asdict(), indent=2)

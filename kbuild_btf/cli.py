@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import errno
 import os
 import sys
@@ -90,13 +89,16 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parsers(*verbs: str) -> tuple[Parser, dict[str, Parser]]:
-    """The parser, and that of each verb: of ``verbs`` with the arguments, of others without."""
+def parsers(*verbs: str, alone: bool = False) -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and that of each verb: of ``verbs`` with the arguments, of others without, or not
+    at all if ``verbs`` are ``alone``."""
     top = Parser(prog=PROGRAM, description=DESCRIPTION)
     top.add_argument("-V", "--version", action=_Version, nargs=0, help="show the version")
     chosen = top.add_subparsers(title="verbs", metavar="VERB")
     by_verb = {}
     for name, text in VERBS.items():
+        if alone and name not in verbs:
+            continue
         description = text[0].upper() + text[1:] + "."
         by_verb[name] = chosen.add_parser(name, help=text, description=description)
         if name in verbs:
@@ -153,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str], verb: str) -> int:
-    top, by_verb = parsers(verb)
+    # Behind the verb nothing asks for the others.
+    top, by_verb = parsers(verb, alone=argv[:1] == [verb])
     if verb and verb not in VERBS:
         top.error(no_verb(verb))
     args, rest = top.parse_known_args(argv)
@@ -171,6 +174,8 @@ def _command(verb: str) -> Command:
 
 def _meant(word: str, known: Iterable[str]) -> str:
     """The question whether something that is known was meant; empty when nothing is like it."""
+    import difflib
+
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -35,12 +34,15 @@ _DEBUG_PACKAGES = ("deb-pkg", "bindeb-pkg")
 IMAGES = (".tmp_vmlinux1", ".tmp_vmlinux.btf")
 
 
-@dataclass(frozen=True)
-class Tree:
-    """A kernel tree: its sources, and the directory of its objects (the same without O=)."""
-
+class _Place(NamedTuple):
     source: Path
     objects: Path
+
+
+# Two classes, since a named tuple itself has no room for cached properties; to import dataclasses
+# takes 9 ms before each make.
+class Tree(_Place):
+    """A kernel tree: its sources, and the directory of its objects (the same without O=)."""
 
     @cached_property
     def config(self) -> Mapping[str, str]:
@@ -262,7 +264,8 @@ def takeover(source: Path, environ: Mapping[str, str] = os.environ) -> Takeover:
         "$(kbuild-btf-has-link)",
         f"$(if $(file <{paths.snippet()}),1)",
     )
-    question = "all: ; @echo " + " ".join(f"$(or {fact},0)" for fact in facts) + "\n"
+    # make says it by itself, without a process.
+    question = "$(info " + " ".join(f"$(or {fact},0)" for fact in facts) + ")\nall: ;\n"
     try:
         done = subprocess.run(
             ["make", "-rRs", "--no-print-directory", "-f", "-"],

@@ -102,6 +102,16 @@ def test_the_start_imports_little() -> None:
     assert run(sys.executable, "-c", ask).stdout == "[]\n"
 
 
+def test_make_starts_without_what_is_slow_to_import() -> None:
+    """It is there before each make, also when there is nothing to do."""
+    ask = (
+        "import sys; before = set(sys.modules);"
+        "import kbuild_btf.cli, kbuild_btf.commands.make; new = {*sys.modules} - before;"
+        "print(new & {'dataclasses', 'importlib.metadata', 'secrets', 'tempfile'})"
+    )
+    assert run(sys.executable, "-c", ask).stdout == "set()\n"
+
+
 # --- output that cannot be written ------------------------------------------------------------
 
 

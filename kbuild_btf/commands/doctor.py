@@ -14,9 +14,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,8 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def introduce(found: kbuild.Tree) -> str:
     """What `kbuild-btf make` says of a tree: what it will do there, and what is to be known."""
-    # Not `tree`: an O= directory knows its sources only when make has been there.
-    noted = [f for f in _of_tree(found) if f.what != "last build"]
+    # Not `tree`: an O= directory knows its sources only when make has been there. And not the
+    # last build, which takes a look at each object.
+    noted = list(_of_tree(found))
     lines = [
         f.text if f.what in ("way", "makefiles", "debug") else f"{f.what}: {f.text}"
         for f in noted
@@ -112,6 +112,8 @@ def machine() -> Iterator[Finding]:
 
 def python() -> Iterator[Finding]:
     """The interpreter and the libraries of the package."""
+    from importlib import metadata  # slow to import, and `kbuild-btf make` does without
+
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.platform != "linux":
         yield Finding(MISSING, "Linux", f"kernels are built on Linux, this is {sys.platform}")
@@ -218,6 +220,8 @@ def _mentions(file: Path, word: str) -> bool:
 
 def _library(name: str, header: str, library: str, why: str) -> Finding:
     """Can programs for this machine be compiled with it? Asks the compiler that Kbuild takes."""
+    import tempfile
+
     compiler = os.environ.get("HOSTCC") or next(filter(shutil.which, ("gcc", "clang")), "cc")
     source = f"#include <{header}>\nint main(void) {{ return 0; }}\n"
     try:
@@ -262,6 +266,8 @@ def _said(argv: list[str]) -> str | None:
 
 def cache_directory(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Whether the cache can be written, and how full it is."""
+    import tempfile
+
     root = cache.directory(environ)
     if root is None:
         yield Finding(NOTE, "cache", "off: KBUILD_BTF_CACHE is empty")
@@ -300,6 +306,8 @@ def tree(directory: Path) -> Iterator[Finding]:
         yield Finding(MISSING, "kernel tree", text)
         return
     yield from _of_tree(found)
+    if found.config.get("CONFIG_DEBUG_INFO_BTF") in ("y", "m"):
+        yield from _last_build(found)
 
 
 def _of_tree(found: kbuild.Tree) -> Iterator[Finding]:
@@ -321,7 +329,6 @@ def _of_tree(found: kbuild.Tree) -> Iterator[Finding]:
         yield _way(found, known)
         yield _debug(found, known)
         yield _store()
-        yield from _last_build(found)
 
 
 def _version(found: kbuild.Tree) -> Finding:

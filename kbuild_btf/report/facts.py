@@ -83,7 +83,9 @@ def as_json(facts: Facts) -> str:
     """The same for programs (docs/report.md); sizes in bytes, times in seconds."""
 
     def known(what: Any) -> Any:
-        return {"missing": what} if isinstance(what, str) else asdict(what)
+        if isinstance(what, str):
+            return {"missing": what}
+        return what._asdict() if isinstance(what, tuple) else asdict(what)
 
     read = facts.kernel
     compared = facts.difference
