@@ -19,6 +19,7 @@ from kbuild_btf.btf import Func, Struct
 from kbuild_btf.btf.elf import section
 
 IMAGE = ".tmp_vmlinux1"
+MARK = ".discard.kbuild_btf"
 LINK = "scripts/link-vmlinux.sh"
 INPUTS = """--whole-archive vmlinux.a --no-whole-archive \\
 		--start-group $KBUILD_VMLINUX_LIBS --end-group $2"""
@@ -145,32 +146,37 @@ def test_what_all_modules_share(fresh: MiniTree) -> None:
     assert {"of_common", "module_info", "mini_device"} <= structs(module)
 
 
-def test_objects_that_are_made_of_objects(fresh: MiniTree) -> None:
+def make_objects_of_objects(tree: MiniTree) -> None:
     """arm64's .pi.o and nvhe.o, and an EFI stub in lib.a: objcopy and ld -r give symbols a prefix
     and sections another name, the debug information stays."""
     for name in ("early", "switch", "timer", "stub"):
-        (fresh.directory / f"kernel/{name}.c").write_text(source(name))
-    (fresh.directory / "lib/stub.c").write_text(source("stub"))
-    fresh.replace("kernel/Makefile", "obj-y := ", "obj-y := early.pi.o nvhe.o ")
-    fresh.replace("lib/Makefile", "lib-y := ", "lib-y := stub.stub.o ")
-    makefile = fresh.directory / "kernel/Makefile"
+        (tree.directory / f"kernel/{name}.c").write_text(source(name))
+    (tree.directory / "lib/stub.c").write_text(source("stub"))
+    tree.replace("kernel/Makefile", "obj-y := ", "obj-y := early.pi.o nvhe.o ")
+    tree.replace("kernel/Makefile", "always-y := ", "always-y := early.o switch.o timer.o ")
+    tree.replace("lib/Makefile", "lib-y := ", "always-y := stub.o\nlib-y := stub.stub.o ")
+    makefile = tree.directory / "kernel/Makefile"
     makefile.write_text(
         makefile.read_text()
         + "$(obj)/early.pi.o: $(obj)/early.o ; @$(OBJCOPY) --prefix-symbols=__pi_ $< $@\n"
         + "$(obj)/nvhe.tmp.o: $(obj)/switch.o $(obj)/timer.o ; @$(LD) -r -o $@ $^\n"
         + "$(obj)/nvhe.o: $(obj)/nvhe.tmp.o ; @$(OBJCOPY) --prefix-symbols=__kvm_nvhe_ $< $@\n"
     )
-    makefile = fresh.directory / "lib/Makefile"
+    makefile = tree.directory / "lib/Makefile"
     makefile.write_text(
         makefile.read_text()
         + "$(obj)/stub.stub.o: $(obj)/stub.o ; @$(OBJCOPY) --prefix-alloc-sections=.init $< $@\n"
     )
     # Something needs the stub, so that it is taken out of lib.a.
-    main = fresh.directory / "kernel/main.c"
+    main = tree.directory / "kernel/main.c"
     main.write_text(
         main.read_text() + "\nint stub_function(void *p);\nvoid *use = stub_function;\n"
     )
-    fresh.replace("vmlinux.lds", "*(.init.text)", "*(.init.text) *(.init.data) *(.init.bss)")
+    tree.replace("vmlinux.lds", "*(.init.text)", "*(.init.text) *(.init.data) *(.init.bss)")
+
+
+def test_objects_that_are_made_of_objects(fresh: MiniTree) -> None:
+    make_objects_of_objects(fresh)
     made = made_as_from_the_image(fresh)
     linked = fresh.trace.read_text().splitlines()
     assert {"kernel/early.pi.o", "kernel/nvhe.o", "lib/stub.stub.o"} <= set(linked)
@@ -180,6 +186,35 @@ def test_objects_that_are_made_of_objects(fresh: MiniTree) -> None:
     assert not {"early_function", "switch_function"} & functions(made)
     (of_nvhe,) = (name for name in sidecars(fresh) if "nvhe" in name)
     assert of_nvhe == "kernel/.tmp_nvhe.o.kbtf"
+
+
+@pytest.mark.parametrize(
+    ("mode", "store"),
+    [("drop", "sidecar"), ("drop", "section"), ("split", "sidecar"), ("lean", "sidecar")],
+)
+def test_objects_that_are_made_of_objects_in_each_mode(
+    fresh: MiniTree, mode: str, store: str
+) -> None:
+    """What they are made of is on none of Kbuild's lists and stays as it is compiled, so their
+    debug information is there when the link encodes them."""
+    make_objects_of_objects(fresh)
+    with (fresh.directory / "include/config/auto.conf").open("a") as file:
+        file.write("CONFIG_CC_IS_GCC=y\nCONFIG_GCC_VERSION=120200\n")
+    fresh.make("-j4")
+    kept = products(fresh)
+    made = [f"kernel/{name}.o" for name in ("early.pi", "nvhe", "switch", "timer", "early")]
+    whole = {name: (fresh.directory / name).read_bytes() for name in made}
+    fresh.make("clean")
+    fresh.environ |= {"KBUILD_BTF_DEBUG": mode, "KBUILD_BTF_STORE": store}
+    assert fresh.make("-j4").stderr == ""
+    assert products(fresh) == kept
+    assert {name: (fresh.directory / name).read_bytes() for name in made} == whole
+    assert MARK.encode() not in (fresh.directory / "vmlinux").read_bytes()
+    assert fresh.make("-j4").stdout == ""
+    # Back again: they are not compiled again, since they lost nothing.
+    done = fresh.make("-j4", KBUILD_BTF_DEBUG="keep")
+    assert not [name for name in made if name in done.stdout]
+    assert products(fresh) == kept
 
 
 def test_two_objects_of_one_source(fresh: MiniTree) -> None:
