@@ -85,7 +85,7 @@ def as_json(facts: Facts) -> str:
     def known(what: Any) -> Any:
         if isinstance(what, str):
             return {"missing": what}
-        return what._asdict() if isinstance(what, tuple) else asdict(what)
+        return what._asdict() if isinstance(what, Statistics) else asdict(what)
 
     read = facts.kernel
     compared = facts.difference

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -191,9 +191,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_parts_atomically(path, &[bytes])
 }
 
-/// Put a file in the place of another; no reader sees it with other permissions than these.
+/// Put a file in the place of another; no reader sees it with other permissions than these. Holes stay
+/// holes: a third of a vmlinux is space between its segments.
 pub fn replace(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> Result<()> {
-    Unnamed::write(path, &[bytes])
+    Unnamed::filled(path, |file| write_with_holes(file, bytes))
         .and_then(|file| {
             file.permit(permissions)?;
             file.name(path)
@@ -216,10 +217,17 @@ pub struct Unnamed {
 
 impl Unnamed {
     pub fn write(path: &Path, parts: &[&[u8]]) -> std::io::Result<Unnamed> {
+        Unnamed::filled(path, |file| write_parts(file, parts))
+    }
+
+    fn filled(
+        path: &Path,
+        fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+    ) -> std::io::Result<Unnamed> {
         let temporary = beside(path);
         let mut file = File::create_new(&temporary)?;
         let unnamed = Unnamed { temporary };
-        write_parts(&mut file, parts)?;
+        fill(&mut file)?;
         Ok(unnamed)
     }
 
@@ -287,6 +295,20 @@ fn write_parts(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Pieces of this size that are nothing but zeros are not written.
+const HOLE: usize = 1 << 16;
+
+fn write_with_holes(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
+    for piece in bytes.chunks(HOLE) {
+        if piece.iter().all(|&byte| byte == 0) {
+            file.seek_relative(piece.len() as i64)?;
+        } else {
+            file.write_all(piece)?;
+        }
+    }
+    file.set_len(bytes.len() as u64)
+}
+
 /// `write_atomically`, but a file that has this content already stays as it is, with its time stamp, so that
 /// make does nothing again because of it.
 pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -321,6 +343,21 @@ mod tests {
         let (one, other) = (name(), name());
         assert_ne!(one, other);
         assert_eq!(one.parent(), Some(Path::new("dir")));
+    }
+
+    #[test]
+    fn holes_are_read_as_what_they_were_and_take_no_space() {
+        let path = beside(&std::env::temp_dir().join("holes"));
+        let mut content = vec![0u8; 64 * HOLE + 3];
+        for at in [0, 5 * HOLE - 1, 9 * HOLE] {
+            content[at] = 1;
+        }
+        let permissions = fs::metadata(std::env::temp_dir()).map(|meta| meta.permissions());
+        replace(&path, &content, permissions.expect("there")).expect("written");
+        let (read, meta) = (fs::read(&path), fs::metadata(&path));
+        fs::remove_file(&path).expect("removed");
+        assert!(read.expect("readable") == content);
+        assert!(meta.expect("there").blocks() * 512 < 8 * HOLE as u64);
     }
 
     #[test]
