@@ -194,6 +194,7 @@ class _Side:
                 self.tags[found.type_id].append(found.id)
 
     def identity(self, type_id: int) -> int:
+        # They count from 1, so that none is false.
         known = self.identities.get(type_id) or self.of_base.get(type_id)
         if known is None:
             description = self._describe(self.btf[type_id])

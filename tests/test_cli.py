@@ -92,22 +92,24 @@ def test_only_what_is_required_is_called_required(verb: str, wanted: str) -> Non
     assert f"required: {wanted}; see" in done.stderr
 
 
-def test_the_start_imports_little() -> None:
-    """All verbs' arguments can be shown without what only some of them need to run."""
+# All verbs' arguments can be shown without what only some of them need to run; `kbuild-btf make`
+# comes before each build, also when there is nothing to do.
+@pytest.mark.parametrize(
+    ("start", "slow"),
+    [
+        (
+            "from kbuild_btf import cli; cli.parsers(*cli.VERBS)",
+            {"kbuild_btf._native", "elftools", "xxhash", "filelock"},
+        ),
+        (
+            "import kbuild_btf.cli, kbuild_btf.commands.make",
+            {"dataclasses", "importlib.metadata", "secrets", "tempfile"},
+        ),
+    ],
+)
+def test_the_start_imports_little(start: str, slow: set[str]) -> None:
     ask = (
-        "import sys; from kbuild_btf import cli; cli.parsers(*cli.VERBS);"
-        "print([n for n in ('kbuild_btf._native', 'elftools', 'xxhash', 'filelock')"
-        " if n in sys.modules])"
-    )
-    assert run(sys.executable, "-c", ask).stdout == "[]\n"
-
-
-def test_make_starts_without_what_is_slow_to_import() -> None:
-    """It is there before each make, also when there is nothing to do."""
-    ask = (
-        "import sys; before = set(sys.modules);"
-        "import kbuild_btf.cli, kbuild_btf.commands.make; new = {*sys.modules} - before;"
-        "print(new & {'dataclasses', 'importlib.metadata', 'secrets', 'tempfile'})"
+        f"import sys; before = {{*sys.modules}}; {start}; print({slow} & {{*sys.modules}} - before)"
     )
     assert run(sys.executable, "-c", ask).stdout == "set()\n"
 

@@ -306,8 +306,7 @@ def tree(directory: Path) -> Iterator[Finding]:
         yield Finding(MISSING, "kernel tree", text)
         return
     yield from _of_tree(found)
-    if found.config.get("CONFIG_DEBUG_INFO_BTF") in ("y", "m"):
-        yield from _last_build(found)
+    yield from _last_build(found)
 
 
 def _of_tree(found: kbuild.Tree) -> Iterator[Finding]:
@@ -325,10 +324,14 @@ def _of_tree(found: kbuild.Tree) -> Iterator[Finding]:
     if found.compiler:
         yield Finding(OK, "compiler", found.compiler)
     yield _configuration(found)
-    if found.config.get("CONFIG_DEBUG_INFO_BTF") in ("y", "m"):
+    if _has_btf(found):
         yield _way(found, known)
         yield _debug(found, known)
         yield _store()
+
+
+def _has_btf(found: kbuild.Tree) -> bool:
+    return found.config.get("CONFIG_DEBUG_INFO_BTF") in ("y", "m")
 
 
 def _version(found: kbuild.Tree) -> Finding:
@@ -443,7 +446,7 @@ def _last_build(found: kbuild.Tree) -> Iterator[Finding]:
     One that ran left a sidecar before the objects were put into vmlinux.a; what the link itself
     had to encode is newer. With LTO there are no hooks.
     """
-    if any(found.config.get(option) == "y" for option in _LTO):
+    if not _has_btf(found) or any(found.config.get(option) == "y" for option in _LTO):
         return
     try:
         collected = (found.objects / "vmlinux.a").stat().st_mtime_ns
