@@ -50,6 +50,18 @@ def test_interrupted_and_resumed(tmp_path: Path, built: MiniTree, after: float) 
     assert products(tree) == products(built)
 
 
+def test_a_target_that_is_gone_is_made_again(tree: MiniTree, built: MiniTree) -> None:
+    """Each alone, with its command still recorded: so a make leaves it that was interrupted."""
+    recorded = sorted(tree.directory.glob("*/.*.cmd"))
+    targets = [path.with_name(path.name[1:].removesuffix(".cmd")) for path in recorded]
+    assert {"modules.order", "mini.mod", "mini.mod.c"} <= {target.name for target in targets}
+    for target in targets:
+        target.unlink()
+        tree.make("-j2")
+        assert target.exists(), target
+    assert products(tree) == products(built)
+
+
 def test_two_builds_at_once_share_a_cache(tmp_path: Path, built: MiniTree) -> None:
     trees = [mini_kernel(tmp_path / name) for name in ("one", "other")]
     running = []
