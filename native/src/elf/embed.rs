@@ -10,6 +10,7 @@ use crate::elf::layout::{name_at, Class, Editor, SHF_COMPRESSED, SHT_PROGBITS};
 use crate::elf::Elf;
 use crate::support::error::{io, Error, Result};
 use crate::support::files::{self, Mapped};
+use crate::support::parts::Parts;
 
 /// Add sections, or replace those that are there. The file is replaced at once or not at all. Where
 /// it holds them already it only becomes newer, since make asks whether it is.
@@ -23,7 +24,7 @@ pub fn embed(path: &Path, sections: &[(&str, &[u8])]) -> Result<()> {
     }
     let new = edit(mapped.bytes(), sections).map_err(|e| e.at(path.display()))?;
     let old = fs::metadata(path).map_err(io("read", path))?;
-    files::replace(path, &new, old.permissions())
+    files::replace(path, &new.slices(), old.permissions())
 }
 
 fn holds(mapped: &Mapped, sections: &[(&str, &[u8])]) -> bool {
@@ -35,7 +36,7 @@ fn holds(mapped: &Mapped, sections: &[(&str, &[u8])]) -> bool {
     })
 }
 
-fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+fn edit<'a>(bytes: &'a [u8], sections: &[(&str, &'a [u8])]) -> Result<Parts<'a>> {
     let elf = Editor::new(bytes)?;
     let class = elf.class;
     let entry = class.header;
@@ -63,13 +64,14 @@ fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
             keep = keep.max(offset.saturating_add(size));
         }
     }
-    let mut out = bytes
+    let (start, rest) = bytes
         .get(..keep)
-        .ok_or_else(|| Error::new("damaged ELF: a section lies outside"))?
-        .to_vec();
-    let align = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(8), 0);
+        .and_then(|kept| kept.split_at_checked(class.file_header))
+        .ok_or_else(|| Error::new("damaged ELF: a section lies outside"))?;
+    let mut out = Parts::new(start);
+    out.push(rest);
     for ((name, data), found) in sections.iter().zip(existing) {
-        align(&mut out);
+        out.align(8);
         let at = match found {
             Some(i) => i * entry,
             None => {
@@ -93,11 +95,11 @@ fn edit(bytes: &[u8], sections: &[(&str, &[u8])]) -> Result<Vec<u8>> {
             flags & !SHF_COMPRESSED,
         );
         elf.put_place(&mut headers, at, out.len(), data.len());
-        out.extend_from_slice(data);
+        out.push(data);
     }
     elf.put_place(&mut headers, names_index * entry, out.len(), names.len());
-    out.extend_from_slice(&names);
-    align(&mut out);
+    out.copy(&names);
+    out.align(8);
     elf.put_section_headers(&mut out, &mut headers);
     Ok(out)
 }

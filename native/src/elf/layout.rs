@@ -7,10 +7,12 @@ use object::{elf, Endianness};
 
 use crate::support::endian;
 use crate::support::error::{Error, Result};
+use crate::support::parts::Parts;
 
 /// Layout of the headers, by class: offsets and sizes in bytes.
 pub struct Class {
     pub word: usize,
+    pub file_header: usize,
     pub e_phoff: usize,
     pub e_phentsize: usize,
     pub e_shoff: usize,
@@ -31,6 +33,7 @@ macro_rules! class {
     ($file:ident, $section:ident, $symbol:ident, $word:ty) => {
         Class {
             word: size_of::<$word>(),
+            file_header: size_of::<elf::$file<Endianness>>(),
             e_phoff: offset_of!(elf::$file<Endianness>, e_phoff),
             e_phentsize: offset_of!(elf::$file<Endianness>, e_phentsize),
             e_shoff: offset_of!(elf::$file<Endianness>, e_shoff),
@@ -122,19 +125,20 @@ impl<'a> Editor<'a> {
         Ok((headers.to_vec(), names as usize))
     }
 
-    /// Write the section headers at the end of a file.
-    pub fn put_section_headers(&self, out: &mut Vec<u8>, headers: &mut [u8]) {
+    /// Write the section headers at the end of a file that starts with the ELF header.
+    pub fn put_section_headers(&self, out: &mut Parts<'_>, headers: &mut [u8]) {
         let class = self.class;
         let count = headers.len() / class.header;
         let table = out.len() as u64;
-        self.put(out, class.e_shoff, class.word, table);
+        let start = out.start();
+        self.put(start, class.e_shoff, class.word, table);
         if count >= SHN_LORESERVE {
-            self.put(out, class.e_shentsize + 2, 2, 0);
+            self.put(start, class.e_shentsize + 2, 2, 0);
             self.put(headers, class.sh_size, class.word, count as u64);
         } else {
-            self.put(out, class.e_shentsize + 2, 2, count as u64);
+            self.put(start, class.e_shentsize + 2, 2, count as u64);
         }
-        out.extend_from_slice(headers);
+        out.copy(headers);
     }
 
     /// Offset and size in the file of a section's content.

@@ -13,6 +13,7 @@ use crate::elf::layout::{
 };
 use crate::support::endian;
 use crate::support::error::{Error, Result};
+use crate::support::parts::Parts;
 
 const ET_REL: u64 = elf::ET_REL.0 as u64;
 const EM_MIPS: u64 = elf::EM_MIPS.0 as u64;
@@ -23,12 +24,17 @@ const SHT_MIPS_DWARF: u64 = elf::SHT_MIPS_DWARF.0 as u64;
 pub struct Added<'a> {
     pub name: &'a str,
     pub flags: u64,
-    pub content: &'a [u8],
+    /// In parts, one behind the other.
+    pub content: [&'a [u8]; 2],
 }
 
 /// The object with this section and, with `drop`, without its debug sections; `None` when it has none of
 /// these. An object in which something else refers to what would go is refused.
-pub fn with_section(bytes: &[u8], added: &Added<'_>, drop: bool) -> Result<Option<Vec<u8>>> {
+pub fn with_section<'a>(
+    bytes: &'a [u8],
+    added: &Added<'a>,
+    drop: bool,
+) -> Result<Option<Parts<'a>>> {
     let elf = Editor::new(bytes)?;
     let class = elf.class;
     if elf.get(bytes, 16, 2)? != ET_REL {
@@ -72,8 +78,7 @@ pub fn with_section(bytes: &[u8], added: &Added<'_>, drop: bool) -> Result<Optio
     }
     refuse_references(&elf, &headers, &gone)?;
 
-    // e_shstrndx is the last field of the ELF header.
-    let mut out = bytes[..class.e_shentsize + 6].to_vec();
+    let mut out = Parts::new(&bytes[..class.file_header]);
     let mut order: Vec<(usize, usize)> = Vec::with_capacity(count);
     for i in (1..count).filter(|&i| !gone[i]) {
         order.push((field(i, class.sh_offset, class.word)? as usize, i));
@@ -90,19 +95,21 @@ pub fn with_section(bytes: &[u8], added: &Added<'_>, drop: bool) -> Result<Optio
         if kind == SHT_NULL {
             continue;
         }
-        let content = match i == names_index {
-            true => &new_names,
-            false => elf.content(&headers, i)?,
-        };
         if alignment <= bytes.len() {
-            out.resize(out.len().next_multiple_of(alignment), 0);
+            out.align(alignment);
         }
-        let size = match kind {
-            SHT_NOBITS => field(i, class.sh_size, class.word)? as usize,
-            _ => content.len(),
+        let at = out.len();
+        let size = if i == names_index {
+            out.copy(&new_names);
+            new_names.len()
+        } else {
+            out.push(elf.content(&headers, i)?);
+            match kind {
+                SHT_NOBITS => field(i, class.sh_size, class.word)? as usize,
+                _ => out.len() - at,
+            }
         };
-        places.push((i, out.len(), size));
-        out.extend_from_slice(content);
+        places.push((i, at, size));
     }
     for (i, offset, size) in places {
         elf.put_place(&mut headers, i * class.header, offset, size);
@@ -116,10 +123,13 @@ pub fn with_section(bytes: &[u8], added: &Added<'_>, drop: bool) -> Result<Optio
     elf.put(&mut headers, at + 4, 4, SHT_PROGBITS);
     elf.put(&mut headers, at + class.sh_flags, class.word, added.flags);
     elf.put(&mut headers, at + class.sh_addralign, class.word, 8);
-    out.resize(out.len().next_multiple_of(8), 0);
-    elf.put_place(&mut headers, at, out.len(), added.content.len());
-    out.extend_from_slice(added.content);
-    out.resize(out.len().next_multiple_of(8), 0);
+    out.align(8);
+    let size = added.content.iter().map(|part| part.len()).sum();
+    elf.put_place(&mut headers, at, out.len(), size);
+    for part in added.content {
+        out.push(part);
+    }
+    out.align(8);
     elf.put_section_headers(&mut out, &mut headers);
     Ok(Some(out))
 }

@@ -14,7 +14,7 @@ use crate::elf::layout::SHF_EXCLUDE;
 use crate::elf::strip::Added;
 use crate::elf::Elf;
 use crate::object::{sound, Encoded, Id, View};
-use crate::store::container::{stamp_bytes, Stamp};
+use crate::store::container::{stamp_bytes, Stamp, CHECKED_FROM};
 use crate::store::key;
 use crate::store::sidecar::Sidecar;
 use crate::support::error::{Error, Result};
@@ -43,11 +43,15 @@ struct Mark {
 }
 
 /// The content of the section of one object.
-pub struct Load(Vec<u8>);
+pub struct Load<'a> {
+    /// The mark, and the part of a sidecar that is another in it.
+    start: Vec<u8>,
+    rest: &'a [u8],
+}
 
-impl Load {
+impl<'a> Load<'a> {
     /// `content`: a sidecar, if the object is to have it in itself.
-    pub fn of(elf: &Elf<'_>, key: Id, taken_out: bool, content: Option<&[u8]>) -> Load {
+    pub fn of(elf: &Elf<'_>, key: Id, taken_out: bool, content: Option<&'a [u8]>) -> Load<'a> {
         let content = content.unwrap_or_default();
         let mark = Mark {
             magic: MAGIC,
@@ -56,20 +60,20 @@ impl Load {
             debug: if taken_out { TAKEN_OUT } else { 0 },
             size: content.len() as u64,
         };
-        let mut bytes = [bytemuck::bytes_of(&mark), content].concat();
+        let (lead, rest) = content.split_at(content.len().min(CHECKED_FROM));
+        let mut start = [bytemuck::bytes_of(&mark), lead].concat();
         if !content.is_empty() {
             // An object cannot say when it was written itself.
-            stamp_bytes(&mut bytes[size_of::<Mark>()..], Stamp::default());
+            stamp_bytes(&mut start[size_of::<Mark>()..], Stamp::default());
         }
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        Load(bytes)
+        Load { start, rest }
     }
 
     pub fn section(&self) -> Added<'_> {
         Added {
             name: SECTION,
             flags: SHF_EXCLUDE,
-            content: &self.0,
+            content: [&self.start, self.rest],
         }
     }
 }

@@ -71,14 +71,20 @@ pub fn change(object: &Path, how: Change, clock: &mut Clock) -> Result<()> {
         return Err(stays("it is not a regular file"));
     }
     let stamp = Stamp::of(&old);
-    let mapped = Mapped::open(object)?;
+    // Only without its debug information little of it is copied.
+    let mapped = match drop {
+        true => Mapped::open(object)?,
+        false => Mapped::open_whole(object)?,
+    };
     let elf = Elf::parse(&mapped)?;
     let path = sidecar::path_of(object);
     if carried::is_marked(&elf) {
         // It was done before, but perhaps not to its end.
-        if how.carry && carried::has_content(&elf) {
-            let _ = fs::remove_file(&path);
-            let _ = fs::remove_file(note_of(object));
+        let left = [path, note_of(object)];
+        if how.carry && left.iter().any(|file| file.exists()) && carried::has_content(&elf) {
+            for file in left {
+                let _ = fs::remove_file(file);
+            }
         }
         return Ok(());
     }
@@ -105,7 +111,7 @@ pub fn change(object: &Path, how: Change, clock: &mut Clock) -> Result<()> {
         } else if drop {
             File::create(note_of(object))?;
         }
-        let file = Unnamed::write(object, &[&new])?;
+        let file = Unnamed::write(object, &new.slices())?;
         file.date(old.modified()?)?;
         file.permit(old.permissions())?;
         // Somebody else may have compiled it again, or have done this.

@@ -193,8 +193,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Put a file in the place of another; no reader sees it with other permissions than these. Holes stay
 /// holes: a third of a vmlinux is space between its segments.
-pub fn replace(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> Result<()> {
-    Unnamed::filled(path, |file| write_with_holes(file, bytes))
+pub fn replace(path: &Path, parts: &[&[u8]], permissions: fs::Permissions) -> Result<()> {
+    Unnamed::filled(path, |file| write_with_holes(file, parts))
         .and_then(|file| {
             file.permit(permissions)?;
             file.name(path)
@@ -299,15 +299,23 @@ fn write_parts(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
 /// and few to write.
 const HOLE: usize = 1 << 16;
 
-fn write_with_holes(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
-    for piece in bytes.chunks(HOLE) {
-        if piece.iter().all(|&byte| byte == 0) {
-            file.seek_relative(piece.len() as i64)?;
-        } else {
-            file.write_all(piece)?;
+fn write_with_holes(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut at = 0;
+    for part in parts {
+        let mut rest = *part;
+        while !rest.is_empty() {
+            // Each ends where a block of the file does.
+            let piece;
+            (piece, rest) = rest.split_at(rest.len().min(HOLE - at % HOLE));
+            at += piece.len();
+            if piece.iter().all(|&byte| byte == 0) {
+                file.seek_relative(piece.len() as i64)?;
+            } else {
+                file.write_all(piece)?;
+            }
         }
     }
-    file.set_len(bytes.len() as u64)
+    file.set_len(at as u64)
 }
 
 /// `write_atomically`, but a file that has this content already stays as it is, with its time stamp, so that
@@ -357,7 +365,8 @@ mod tests {
         let empty = File::create_new(&path).expect("created");
         empty.set_len(content.len() as u64).expect("longer");
         let empty = empty.metadata().expect("there");
-        replace(&path, &content, empty.permissions()).expect("written");
+        let (start, rest) = content.split_at(100);
+        replace(&path, &[start, rest], empty.permissions()).expect("written");
         let (read, meta) = (fs::read(&path), fs::metadata(&path));
         fs::remove_file(&path).expect("removed");
         assert!(read.expect("readable") == content);

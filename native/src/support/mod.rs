@@ -8,6 +8,7 @@ pub mod guard;
 pub mod hash;
 pub mod jobserver;
 pub mod limits;
+pub mod parts;
 pub mod progress;
 pub mod say;
 pub mod start;
