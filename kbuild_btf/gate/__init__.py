@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..errors import Error
 from ..paths import StrPath
 from . import pairs, suppression
@@ -31,10 +29,7 @@ def judge(
     whether one of a severity is among them that was not agreed to. Raises Error.
     """
     one, other = str(a), str(b)
-    directories = Path(a).is_dir(), Path(b).is_dir()
-    if any(directories):
-        if not all(directories):
-            raise Error("a directory and a file", f"{one}, {other}", "name two of a kind")
+    if pairs.are_kernels(one, other):
         if base or base_b:
             raise Error("modules in a directory have its vmlinux as base", "--base", "leave it out")
         found = pairs.of_kernels(one, other)

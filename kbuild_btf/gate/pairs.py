@@ -40,6 +40,14 @@ class Pair:
     b: Side | None
 
 
+def are_kernels(a: str, b: str) -> bool:
+    """Two directories (True) or two files. Raises Error for one of each."""
+    directories = Path(a).is_dir(), Path(b).is_dir()
+    if any(directories) and not all(directories):
+        raise Error("a directory and a file", f"{a}, {b}", "name two of a kind")
+    return all(directories)
+
+
 def of_files(a: str, b: str, base_a: str | None, base_b: str | None) -> Iterator[Pair]:
     """One pair: two files, split BTF with the bases that are named."""
     below_a = Btf.load(base_a) if base_a else None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..cache import Cache, Statistics, limit
 from ..errors import Error
-from ..gate import judge
+from ..gate import judge, pairs
 from ..gate.formats import as_json as diff_as_json
 from ..gate.verdict import Verdict
 from ..progress import percent, watched
@@ -36,9 +36,9 @@ class Facts:
 
 def gather(path: str, older: str | None, trace: str | None, cache: Path | None) -> Facts:
     """Read a kernel, and compare it with an older one. Raises Error."""
-    if older and Path(path).is_dir() != Path(older).is_dir():
-        raise Error("a directory and a file", f"{path}, {older}", "name two of a kind")
-    # First: what is wrong with small files is known before the long work.
+    # First: what is wrong with names and small files is known before the long work.
+    if older:
+        pairs.are_kernels(older, path)
     traced = (
         timeline.read(Path(trace))
         if trace
