@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -516,6 +517,28 @@ def test_a_section_that_refers_to_debug_information_keeps_all_of_it(tmp_path: Pa
         " to its debug sections\n"
     )
     assert path.read_bytes() == before
+
+
+def test_sections_that_each_claim_a_large_part_of_the_file(tmp_path: Path) -> None:
+    """Copied one behind the other they would be many times the object."""
+    source = tmp_path / "a.c"
+    source.write_text("".join(f"int v{i} = {i + 1};\n" for i in range(300)))
+    path = compiled(source, tmp_path / "a.o", "-fdata-sections")
+    content = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        for i, section in enumerate(elf.iter_sections()):
+            if section.name.startswith(".data.v"):
+                header = elf["e_shoff"] + i * elf["e_shentsize"]
+                # From the start, nearly to the end: sh_offset and sh_size.
+                struct.pack_into("<QQ", content, header + 24, 0, len(content) - 8)
+    path.write_bytes(content)
+    done = run(HOOK, "--drop", path)
+    assert done.stderr == (
+        f"kbuild-btf-hook: warning: {path}: its debug information stays in it: damaged ELF:"
+        " sections lie in each other\n"
+    )
+    assert path.read_bytes() == content
 
 
 def test_an_object_without_debug_information_has_nothing_to_lose(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ const EM_MIPS: u64 = elf::EM_MIPS.0 as u64;
 /// Debug sections of MIPS have a type of their own.
 const SHT_MIPS_DWARF: u64 = elf::SHT_MIPS_DWARF.0 as u64;
 
+/// Bytes that a longer table of names and alignment may add.
+const SLACK: usize = 1 << 16;
+
 /// A section that the object gets.
 pub struct Added<'a> {
     pub name: &'a str,
@@ -110,6 +113,10 @@ pub fn with_section<'a>(
             }
         };
         places.push((i, at, size));
+        // In the same order none lies much farther behind than it did, if none lies in another.
+        if out.len() > 2 * bytes.len() + SLACK {
+            return Err(Error::new("damaged ELF: sections lie in each other"));
+        }
     }
     for (i, offset, size) in places {
         elf.put_place(&mut headers, i * class.header, offset, size);

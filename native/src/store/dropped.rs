@@ -71,7 +71,7 @@ pub fn change(object: &Path, how: Change, clock: &mut Clock) -> Result<()> {
         return Err(stays("it is not a regular file"));
     }
     let stamp = Stamp::of(&old);
-    // Only without its debug information little of it is copied.
+    // What keeps its debug information is read whole, to be written again.
     let mapped = match drop {
         true => Mapped::open(object)?,
         false => Mapped::open_whole(object)?,
